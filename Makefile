@@ -82,6 +82,10 @@ fmt-check:
 lint: ## golangci-lint, built from tools/go.mod
 	$(TOOL) golangci-lint run ./...
 
+.PHONY: lint-test
+lint-test: ## show that the linter still catches each deliberate violation
+	@tools/lint-violations.sh
+
 .PHONY: arch
 arch: ## import rules, and what no file may hold
 	$(GOTEST) -count=1 ./internal/arch
