@@ -95,8 +95,8 @@ func (f *FrameCoder) AppendObject(b []byte, o Frame) []byte {
 		flags |= frameChunked
 	}
 	// Publishers choose Time; what the wire cannot say must not panic here.
-	o.Time = min(max(o.Time, -maxTime), maxTime)
-	o.Ingress = min(max(o.Ingress, -maxTime), maxTime)
+	o.Time = min(max(o.Time, -maxStamp), maxStamp)
+	o.Ingress = min(max(o.Ingress, -maxStamp), maxStamp)
 	o.IngressErr = min(max(o.IngressErr, -1), maxTime-1)
 	if !f.begun || o.IngressErr != f.err {
 		flags |= frameError
@@ -146,7 +146,7 @@ func (f *FrameCoder) Parse(b []byte) (o Frame, n int, err error) {
 	if !o.Chunked {
 		o.Size = int(c.upTo(MaxObjectBytes, "object size"))
 	}
-	if c.err == nil && (o.Time > maxTime || o.Time < -maxTime || o.Ingress > maxTime || o.Ingress < -maxTime) {
+	if c.err == nil && (o.Time > maxStamp || o.Time < -maxStamp || o.Ingress > maxStamp || o.Ingress < -maxStamp) {
 		c.fail(fmt.Errorf("%w: object time %d, ingress %d", ErrBounds, o.Time, o.Ingress))
 	}
 	if c.err != nil {

@@ -11,5 +11,6 @@ const (
 	MaxReasonBytes  = 256       // text for the other side's log
 	MaxNodeIDBytes  = 63        // a DNS label, as are cluster, region and provider
 	MaxObjectBytes  = 8 << 20   // payload of one object
-	maxTime         = 1 << 60   // µs since 1970: leaves room to subtract
+	maxTime         = 1 << 60   // µs since 1970
+	maxStamp        = 1 << 59   // an object's times, either sign: twice their difference fits a varint
 )
