@@ -79,7 +79,7 @@ func ParseResponse(typ uint64, b []byte, v Version) (Response, error) {
 	var m Response
 	switch {
 	case typ == 0 && v < Version05:
-		m = SubscribeOK{c.delivery("subscribe ok")}
+		m = SubscribeOK{c.delivery()}
 	case typ == 0:
 		m = SubscribeStart{Group: c.varint("subscribe start")}
 	case typ == 1 && v >= Version05:

@@ -44,13 +44,13 @@ func (m Delivery) append(b []byte) []byte {
 	return quicvarint.Append(b, uint64(m.End))
 }
 
-func (c *cursor) delivery(message string) Delivery {
+func (c *cursor) delivery() Delivery {
 	return Delivery{
-		Priority:   c.u8(message + " priority"),
-		Ordered:    c.bool(message + " ordered"),
-		MaxLatency: c.millis(message + " max_latency"),
-		Start:      Bound(c.varint(message + " start")),
-		End:        Bound(c.varint(message + " end")),
+		Priority:   c.u8("delivery priority"),
+		Ordered:    c.bool("delivery ordered"),
+		MaxLatency: c.millis("delivery max_latency"),
+		Start:      Bound(c.varint("delivery start")),
+		End:        Bound(c.varint("delivery end")),
 	}
 }
 
@@ -80,7 +80,7 @@ func ParseSubscribe(b []byte, _ Version) (Subscribe, error) {
 		ID:        c.varint("subscribe id"),
 		Broadcast: c.path("subscribe broadcast"),
 		Track:     c.string("subscribe track"),
-		Delivery:  c.delivery("subscribe"),
+		Delivery:  c.delivery(),
 	}
 	if err := c.end("subscribe"); err != nil {
 		return Subscribe{}, err
@@ -99,7 +99,7 @@ func (m SubscribeUpdate) Append(b []byte, _ Version) []byte { return m.append(b)
 // ParseSubscribeUpdate reads the body of SUBSCRIBE_UPDATE.
 func ParseSubscribeUpdate(b []byte, _ Version) (SubscribeUpdate, error) {
 	c := cursor{b: b}
-	m := SubscribeUpdate{c.delivery("subscribe update")}
+	m := SubscribeUpdate{c.delivery()}
 	if err := c.end("subscribe update"); err != nil {
 		return SubscribeUpdate{}, err
 	}
