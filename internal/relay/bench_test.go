@@ -20,6 +20,7 @@ type fanout struct {
 }
 
 func newFanout(tb testing.TB, readers int) *fanout {
+	tb.Helper()
 	tbl := newTable(tb, Config{})
 	b, _ := announce(tb, tbl, "room/a", 1)
 	f := &fanout{track: pushTrack(tb, b, "video"), payload: make([]byte, 1200), readers: make([]*GroupReader, readers)}
@@ -30,6 +31,7 @@ func newFanout(tb testing.TB, readers int) *fanout {
 }
 
 func (f *fanout) step(tb testing.TB) {
+	tb.Helper()
 	if f.group == nil || f.object == 60 {
 		if f.group != nil {
 			f.group.Close()

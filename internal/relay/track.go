@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,8 +105,8 @@ func (t *Track) Group(seq uint64) (*Group, error) {
 	if t.closed != nil {
 		return nil, fmt.Errorf("group %d of %s: %w", seq, t.name, t.closed)
 	}
-	for i := len(t.groups) - 1; i >= 0; i-- {
-		if g := t.groups[i]; g.seq == seq {
+	for _, g := range slices.Backward(t.groups) {
+		if g.seq == seq {
 			if s, _ := g.state(); s != groupOpen {
 				return nil, ErrOld
 			}
