@@ -104,7 +104,6 @@ func (m *Mesh) serveLink(ctx context.Context, l *link) error {
 	if l.dialled {
 		g.Go(func() error { return l.keepBulk(ctx) })
 	}
-	l.warmUp(l.main)
 	err := explain(g.Wait())
 	if cause := context.Cause(ctx); cause != nil {
 		err = explain(cause)
