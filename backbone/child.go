@@ -111,6 +111,9 @@ func (m *Mesh) dropChild(c *child) {
 	if len(all) == 0 {
 		delete(m.children, c.name)
 	}
+	if u := m.carried[c.name]; u != nil && u.feed == nil {
+		m.choose(u, "child_left") // it may be our way now
+	}
 }
 
 func (m *Mesh) onUnsubscribe(l *link, u peer.Unsubscribe) {

@@ -139,7 +139,7 @@ func (n *node) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	conf := backbone.QUICConfig()
-	ln, err := n.transport.Listen(n.mesh.ServerTLS(), conf)
+	ln, err := n.transport.ListenEarly(n.mesh.ServerTLS(), conf)
 	if err != nil {
 		n.c.t.Fatal(err)
 	}

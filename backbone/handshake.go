@@ -80,6 +80,10 @@ func (m *Mesh) refused(addr net.Addr, dialled string, err error) {
 
 // explain turns the errors of quic-go into what the peer meant by them.
 func explain(err error) error {
+	var pe *ca.PeerError
+	if errors.As(err, &pe) {
+		return pe // without QUIC's words around it
+	}
 	var te *quic.TransportError
 	if errors.As(err, &te) && te.Remote && te.ErrorCode.IsCryptoError() {
 		reason := ca.ExplainAlert(uint8(te.ErrorCode))

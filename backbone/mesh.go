@@ -51,6 +51,7 @@ type loopState struct {
 
 	graph      *spf.Graph // nil: to be built anew
 	pathsDirty bool
+	rerouteDue bool
 	draining   bool
 	lastSecond time.Time
 	lastDemand time.Time
@@ -179,6 +180,10 @@ func (m *Mesh) runQueue() {
 // tick does what depends on time, ten times a second.
 func (m *Mesh) tick(now time.Time) {
 	m.retryUpstreams(now)
+	if m.rerouteDue {
+		m.rerouteDue = false
+		m.reroute(now)
+	}
 	if now.Sub(m.lastDemand) >= 500*time.Millisecond {
 		m.lastDemand = now
 		m.sendDemand()
@@ -202,7 +207,7 @@ func (m *Mesh) tick(now time.Time) {
 func (m *Mesh) changed(c changes) {
 	if c.links {
 		m.graph = nil
-		m.pathsDirty = true
+		m.pathsDirty, m.rerouteDue = true, true
 	}
 	for _, name := range c.broadcasts {
 		m.reconcile(name)
