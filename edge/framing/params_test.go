@@ -130,7 +130,7 @@ func FuzzDescribe(f *testing.F) {
 		f.Add(uint8(s.codec), loadFrames(f, s.codec, s.file)[0])
 	}
 	f.Fuzz(func(t *testing.T, codec uint8, frame []byte) {
-		c := Codec(codec)
+		c := fuzzCodec(codec)
 		d, err := Describe(c, frame)
 		IsKey(c, frame)
 		if err != nil {
