@@ -1,0 +1,113 @@
+# One way to do each thing. `make help` lists the targets; .ci/run runs `check`, `test` and `e2e`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO        ?= go
+GOTEST    ?= $(GO) test
+TOOL      := $(GO) tool -modfile=tools/go.mod
+FUZZTIME  ?= 2m
+BENCH     ?= .
+BENCHTIME ?= 1s
+BENCHRUNS ?= 1
+RESULTS   ?= bench/results
+DEMOFLAGS ?=
+BIN       := bin/trellis
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- build and run ----
+
+.PHONY: build
+build: ## build bin/trellis
+	$(GO) build -trimpath -o $(BIN) ./cmd/trellis
+
+.PHONY: demo
+demo: build ## three regions on loopback, a publisher and a page; Ctrl-C ends it (DEMOFLAGS="--no-wan")
+	exec $(BIN) demo $(DEMOFLAGS)
+
+.PHONY: web
+web: web/node_modules/.package-lock.json ## build the demo page into web/dist
+	cd web && npm run --silent build
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json web/.npmrc
+	cd web && npm ci --ignore-scripts
+	@touch $@
+
+# ---- tests ----
+
+.PHONY: test
+test: ## every Go test; no network, no root, under three minutes
+	$(GOTEST) -timeout 170s ./...
+
+.PHONY: race
+race: ## the same tests under the race detector
+	$(GOTEST) -race -timeout 20m ./...
+
+.PHONY: e2e
+e2e: build e2e/node_modules/.package-lock.json ## real Chromium against a real `trellis demo`
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { echo 'make e2e: no chromium; install it with: apt-get install chromium' >&2; exit 1; }
+	cd e2e && npm run --silent build && TRELLIS=$(CURDIR)/$(BIN) npm test --silent
+
+e2e/node_modules/.package-lock.json: e2e/package.json e2e/package-lock.json e2e/.npmrc
+	cd e2e && npm ci --ignore-scripts
+	@touch $@
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (2m)
+	@tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## micro-benchmarks with machine and commit, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)
+	@tools/bench.sh '$(BENCH)' '$(BENCHTIME)' '$(BENCHRUNS)' '$(RESULTS)'
+
+# ---- checks ----
+
+.PHONY: check
+check: fmt-check lint arch tidy-check web-check ## formatting, lint, import rules, tidy modules, web assets
+	@echo 'check: all of fmt-check lint arch tidy-check web-check passed'
+
+.PHONY: fmt
+fmt: ## format the Go files (gofumpt, imports grouped)
+	$(TOOL) golangci-lint fmt
+
+.PHONY: fmt-check
+fmt-check:
+	$(TOOL) golangci-lint fmt --diff
+
+.PHONY: lint
+lint: ## golangci-lint, built from tools/go.mod
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: lint-test
+lint-test: ## show that the linter still catches each deliberate violation
+	@tools/lint-violations.sh
+
+.PHONY: arch
+arch: ## import rules, and what no file may hold
+	$(GOTEST) -count=1 ./internal/arch
+
+.PHONY: tidy
+tidy: ## make go.mod and go.sum exact
+	$(GO) mod tidy
+	cd tools && $(GO) mod tidy
+
+.PHONY: tidy-check
+tidy-check:
+	$(GO) mod tidy -diff
+	cd tools && $(GO) mod tidy -diff
+
+.PHONY: web-check
+web-check: web/node_modules/.package-lock.json
+	cd web && npm run --silent check
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what we call (GOVULNDB names another database)
+	$(TOOL) govulncheck $${GOVULNDB:+-db "$$GOVULNDB"} ./...
+
+.PHONY: clean
+clean: ## remove what the other targets built
+	rm -rf bin web/node_modules e2e/node_modules e2e/build
