@@ -15,14 +15,17 @@ export async function until(what, ask, { timeoutMs = 15_000, everyMs = 100 } = {
 	}
 }
 
-/** Waits for a page's viewer to show its first picture, and for sound to arrive. */
-export async function untilPlaying(page, label, options = { timeoutMs: 20_000 }) {
+/**
+ * Waits for a page's viewer to show its first picture, and for sound to arrive (@moq/watch does not fetch it while it
+ * is muted).
+ */
+export async function untilPlaying(page, label, { withSound = true, ...options } = {}) {
 	let seen;
 	try {
 		await until(`${label} to play`, async () => {
 			seen = (await stats(page)).viewer;
-			return seen?.firstPictureMs !== undefined && seen.audio.bytes > 0;
-		}, options);
+			return seen?.firstPictureMs !== undefined && (seen.audio.bytes > 0 || !withSound);
+		}, { timeoutMs: 20_000, ...options });
 	} catch (err) {
 		err.message += `\nlast seen: ${JSON.stringify(seen)}\n${page.complaints.slice(-10).join("\n")}`;
 		throw err;

@@ -52,7 +52,7 @@ func (a Advert) Append(b []byte) []byte {
 	return b
 }
 
-//	Seq (i), Kind (i), Flags (i), Key (s), Value (b) unless withdrawn
+// Seq (i), Kind (i), Flags (i), Key (s), Value (b) unless withdrawn
 func (e *Entry) append(b []byte) []byte {
 	b = quicvarint.Append(b, e.Seq)
 	b = quicvarint.Append(b, uint64(e.Kind))
