@@ -150,10 +150,7 @@ func (p *Player) receive(t *webrtc.TrackRemote, r *webrtc.RTPReceiver, clock *st
 	p.mu.Lock()
 	p.inbounds[k] = in
 	p.mu.Unlock()
-	a := &assembler{player: p, inbound: in, kind: k}
-	if err := in.Run(a); err != nil && p.session.ctx.Err() == nil {
-		p.session.end(fmt.Errorf("play %s: %w", in.Codec(), err))
-	}
+	in.Run(&assembler{player: p, codec: in.Codec(), kind: k})
 }
 
 func kindIndex(c framing.Codec) int {
@@ -245,11 +242,11 @@ func (p *Player) push(kind int, f Received) {
 
 // assembler makes whole frames of the events of one track.
 type assembler struct {
-	player  *Player
-	inbound *stream.Inbound
-	kind    int
-	frame   Received
-	gap     bool
+	player *Player
+	codec  framing.Codec
+	kind   int
+	frame  Received
+	gap    bool
 }
 
 var _ stream.Sink = (*assembler)(nil)
@@ -257,7 +254,7 @@ var _ stream.Sink = (*assembler)(nil)
 // Begin implements stream.Sink.
 func (a *assembler) Begin(f stream.FrameInfo) {
 	a.frame = Received{
-		Codec: a.inbound.Codec(), PTS: time.Duration(f.PTS) * time.Microsecond, Key: f.Key,
+		Codec: a.codec, PTS: time.Duration(f.PTS) * time.Microsecond, Key: f.Key,
 		FirstArrival: f.Arrival, Captured: f.Captured, Gap: a.gap,
 	}
 	a.gap = false
@@ -280,3 +277,6 @@ func (a *assembler) Broken() {
 
 // Lost implements stream.Sink.
 func (a *assembler) Lost() { a.gap = true }
+
+// Switched implements stream.Sink.
+func (a *assembler) Switched(c framing.Codec) { a.codec, a.frame, a.gap = c, Received{}, true }
