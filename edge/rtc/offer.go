@@ -168,9 +168,8 @@ const (
 	profileHigh
 )
 
-// parseH264Profile reads a profile-level-id, or the same six digits of a codec
-// string such as avc1.64001f. The level is not compared: browsers decode above
-// the level that they offer.
+// parseH264Profile reads a profile-level-id. The level is not compared: browsers
+// decode above the level that they offer.
 func parseH264Profile(s string) (h264Profile, bool) {
 	if s == "" {
 		return profileBaseline, true // RFC 6184, Section 8.1: the default
@@ -179,7 +178,11 @@ func parseH264Profile(s string) (h264Profile, bool) {
 	if err != nil || len(s) != 6 {
 		return 0, false
 	}
-	idc, constraints := byte(v>>16), byte(v>>8)
+	return h264ProfileOf(byte(v>>16), byte(v>>8))
+}
+
+// h264ProfileOf returns the profile of profile_idc and the constraint flags.
+func h264ProfileOf(idc, constraints byte) (h264Profile, bool) {
 	switch idc {
 	case 66:
 		// Encoders use none of what plain Baseline adds, and no browser decodes it;
@@ -200,40 +203,22 @@ func parseH264Profile(s string) (h264Profile, bool) {
 }
 
 // decodes reports whether who offers c can decode a stream with that codec
-// string (as in a catalog).
+// string, as catalogs have it.
 func (c offeredCodec) decodes(codecString string) bool {
-	codec, ok := codecOfString(codecString)
-	if !ok || codec != c.codec {
+	p, err := framing.ParseParams(codecString)
+	if err != nil || p.Codec != c.codec {
 		return false
 	}
-	if codec != framing.H264 {
-		return true
+	switch p.Codec {
+	case framing.H264:
+		profile, ok := h264ProfileOf(p.Profile, p.Constraints)
+		// Baseline streams are as good as constrained ones, see h264ProfileOf.
+		return ok && (profile <= c.profile || profile == profileBaseline)
+	case framing.VP9, framing.AV1:
+		return p.Profile == 0
+	case framing.Opus, framing.VP8:
 	}
-	_, digits, _ := strings.Cut(codecString, ".")
-	p, ok := parseH264Profile(digits)
-	// Baseline streams are as good as constrained ones, see parseH264Profile.
-	return ok && (p <= c.profile || p == profileBaseline)
-}
-
-// codecOfString returns the codec that a WebCodecs string names, false if we
-// cannot packetize it.
-func codecOfString(s string) (framing.Codec, bool) {
-	name, rest, _ := strings.Cut(s, ".")
-	switch strings.ToLower(name) {
-	case "opus":
-		return framing.Opus, true
-	case "vp8":
-		return framing.VP8, true
-	case "vp9":
-		return framing.VP9, true
-	case "vp09":
-		return framing.VP9, strings.HasPrefix(rest, "00")
-	case "avc1", "avc3":
-		return framing.H264, true
-	case "av01":
-		return framing.AV1, strings.HasPrefix(rest, "0.")
-	}
-	return 0, false
+	return true
 }
 
 // section returns the audio or the video section, nil if it was not offered.

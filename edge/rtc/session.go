@@ -67,6 +67,7 @@ type Session struct {
 	ctx       context.Context
 	end       context.CancelCauseFunc
 	connected chan struct{} // closed once media can flow
+	tasks     tasks
 
 	negotiation sync.Mutex // held across an ICE restart
 	mu          sync.Mutex
@@ -122,7 +123,11 @@ func (s *Session) End(cause error) { s.end(cause) }
 // connect makes the peer connection out of the offer, after prepare has set up
 // what depends on the role, and makes the answer. The session is handed out
 // when it returns, and runs.
-func (s *Session) connect(ctx context.Context, api *webrtc.API, offer string, expires time.Time, prepare func() error) error {
+//
+// finish is called when it is over, after all of its tasks have ended.
+func (s *Session) connect(
+	ctx context.Context, api *webrtc.API, offer string, expires time.Time, prepare func() error, finish func(cause error),
+) error {
 	if err := s.edge.admit(s); err != nil {
 		return err
 	}
@@ -130,7 +135,12 @@ func (s *Session) connect(ctx context.Context, api *webrtc.API, offer string, ex
 	if err != nil {
 		s.end(err)
 	}
-	go s.supervise(expires)
+	go func() {
+		s.supervise(expires)
+		s.shut()
+		finish(context.Cause(s.ctx))
+		s.edge.leave(s)
+	}()
 	return err
 }
 
@@ -191,8 +201,7 @@ func (s *Session) makeAnswer(ctx context.Context) (string, error) {
 	}
 }
 
-// supervise ends the session when its time has come, closes everything and gives
-// its place back.
+// supervise returns when the session is over, and ends it when its time has come.
 func (s *Session) supervise(expires time.Time) {
 	setup := time.NewTimer(s.edge.cfg.SetupTimeout)
 	defer setup.Stop()
@@ -217,12 +226,16 @@ func (s *Session) supervise(expires time.Time) {
 		case <-s.ctx.Done():
 		}
 	}
+}
+
+// shut closes the peer connection and waits for everything that ran on it.
+func (s *Session) shut() {
 	if s.pc != nil {
 		if err := s.pc.GracefulClose(); err != nil {
-			s.log.Debug("closing the peer connection", slog.Any("err", err))
+			s.log.Debug("close peer connection", slog.Any("err", err))
 		}
 	}
-	s.edge.leave(s)
+	s.tasks.finish()
 	cause := context.Cause(s.ctx)
 	s.edge.metrics.ended(s.role, cause)
 	s.log.Info("session ended", slog.Any("cause", cause), slog.Duration("after", time.Since(s.created)))
