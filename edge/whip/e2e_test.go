@@ -15,6 +15,7 @@ func TestPublishAndPlay(t *testing.T) {
 		t.Run(codec.String(), func(t *testing.T) {
 			video, audio := loadStream(t, codec), loadStream(t, framing.Opus)
 			inWorld(t, nil, func(w *world) {
+				t := w.t
 				pub := w.publish(whipclient.Source{Codec: codec}, whipclient.Source{Codec: framing.Opus})
 				var senders, viewers sync.WaitGroup
 				senders.Go(func() { video.send(t, pub, 0, 0, 6*time.Second) })
