@@ -34,12 +34,18 @@ func (s Setting) Flag() string { return strings.ReplaceAll(s.Section+"-"+s.Name,
 // FileOnly reports whether the setting can be given in the file alone.
 func (s Setting) FileOnly() bool { return s.Type == typePeers }
 
+// IsBool reports whether the setting is true or false.
+func (s Setting) IsBool() bool { return s.Type == typeBool }
+
 // in returns the setting's place in c.
 func (s Setting) in(c *Config) reflect.Value {
 	return reflect.ValueOf(c).Elem().Field(s.section).Field(s.field)
 }
 
-const typePeers = "nodes"
+const (
+	typePeers = "nodes"
+	typeBool  = "true/false"
+)
 
 // Settings returns every setting, in the order of the sections.
 func Settings() []Setting {
@@ -72,7 +78,7 @@ func typeName(t reflect.Type) string {
 	case t.Kind() == reflect.Slice:
 		return "list"
 	case t.Kind() == reflect.Bool:
-		return "true/false"
+		return typeBool
 	case t.Kind() == reflect.Int:
 		return "number"
 	default:
