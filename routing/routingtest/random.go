@@ -151,3 +151,38 @@ func track(r *rand.Rand, id string, n int) routing.Track {
 	}
 	return k
 }
+
+// Tight returns a single track on a complete graph of n nodes in which slots are
+// short everywhere and about half of the terminals are hard to reach in time:
+// the instances on which greedy planners lose most.
+func Tight(r *rand.Rand, n int) *routing.Demand {
+	nodes := make([]routing.Node, n)
+	fan := 1 + r.IntN(2)
+	for i := range nodes {
+		nodes[i] = routing.Node{ID: fmt.Sprintf("n%d", i), ProcMs: 1, MaxChildren: 1 + r.IntN(fan+1)}
+		if r.IntN(4) == 0 {
+			nodes[i].MaxChildren = 0
+		}
+	}
+	nodes[0].MaxChildren = 1 + fan
+	x, y := make([]float64, n), make([]float64, n)
+	for i := range n {
+		x[i], y[i] = r.Float64()*100, r.Float64()*60
+	}
+	var arcs []routing.Arc
+	for u := range n {
+		for v := range n {
+			if u != v {
+				km := math.Hypot(x[u]-x[v], y[u]-y[v])
+				arcs = append(arcs, routing.Arc{From: u, To: v, DelayMs: km * (1 + 0.5*r.Float64()), PricePerGB: 0.1 * r.Float64()})
+			}
+		}
+	}
+	k := routing.Track{ID: "t0", RateMbps: 1, BoundMs: 40 + 60*r.Float64()}
+	for v := 1; v < n; v++ {
+		if r.IntN(5) > 0 {
+			k.Terminals = append(k.Terminals, routing.Terminal{Node: v, Viewers: 1 + int64(r.IntN(20))})
+		}
+	}
+	return &routing.Demand{Name: "tight", Graph: must(routing.NewGraph(nodes, arcs)), Tracks: []routing.Track{k}}
+}
