@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -190,11 +189,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	e.sessionsWG.Wait()
 	e.egress.wait()
-	err := e.udpMux.Close()
-	// pion's multiplexer closes its socket, but not on every path; twice is harmless.
-	if cerr := e.cfg.UDP.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
-		err = errors.Join(err, cerr)
-	}
+	err := e.udpMux.Close() // closes the socket, too
 	if e.tcpMux != nil {
 		err = errors.Join(err, e.tcpMux.Close())
 	}
