@@ -90,6 +90,8 @@ func (a *app) commands() []*cobra.Command {
 		a.configCommand(),
 		a.tokenCommand(),
 		a.caCommand(),
+		a.publishCommand(),
+		a.watchCommand(),
 		a.versionCommand(),
 	}
 }
