@@ -113,7 +113,7 @@ func (k *key) parse(o object) error {
 }
 
 func (k *key) parseEd25519(o object) error {
-	x, err := o.bytes("x", ed25519.PublicKeySize)
+	x, err := o.bytes32("x")
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (k *key) parseEd25519(o object) error {
 	if _, private := o["d"]; !private {
 		return nil
 	}
-	d, err := o.bytes("d", ed25519.SeedSize)
+	d, err := o.bytes32("d")
 	if err != nil {
 		return err
 	}
@@ -134,11 +134,11 @@ func (k *key) parseEd25519(o object) error {
 }
 
 func (k *key) parseP256(o object) error {
-	x, err := o.bytes("x", 32)
+	x, err := o.bytes32("x")
 	if err != nil {
 		return err
 	}
-	y, err := o.bytes("y", 32)
+	y, err := o.bytes32("y")
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (k *key) parseP256(o object) error {
 	if _, private := o["d"]; !private {
 		return nil
 	}
-	d, err := o.bytes("d", 32)
+	d, err := o.bytes32("d")
 	if err != nil {
 		return err
 	}
@@ -180,10 +180,10 @@ func (k *key) parseShared(o object) error {
 }
 
 // private reports whether the file that held k must be kept secret.
-func (k key) private() bool { return k.sign != nil }
+func (k *key) private() bool { return k.sign != nil }
 
 // encode returns k as a JWK, with its private part only on request.
-func (k key) encode(private bool) ([]byte, error) {
+func (k *key) encode(private bool) ([]byte, error) {
 	o := map[string]string{"kid": k.id, "alg": string(k.algorithm), "use": "sig"}
 	if k.scope != "" {
 		o["root"] = string(k.scope)
@@ -217,8 +217,9 @@ func (k key) encode(private bool) ([]byte, error) {
 	return json.Marshal(o)
 }
 
-// bytes returns the base64url member name, which must decode to size bytes.
-func (o object) bytes(name string, size int) ([]byte, error) {
+// bytes32 returns the base64url member name, 32 bytes long as all parts of
+// Ed25519 and P-256 keys are.
+func (o object) bytes32(name string) ([]byte, error) {
 	text, _, err := o.text(name)
 	if err != nil {
 		return nil, err
@@ -227,8 +228,8 @@ func (o object) bytes(name string, size int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%q is not base64url", name)
 	}
-	if len(b) != size {
-		return nil, fmt.Errorf("%q has %d bytes, want %d", name, len(b), size)
+	if len(b) != 32 {
+		return nil, fmt.Errorf("%q has %d bytes, want 32", name, len(b))
 	}
 	return b, nil
 }

@@ -194,7 +194,7 @@ func TestSecretsDoNotShow(t *testing.T) {
 	out.Write(data)
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	log.Info("secret", slog.Any("token", h.Token), slog.Any("holder", h))
-	for _, hidden := range []string{word, fmt.Sprintf("%x", word), fmt.Sprint([]byte(word)), b64(word)} {
+	for _, hidden := range []string{word, fmt.Sprintf("%x", word), fmt.Sprintf("%d", []byte(word)), b64(word)} {
 		if strings.Contains(out.String(), hidden) {
 			t.Errorf("%q shows in %s", hidden, out.String())
 		}

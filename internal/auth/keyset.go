@@ -1,19 +1,15 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
+
+	"trellis/internal/keyfile"
 )
 
-const (
-	maxKeys     = 64
-	maxKeyBytes = 64 << 10
-)
+const maxKeys = 64
 
 // KeySet is the keys whose tokens a node believes, by id. It holds no private
 // part of a key pair.
@@ -54,7 +50,7 @@ func ParseKeySet(data []byte, opt KeySetOptions) (*KeySet, error) {
 // LoadKeySet reads a key set from a file. A file with a shared secret must be
 // readable by its owner alone.
 func LoadKeySet(path string, opt KeySetOptions) (*KeySet, error) {
-	data, mode, err := readFile(path)
+	data, private, err := keyfile.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -63,10 +59,8 @@ func LoadKeySet(path string, opt KeySetOptions) (*KeySet, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	for _, k := range set.keys {
-		if k.private() {
-			if err := checkSecretMode(path, mode); err != nil {
-				return nil, err
-			}
+		if k.private() && !private {
+			return nil, &keyfile.ExposedError{Path: path}
 		}
 	}
 	return set, nil
@@ -112,34 +106,4 @@ func parseKeys(data []byte) ([]key, error) {
 		keys = append(keys, k)
 	}
 	return keys, nil
-}
-
-// readFile returns the content and mode of the same open file, so that what was
-// checked is what was read.
-func readFile(path string) (data []byte, mode os.FileMode, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	var buf bytes.Buffer
-	if _, err := buf.ReadFrom(io.LimitReader(f, maxKeyBytes+1)); err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", path, err)
-	}
-	if buf.Len() > maxKeyBytes {
-		return nil, 0, fmt.Errorf("%s: more than %d bytes", path, maxKeyBytes)
-	}
-	return buf.Bytes(), info.Mode(), nil
-}
-
-// checkSecretMode refuses files that others on the machine could read.
-func checkSecretMode(path string, mode os.FileMode) error {
-	if mode.Perm()&0o077 != 0 {
-		return fmt.Errorf("%s: holds a secret but its mode is %04o: run chmod 600", path, mode.Perm())
-	}
-	return nil
 }

@@ -6,12 +6,11 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
+	"trellis/internal/keyfile"
 	"trellis/wire"
 )
 
@@ -67,11 +66,8 @@ func ParsePrivateKey(data []byte) (PrivateKey, error) {
 
 // LoadPrivateKey reads a private JWK from a file that only its owner may read.
 func LoadPrivateKey(path string) (PrivateKey, error) {
-	data, mode, err := readFile(path)
+	data, err := keyfile.ReadSecret(path)
 	if err != nil {
-		return PrivateKey{}, err
-	}
-	if err := checkSecretMode(path, mode); err != nil {
 		return PrivateKey{}, err
 	}
 	p, err := ParsePrivateKey(data)
@@ -82,18 +78,12 @@ func LoadPrivateKey(path string) (PrivateKey, error) {
 }
 
 // Save writes the private JWK to a new file that only its owner may read.
-func (p PrivateKey) Save(path string) (err error) {
+func (p PrivateKey) Save(path string) error {
 	data, err := p.k.encode(true)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	_, err = f.Write(append(data, '\n'))
-	return err
+	return keyfile.CreateSecret(path, append(data, '\n'))
 }
 
 // ID returns the key's "kid".

@@ -7,7 +7,6 @@ import (
 )
 
 const (
-	flagMore      = 0x1 // ADVERT: more parts follow
 	flagWithdrawn = 0x1 // Entry: there is no value
 	flagAll       = 0x1 // KNOWN: nodes that are not listed are unknown
 )
@@ -19,7 +18,6 @@ type Advert struct {
 	Base    uint64
 	Seq     uint64
 	AgeMs   uint64
-	More    bool
 	Entries []Entry
 }
 
@@ -37,14 +35,13 @@ func (Advert) Type() Type { return TypeAdvert }
 
 // Append appends the body.
 //
-//	Node (s), Boot (i), Base (i), Seq (i), AgeMs (i), Flags (i), Count (i), Entry...
+//	Node (s), Boot (i), Base (i), Seq (i), AgeMs (i), Count (i), Entry...
 func (a Advert) Append(b []byte) []byte {
 	b = appendText(b, a.Node)
 	b = quicvarint.Append(b, a.Boot)
 	b = quicvarint.Append(b, a.Base)
 	b = quicvarint.Append(b, a.Seq)
 	b = quicvarint.Append(b, a.AgeMs)
-	b = appendBool(b, a.More)
 	b = quicvarint.Append(b, uint64(len(a.Entries)))
 	for i := range a.Entries {
 		b = a.Entries[i].append(b)
@@ -85,7 +82,6 @@ func ParseAdvert(b []byte) (Advert, error) {
 		Base:  c.varint(),
 		Seq:   c.varint(),
 		AgeMs: c.upTo(1<<32, "age"),
-		More:  c.varint()&flagMore != 0,
 	}
 	n := c.count(MaxEntries, minEntryBytes, "entries")
 	if c.err == nil && (a.Boot == 0 || a.Base >= a.Seq) {
