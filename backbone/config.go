@@ -1,0 +1,148 @@
+package backbone
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/quic-go/quic-go"
+
+	"trellis/internal/relay"
+	"trellis/routing/discovery"
+	"trellis/wire/peer"
+)
+
+// Dialer opens QUIC connections. *quic.Transport is one.
+type Dialer interface {
+	Dial(ctx context.Context, addr net.Addr, tlsConf *tls.Config, conf *quic.Config) (*quic.Conn, error)
+}
+
+// Config describes a Mesh. Fields without a stated default are required.
+type Config struct {
+	// Identity is who this node is. It must be what its certificate says.
+	Identity Identity
+	// Provider is where the node stands, for failure groups. Default: unknown.
+	Provider    string
+	Credentials Credentials
+	// Dialer opens connections, from the port at which we are reached.
+	Dialer Dialer
+	// Peers finds the nodes.
+	Peers discovery.Source
+	// Table is where tracks meet.
+	Table *relay.Table
+
+	// Router chooses among neighbours. Default: the cheapest measured path.
+	Router Router
+	// Resolve turns a peer's "host:port" into an address. Default: the system's
+	// resolver.
+	Resolve func(ctx context.Context, addr string) (net.Addr, error)
+	// WallClock is the node's own clock, which stamps objects and probes and
+	// nothing else. Default: time.Now.
+	WallClock func() time.Time
+	// Boot is when the process started. Default: now, by WallClock.
+	Boot time.Time
+	// Rand spreads redials. Default: seeded from the system.
+	Rand *rand.Rand
+	// WarmUpBytes of padding open the congestion window of a new lane before
+	// the first key frame needs it. Default 768 KiB, negative for none.
+	WarmUpBytes int
+	// Log receives what happens. Default: nowhere.
+	Log *slog.Logger
+	// Metrics receives the package's collectors; nil for none.
+	Metrics prometheus.Registerer
+}
+
+// maxWarmUp is docs/wire.md, section 8.
+const (
+	defaultWarmUp = 768 << 10
+	maxWarmUp     = 1 << 20
+)
+
+func (c Config) withDefaults() (Config, error) {
+	for what, s := range map[string]string{"cluster": c.Identity.Cluster, "region": c.Identity.Region, "node": c.Identity.Node} {
+		if err := peer.CheckNodeID(s); err != nil {
+			return c, fmt.Errorf("backbone.Config.Identity, %s: %w", what, err)
+		}
+	}
+	switch {
+	case len(c.Provider) > peer.MaxNodeIDBytes:
+		return c, fmt.Errorf("backbone.Config.Provider has %d bytes, at most %d", len(c.Provider), peer.MaxNodeIDBytes)
+	case c.Credentials.Certificate == nil || c.Credentials.Roots == nil:
+		return c, errors.New("backbone.Config.Credentials are missing")
+	case c.Dialer == nil:
+		return c, errors.New("backbone.Config.Dialer is missing")
+	case c.Peers == nil:
+		return c, errors.New("backbone.Config.Peers is missing")
+	case c.Table == nil:
+		return c, errors.New("backbone.Config.Table is missing")
+	}
+	if c.Router == nil {
+		c.Router = Cheapest{}
+	}
+	if c.Resolve == nil {
+		c.Resolve = resolve
+	}
+	if c.WallClock == nil {
+		c.WallClock = time.Now
+	}
+	if c.Boot.IsZero() {
+		c.Boot = c.WallClock()
+	}
+	if c.Rand == nil {
+		c.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // spreads redials
+	}
+	switch {
+	case c.WarmUpBytes == 0:
+		c.WarmUpBytes = defaultWarmUp
+	case c.WarmUpBytes > maxWarmUp:
+		return c, fmt.Errorf("backbone.Config.WarmUpBytes is %d, at most %d", c.WarmUpBytes, maxWarmUp)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c, nil
+}
+
+func resolve(ctx context.Context, addr string) (net.Addr, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	n, err := net.DefaultResolver.LookupPort(ctx, "udp", port)
+	if err != nil {
+		return nil, err
+	}
+	return &net.UDPAddr{IP: ips[0].Unmap().AsSlice(), Port: n, Zone: ips[0].Zone()}, nil
+}
+
+// QUICConfig returns the QUIC configuration of a link's dialling end. A listener
+// that is shared with browsers may use its own, with datagrams, reset streams
+// with partial delivery, and at least as many unidirectional streams.
+func QUICConfig() *quic.Config {
+	return &quic.Config{
+		HandshakeIdleTimeout: 5 * time.Second,
+		// A backstop behind our own probes (docs/wire.md, section 2).
+		MaxIdleTimeout:  3 * time.Second,
+		KeepAlivePeriod: 750 * time.Millisecond,
+		// Windows that a key frame over a long path fits into from the start, and
+		// that grow to 250 Mbit/s at a round trip of half a second.
+		InitialStreamReceiveWindow:       2 << 20,
+		MaxStreamReceiveWindow:           16 << 20,
+		InitialConnectionReceiveWindow:   4 << 20,
+		MaxConnectionReceiveWindow:       32 << 20,
+		MaxIncomingStreams:               4, // the control stream, and nothing else
+		MaxIncomingUniStreams:            4096,
+		EnableDatagrams:                  true,
+		EnableStreamResetPartialDelivery: true,
+	}
+}

@@ -1,0 +1,161 @@
+package framing
+
+import (
+	"slices"
+	"time"
+)
+
+// LossesConfig has the settings of a Losses.
+type LossesConfig struct {
+	// Patience is how long a packet may be late before it is first asked for,
+	// because packets overtake one another. Zero means 5 ms, negative none.
+	Patience time.Duration
+	// MaxTries is how often a packet is asked for. Zero means 10.
+	MaxTries int
+	// MaxAge is how long after it was first missed a packet is still of use. Zero means 1 s.
+	MaxAge time.Duration
+	// MaxMissing is how many packets may be missing at once: the oldest are given
+	// up. Zero means 512.
+	MaxMissing int
+}
+
+// Losses keeps track of which packets of an RTP stream are missing, and of when
+// to ask for them (RFC 4585, Section 6.2.1). It does not hold packets.
+type Losses struct {
+	cfg    LossesConfig
+	unwrap Unwrapper[uint16]
+
+	begun   bool
+	newest  int64
+	missing []missingPacket // by rising sequence number
+
+	// Counters since the beginning, for statistics: Recovered of the Missed ones
+	// came in the end.
+	missed, recovered uint64
+}
+
+type missingPacket struct {
+	seq   int64
+	since time.Time // noticed
+	ask   time.Time // next request
+	tries int
+}
+
+const (
+	defaultPatience   = 5 * time.Millisecond
+	defaultMaxTries   = 10
+	defaultMaxAge     = time.Second
+	defaultMaxMissing = 512
+	// minRetry keeps requests apart when the round trip is short: what was asked for
+	// has to pass the sender's pacer.
+	minRetry = 10 * time.Millisecond
+)
+
+// NewLosses returns an empty Losses.
+func NewLosses(cfg LossesConfig) *Losses {
+	if cfg.Patience == 0 {
+		cfg.Patience = defaultPatience
+	}
+	cfg.Patience = max(cfg.Patience, 0)
+	if cfg.MaxTries <= 0 {
+		cfg.MaxTries = defaultMaxTries
+	}
+	if cfg.MaxAge <= 0 {
+		cfg.MaxAge = defaultMaxAge
+	}
+	if cfg.MaxMissing <= 0 {
+		cfg.MaxMissing = defaultMaxMissing
+	}
+	return &Losses{cfg: cfg}
+}
+
+// Received notes the arrival of a packet and reports whether it was missing.
+func (l *Losses) Received(seq uint16, now time.Time) (recovered bool) {
+	n := l.unwrap.Unwrap(seq)
+	switch {
+	case !l.begun:
+		l.begun, l.newest = true, n
+		return false
+	case n > l.newest:
+		gap := n - l.newest - 1
+		if gap > int64(l.cfg.MaxMissing) {
+			// Too much to ask for: a pause of the sender's, or of the network.
+			l.missed += uint64(gap)
+			l.missing = l.missing[:0]
+		} else {
+			l.miss(l.newest+1, n, now)
+		}
+		l.newest = n
+		return false
+	}
+	i, found := slices.BinarySearchFunc(l.missing, n, func(m missingPacket, seq int64) int { return int(m.seq - seq) })
+	if found {
+		l.missing = slices.Delete(l.missing, i, i+1)
+		l.recovered++
+	}
+	return found
+}
+
+func (l *Losses) miss(from, to int64, now time.Time) {
+	l.missed += uint64(to - from)
+	for seq := from; seq < to; seq++ {
+		if len(l.missing) == l.cfg.MaxMissing {
+			l.missing = slices.Delete(l.missing, 0, 1)
+		}
+		l.missing = append(l.missing, missingPacket{seq: seq, since: now, ask: now.Add(l.cfg.Patience)})
+	}
+}
+
+// Due appends to dst the sequence numbers to ask for at now. A packet is asked for
+// again after rtt and a quarter, until it is too old or was asked for too often.
+func (l *Losses) Due(now time.Time, rtt time.Duration, dst []uint16) []uint16 {
+	kept := l.missing[:0]
+	retry := max(rtt+rtt/4, minRetry)
+	for _, m := range l.missing {
+		if now.Sub(m.since) > l.cfg.MaxAge || m.tries >= l.cfg.MaxTries && !now.Before(m.ask) {
+			continue
+		}
+		if m.tries < l.cfg.MaxTries && !now.Before(m.ask) {
+			dst = append(dst, uint16(m.seq))
+			m.tries++
+			m.ask = now.Add(retry)
+		}
+		kept = append(kept, m)
+	}
+	l.missing = kept
+	return dst
+}
+
+// Next returns when Due will have something to ask for, and whether anything is missing.
+func (l *Losses) Next() (time.Time, bool) {
+	if len(l.missing) == 0 {
+		return time.Time{}, false
+	}
+	next := l.missing[0].ask
+	for _, m := range l.missing[1:] {
+		if m.ask.Before(next) {
+			next = m.ask
+		}
+	}
+	return next, true
+}
+
+// GiveUp forgets packets up to seq, because Reorder went past them.
+func (l *Losses) GiveUp(seq uint16) {
+	if !l.begun {
+		return
+	}
+	n := l.newest + int64(int16(seq-uint16(l.newest)))
+	i := 0
+	for i < len(l.missing) && l.missing[i].seq <= n {
+		i++
+	}
+	l.missing = slices.Delete(l.missing, 0, i)
+}
+
+// Missing returns how many packets are being waited for.
+func (l *Losses) Missing() int { return len(l.missing) }
+
+// Totals returns how many packets were ever missed, and how many of those arrived
+// after all. Reordered packets count in both.
+func (l *Losses) Totals() (missed, recovered uint64) { return l.missed, l.recovered }

@@ -1,0 +1,1 @@
+var e=class{#t;#e;#s;constructor(s,t){this.#e=t,this.#t=s.createAnalyser(),this.#t.fftSize=2048,this.#s=new Float32Array(this.#t.fftSize),t.connect(this.#t)}rms(){this.#t.getFloatTimeDomainData(this.#s);let s=0;for(let t of this.#s)s+=t*t;return Math.sqrt(s/this.#s.length)}close(){try{this.#e.disconnect(this.#t)}catch{}}};export{e as a};

@@ -1,0 +1,165 @@
+package peer
+
+import (
+	"fmt"
+
+	"github.com/quic-go/quic-go/quicvarint"
+)
+
+const (
+	flagWithdrawn = 0x1 // Entry: there is no value
+	flagAll       = 0x1 // KNOWN: nodes that are not listed are unknown
+)
+
+// Advert is what changed in one node's record between Base and Seq.
+type Advert struct {
+	Node    string
+	Boot    uint64
+	Base    uint64
+	Seq     uint64
+	AgeMs   uint64
+	Entries []Entry
+}
+
+// Entry is one item of a record. Key names it within its kind.
+type Entry struct {
+	Seq       uint64
+	Kind      EntryKind
+	Withdrawn bool
+	Key       string
+	Value     []byte // empty if withdrawn
+}
+
+// Type says which message it is.
+func (Advert) Type() Type { return TypeAdvert }
+
+// Append appends the body.
+//
+//	Node (s), Boot (i), Base (i), Seq (i), AgeMs (i), Count (i), Entry...
+func (a Advert) Append(b []byte) []byte {
+	b = appendText(b, a.Node)
+	b = quicvarint.Append(b, a.Boot)
+	b = quicvarint.Append(b, a.Base)
+	b = quicvarint.Append(b, a.Seq)
+	b = quicvarint.Append(b, a.AgeMs)
+	b = quicvarint.Append(b, uint64(len(a.Entries)))
+	for i := range a.Entries {
+		b = a.Entries[i].append(b)
+	}
+	return b
+}
+
+// Seq (i), Kind (i), Flags (i), Key (s), Value (b) unless withdrawn
+func (e *Entry) append(b []byte) []byte {
+	b = quicvarint.Append(b, e.Seq)
+	b = quicvarint.Append(b, uint64(e.Kind))
+	b = appendBool(b, e.Withdrawn)
+	b = appendText(b, e.Key)
+	if e.Withdrawn {
+		return b
+	}
+	return appendText(b, e.Value)
+}
+
+// Len returns how many bytes the entry takes, for those who fill a message.
+func (e *Entry) Len() int {
+	n := quicvarint.Len(e.Seq) + quicvarint.Len(uint64(e.Kind)) + 1 + quicvarint.Len(uint64(len(e.Key))) + len(e.Key)
+	if e.Withdrawn {
+		return n
+	}
+	return n + quicvarint.Len(uint64(len(e.Value))) + len(e.Value)
+}
+
+// minEntryBytes: sequence, kind, flags and an empty key.
+const minEntryBytes = 4
+
+// ParseAdvert parses a body. The entries' values alias b.
+func ParseAdvert(b []byte) (Advert, error) {
+	c := cursor{b: b}
+	a := Advert{
+		Node:  c.node(),
+		Boot:  c.upTo(maxTime, "boot"),
+		Base:  c.varint(),
+		Seq:   c.varint(),
+		AgeMs: c.upTo(1<<32, "age"),
+	}
+	n := c.count(MaxEntries, minEntryBytes, "entries")
+	if c.err == nil && (a.Boot == 0 || a.Base >= a.Seq) {
+		c.fail(fmt.Errorf("%w: boot %d, sequence %d from %d", ErrMalformed, a.Boot, a.Seq, a.Base))
+	}
+	if c.err == nil && n > 0 {
+		a.Entries = make([]Entry, n)
+		last := a.Base
+		for i := range a.Entries {
+			e := &a.Entries[i]
+			c.entry(e)
+			if c.err == nil && (e.Seq <= last || e.Seq > a.Seq) {
+				c.fail(fmt.Errorf("%w: entry %d behind %d, in an advert to %d", ErrMalformed, e.Seq, last, a.Seq))
+			}
+			last = e.Seq
+		}
+	}
+	if c.err != nil {
+		return Advert{}, fmt.Errorf("advert: %w", c.err)
+	}
+	return a, nil
+}
+
+func (c *cursor) entry(e *Entry) {
+	e.Seq = c.varint()
+	e.Kind = EntryKind(c.varint())
+	e.Withdrawn = c.varint()&flagWithdrawn != 0
+	e.Key = c.text(MaxKeyBytes, "entry key")
+	if !e.Withdrawn {
+		e.Value = c.bytes(MaxValueBytes, "entry value")
+	}
+}
+
+// Known says which copies of records a node holds.
+type Known struct {
+	All     bool // what is not listed is not held
+	Records []KnownRecord
+}
+
+// KnownRecord names one copy. Seq 0 of a boot means none of it.
+type KnownRecord struct {
+	Node string
+	Boot uint64
+	Seq  uint64
+}
+
+// Type says which message it is.
+func (Known) Type() Type { return TypeKnown }
+
+// Append appends the body.
+//
+//	Flags (i), Count (i), { Node (s), Boot (i), Seq (i) }...
+func (k Known) Append(b []byte) []byte {
+	b = appendBool(b, k.All)
+	b = quicvarint.Append(b, uint64(len(k.Records)))
+	for _, r := range k.Records {
+		b = appendText(b, r.Node)
+		b = quicvarint.Append(b, r.Boot)
+		b = quicvarint.Append(b, r.Seq)
+	}
+	return b
+}
+
+// minKnownBytes: an id of one byte, boot and sequence.
+const minKnownBytes = 4
+
+// ParseKnown parses a body.
+func ParseKnown(b []byte) (Known, error) {
+	c := cursor{b: b}
+	k := Known{All: c.varint()&flagAll != 0}
+	if n := c.count(MaxKnown, minKnownBytes, "known records"); n > 0 {
+		k.Records = make([]KnownRecord, 0, n)
+		for range n {
+			k.Records = append(k.Records, KnownRecord{Node: c.node(), Boot: c.upTo(maxTime, "boot"), Seq: c.varint()})
+		}
+	}
+	if c.err != nil {
+		return Known{}, fmt.Errorf("known: %w", c.err)
+	}
+	return k, nil
+}
