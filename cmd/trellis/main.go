@@ -85,6 +85,7 @@ func (a *app) rootCommand() *cobra.Command {
 
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		newPlanCommand(),
 		a.validateCommand(),
 		a.configCommand(),
 		a.tokenCommand(),
