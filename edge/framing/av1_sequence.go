@@ -40,7 +40,7 @@ func parseAV1Sequence(payload []byte) (av1Sequence, bool) {
 			s.bitDepth = 12
 		}
 	}
-	return s, !r.short
+	return s, !r.short && s.profile <= 2
 }
 
 // parseAV1OperatingPoints reads timing and operating points; level and tier are

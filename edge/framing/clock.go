@@ -7,29 +7,38 @@ import "time"
 // in microseconds.
 //
 // Before RTCP sender reports tell how the tracks' timestamps relate, each track is
-// placed by the arrival of its first packet. Once there are reports of two tracks,
-// the leader's timeline (audio, if there is any) stays what it is and the others
-// are brought to it gradually: no PTS ever jumps, and none goes backwards because
-// of a report.
-//
-// Reports whose clocks cannot be true are left out: see maxSkew.
+// placed by the arrival of its first packet. The first report of the leader (audio,
+// if there is any) fixes how the sender's clock relates to the timeline, so that
+// the leader stays where it is; from then on every track is brought gradually to
+// where its own reports put it. No PTS ever jumps because of a report, and the
+// drift between the sender's sound card and its clock is followed.
 type Clock struct {
-	base   time.Time // the time of PTS origin
+	base   time.Time // of PTS origin
 	origin int64
 	tracks []*TrackClock
+
+	led    *TrackClock // the track that fixed offset; nil before the first report
+	offset int64       // PTS minus the sender's NTP time, in microseconds
 }
 
 const (
 	// maxSkew is how far reports may move a track from where arrival put it. Senders
 	// exist whose reports are not of one clock; buffers of capture and encoding
 	// differ by less.
-	maxSkew = 2 * time.Second
-	// slewDivisor is the share by which a track's time may run fast or slow while
-	// it is brought to the leader's: 20 ms in each second, not visible.
-	slewDivisor = 50
+	maxSkew = 2_000_000
+	// maxDrift is how far the leader may drift before it is taken that the sender's
+	// clock was set, which must not move anything.
+	maxDrift = 100_000
+	// A track's time may run fast or slow by one part in this many while it is
+	// brought to its place: 20 ms in each second for video, which nobody sees, and
+	// 1 ms for the leader, ten times the drift of a poor sound card.
+	followerSlew = 50
+	leaderSlew   = 1000
 	// maxJump is how far a timestamp may be from where its arrival says it should
 	// be: beyond that the source began a new timeline.
-	maxJump = 10 * time.Second
+	maxJump = 10_000_000
+	// synchronisedWithin is well below what a viewer notices between sound and lips.
+	synchronisedWithin = 10_000
 )
 
 // NewClock returns a Clock on which a packet that arrives at base has the PTS
@@ -38,29 +47,31 @@ func NewClock(base time.Time, origin int64) *Clock {
 	return &Clock{base: base, origin: origin}
 }
 
-// Track adds a track whose timestamps run at rate Hz. The first one that leads
-// sets the pace: give that part to audio, for gaps in sound are heard and a frame
-// a few milliseconds off is not seen.
+// Track adds a track whose timestamps run at rate Hz. Give lead to audio: gaps in
+// sound are heard, and a frame a few milliseconds off is not seen.
 func (c *Clock) Track(rate uint32, lead bool) *TrackClock {
 	t := &TrackClock{clock: c, rate: int64(rate), lead: lead}
 	c.tracks = append(c.tracks, t)
 	return t
 }
 
-// leader returns the track that the others follow: the first that leads and has
-// reports, else the first that has reports.
-func (c *Clock) leader() *TrackClock {
-	var first *TrackClock
+// elect fixes the offset after a report: anew when there is a better leader than
+// the one that fixed it, or when the sender's clock was set.
+func (c *Clock) elect() {
+	var best *TrackClock
 	for _, t := range c.tracks {
-		switch {
-		case !t.reported:
-		case t.lead:
-			return t
-		case first == nil:
-			first = t
+		if t.reported && (best == nil || t.lead && !best.lead) {
+			best = t
 		}
 	}
-	return first
+	if best == c.led && best != nil {
+		if d := best.want() - best.shift; d <= maxDrift && d >= -maxDrift {
+			return
+		}
+	}
+	if c.led = best; best != nil {
+		c.offset = best.raw(best.ntpTicks) + best.shift - best.ntp
+	}
 }
 
 // TrackClock is one track's part of a Clock.
@@ -73,65 +84,33 @@ type TrackClock struct {
 	begun  bool
 	zero   int64 // unwrapped timestamp at which the track was placed
 	place  int64 // PTS there, by arrival
-	shift  int64 // what is added to follow the leader, now
-	ticks  int64 // newest timestamp that shift was computed for
+	shift  int64 // what reports have moved it by so far
+	newest int64 // unwrapped timestamp up to which it was moved
 
 	reported bool
 	ntpTicks int64 // unwrapped timestamp of the last report
 	ntp      int64 // its NTP time in microseconds
 }
 
-// PTS returns the presentation time of an RTP timestamp that arrived at the given time.
+// PTS returns the presentation time of an RTP timestamp that arrived at the given
+// time. The PTS of one track rise with its timestamps.
 func (t *TrackClock) PTS(timestamp uint32, arrival time.Time) int64 {
 	ticks := t.unwrap.Unwrap(timestamp)
 	byArrival := t.clock.origin + arrival.Sub(t.clock.base).Microseconds()
 	if t.begun {
-		if d := t.raw(ticks) + t.shift - byArrival; d > maxJump.Microseconds() || d < -maxJump.Microseconds() {
+		if d := t.raw(ticks) + t.shift - byArrival; d > maxJump || d < -maxJump {
 			t.begun, t.reported = false, false
+			t.clock.elect()
 		}
 	}
 	if !t.begun {
-		t.begun, t.zero, t.place, t.shift, t.ticks = true, ticks, byArrival, 0, ticks
+		t.begun, t.zero, t.place, t.shift, t.newest = true, ticks, byArrival, 0, ticks
 	}
-	if ticks > t.ticks {
+	if ticks > t.newest {
 		t.slew(ticks)
-		t.ticks = ticks
+		t.newest = ticks
 	}
 	return t.raw(ticks) + t.shift
-}
-
-// raw is the PTS by arrival of the first packet alone.
-func (t *TrackClock) raw(ticks int64) int64 { return t.place + t.micros(ticks-t.zero) }
-
-// micros converts ticks, without overflow for centuries of them.
-func (t *TrackClock) micros(ticks int64) int64 {
-	return ticks/t.rate*1_000_000 + ticks%t.rate*1_000_000/t.rate
-}
-
-// slew moves the track towards the leader by as much as the time since the last
-// frame allows.
-func (t *TrackClock) slew(ticks int64) {
-	want, ok := t.target()
-	if !ok {
-		return
-	}
-	step := t.micros(ticks-t.ticks) / slewDivisor
-	t.shift += min(max(want-t.shift, -step), step)
-}
-
-// target returns the shift that would put the track exactly beside the leader.
-func (t *TrackClock) target() (int64, bool) {
-	l := t.clock.leader()
-	if l == nil || l == t || !t.reported || !l.begun {
-		return 0, false
-	}
-	// One moment of the sender's clock, seen on both timelines.
-	want := l.raw(l.ntpTicks) + l.shift + (t.ntp - l.ntp)
-	shift := want - t.raw(t.ntpTicks)
-	if shift > maxSkew.Microseconds() || shift < -maxSkew.Microseconds() {
-		return 0, false
-	}
-	return shift, true
 }
 
 // SenderReport takes the NTP time and the RTP timestamp of an RTCP sender report
@@ -140,20 +119,49 @@ func (t *TrackClock) SenderReport(ntp uint64, timestamp uint32) {
 	if !t.begun || ntp == 0 { // Section 6.4.1: zero when the sender has no clock
 		return
 	}
-	// The report's timestamp is near the newest packet's; it must not move the unwrapper.
+	// Packets alone move the unwrapper: a report may be of a moment yet to come.
 	u := t.unwrap
 	t.ntpTicks, t.ntp, t.reported = u.Unwrap(timestamp), ntpMicros(ntp), true
+	t.clock.elect()
 }
 
-// Synchronised reports whether the track is known to be within a frame or so of
-// the leader: it is the leader, or it follows one and has arrived there.
+// Synchronised reports whether reports say where the track belongs, and it is there.
 func (t *TrackClock) Synchronised() bool {
-	if t.clock.leader() == t {
-		return true
+	if t.clock.led == nil || !t.reported {
+		return false
 	}
-	want, ok := t.target()
-	const near = 10_000 // microseconds
-	return ok && want-t.shift < near && t.shift-want < near
+	d := t.want() - t.shift
+	return d < synchronisedWithin && d > -synchronisedWithin
+}
+
+// raw is the PTS by arrival of the first packet alone.
+func (t *TrackClock) raw(ticks int64) int64 { return t.place + t.micros(ticks-t.zero) }
+
+// want is the shift that would put the track where its last report says.
+func (t *TrackClock) want() int64 {
+	return t.ntp + t.clock.offset - t.raw(t.ntpTicks)
+}
+
+// slew moves the track by as much as the time since the newest frame allows.
+func (t *TrackClock) slew(ticks int64) {
+	if t.clock.led == nil || !t.reported {
+		return
+	}
+	want := t.want()
+	if want > maxSkew || want < -maxSkew {
+		return
+	}
+	slew := int64(followerSlew)
+	if t.clock.led == t {
+		slew = leaderSlew
+	}
+	step := t.micros(ticks-t.newest) / slew
+	t.shift += min(max(want-t.shift, -step), step)
+}
+
+// micros converts ticks; it does not overflow for centuries of them.
+func (t *TrackClock) micros(ticks int64) int64 {
+	return ticks/t.rate*1_000_000 + ticks%t.rate*1_000_000/t.rate
 }
 
 // ntpMicros turns 32.32 fixed point seconds into microseconds.

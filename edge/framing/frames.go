@@ -12,7 +12,8 @@ type frames struct {
 	seen    bool      // ts is meaningful
 	open    bool      // FrameBegin was emitted for ts
 	done    bool      // the frame of ts is over, or lost: its remaining packets are skipped
-	gap     bool      // packets were lost since the last frame began: its start may be among them
+	loss    bool      // packets were lost right before the next one with content
+	gap     bool      // packets were lost right before the first of ts: there may be one before it
 	arrival time.Time // of the first packet of ts
 	told    bool      // FramesLost was emitted since the last frame began
 	size    int       // bytes of the open frame
@@ -29,7 +30,7 @@ func (f *frames) ended(p *Packet) bool {
 // enter begins the handling of p and reports whether its payload is to be parsed.
 func (f *frames) enter(p *Packet) bool {
 	if p.Lost > 0 {
-		f.gap = true
+		f.loss = true
 		f.lose()
 	}
 	if len(p.Payload) == 0 {
@@ -37,7 +38,9 @@ func (f *frames) enter(p *Packet) bool {
 	}
 	if !f.seen || p.Timestamp != f.ts {
 		f.seen, f.ts, f.done, f.arrival = true, p.Timestamp, false, p.Arrival
+		f.gap = f.loss
 	}
+	f.loss = false
 	return !f.done
 }
 
@@ -50,7 +53,7 @@ func (f *frames) leave() []Event {
 
 // begin opens the frame.
 func (f *frames) begin(key bool) {
-	f.open, f.gap, f.told, f.size = true, false, false, 0
+	f.open, f.told, f.size = true, false, 0
 	f.out = append(f.out, Event{Kind: FrameBegin, Key: key, Timestamp: f.ts, Arrival: f.arrival})
 }
 

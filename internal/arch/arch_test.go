@@ -23,10 +23,18 @@ func TestImports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unknown := make(map[string]bool)
 	for _, f := range goFiles(t, rootDir(t)) {
+		if pkg := path.Dir(f.name); rules[pkg] == nil {
+			unknown[pkg] = true
+			continue
+		}
 		for _, complaint := range checkFile(rules, f) {
 			t.Error(complaint)
 		}
+	}
+	for pkg := range unknown {
+		t.Errorf("package %s has no section in internal/arch/imports.txt", pkg)
 	}
 }
 
@@ -43,13 +51,10 @@ func (f sourceFile) at(pos token.Pos) string {
 	return fmt.Sprintf("%s:%d", f.name, f.fset.Position(pos).Line)
 }
 
-// checkFile gives one sentence for each thing in f that the rules do not allow.
+// checkFile gives one sentence for each thing in f that the rules for its package do not allow.
 func checkFile(rules map[string]*rule, f sourceFile) []string {
 	pkg := path.Dir(f.name)
 	r := rules[pkg]
-	if r == nil {
-		return []string{fmt.Sprintf("%s: package %s has no section in internal/arch/imports.txt", f.name, pkg)}
-	}
 	var bad []string
 	complain := func(pos token.Pos, format string, args ...any) {
 		bad = append(bad, f.at(pos)+": "+fmt.Sprintf(format, args...))
@@ -74,8 +79,13 @@ func checkFile(rules map[string]*rule, f sourceFile) []string {
 				complain(n.Pos(), "%s starts no goroutines", pkg)
 			}
 		case *ast.SelectorExpr:
-			if x, ok := n.X.(*ast.Ident); ok && r.pure && x.Name == "time" && readsClock(n.Sel.Name) {
+			x, ok := n.X.(*ast.Ident)
+			switch {
+			case !ok || !r.pure:
+			case x.Name == "time" && readsClock(n.Sel.Name):
 				complain(n.Pos(), "%s is pure: it is given the time and does not ask for it", pkg)
+			case x.Name == "rand" && throwsDice(n.Sel.Name):
+				complain(n.Pos(), "%s is pure: it is given a *rand.Rand and has none of its own", pkg)
 			}
 		}
 		return true
@@ -106,6 +116,14 @@ func checkImport(rules map[string]*rule, r *rule, pkg, imported string, test boo
 // readsClock names the functions of package time that look at the clock or wait for it.
 func readsClock(name string) bool {
 	return slices.Contains([]string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}, name)
+}
+
+// throwsDice names the functions of package math/rand/v2 that draw from the shared source.
+func throwsDice(name string) bool {
+	return slices.Contains([]string{
+		"Int", "IntN", "Int32", "Int32N", "Int64", "Int64N", "N", "Uint", "UintN", "Uint32", "Uint32N", "Uint64",
+		"Uint64N", "Float32", "Float64", "ExpFloat64", "NormFloat64", "Perm", "Shuffle",
+	}, name)
 }
 
 // rootDir is the folder with go.mod.

@@ -76,8 +76,7 @@ func parseRules(text string) (map[string]*rule, error) {
 // impure are the standard packages that a pure package does without.
 func impure(path string) bool {
 	switch path {
-	case "net", "net/http", "os", "os/exec", "os/signal", "log", "log/slog", "syscall", "unsafe", "io/ioutil",
-		"math/rand", "math/rand/v2", "crypto/rand":
+	case "net", "net/http", "os", "os/exec", "os/signal", "log", "log/slog", "syscall", "unsafe", "crypto/rand":
 		return true
 	}
 	return false

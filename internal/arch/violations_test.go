@@ -40,11 +40,12 @@ backbone
 		{"test of itself", "backbone/a_test.go", `import _ "trellis/backbone"`, ""},
 		{"test helper", "wire/a_test.go", `import _ "github.com/google/go-cmp/cmp"`, ""},
 		{"test helper elsewhere", "wire/a.go", `import _ "github.com/google/go-cmp/cmp"`, "may not import github.com/google/go-cmp/cmp"},
-		{"unknown package", "newcomer/a.go", ``, "no section"},
 		{"pure: network", "wire/a.go", `import _ "net"`, "pure and may not import net"},
 		{"pure: logging", "wire/a.go", `import _ "log/slog"`, "pure and may not import log/slog"},
 		{"pure: clock", "wire/a.go", `import "time"; var _ = time.Now()`, "given the time"},
 		{"pure: durations are fine", "wire/a.go", `import "time"; const _ = time.Second`, ""},
+		{"pure: dice", "wire/a.go", `import "math/rand/v2"; var _ = rand.IntN(6)`, "given a *rand.Rand"},
+		{"pure: given dice", "wire/a.go", `import "math/rand/v2"; func f(r *rand.Rand) int { return r.IntN(6) }`, ""},
 		{"goroutine", "internal/relay/a.go", `func f() { go f() }`, "starts no goroutines"},
 		{"goroutine in a test", "internal/relay/a_test.go", `func f() { go f() }`, ""},
 	} {
@@ -64,7 +65,7 @@ func TestSkipViolations(t *testing.T) {
 		{"code may sleep", "wire/a.go", `import "time"; func f() { time.Sleep(1) }`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			wantComplaint(t, checkTestCalls(parse(t, tt.file, tt.source)), tt.want)
+			wantComplaint(t, checkTestCalls(parse(t, tt.file, tt.source), importsSynctest(parse(t, tt.file, tt.source))), tt.want)
 		})
 	}
 }

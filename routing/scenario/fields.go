@@ -3,6 +3,8 @@ package scenario
 import (
 	"fmt"
 	"math"
+	"strings"
+	"unicode"
 )
 
 // object gives typed access to the fields of a JSON object. The first error
@@ -26,6 +28,13 @@ func (o object) fail(line int, field, format string, args ...any) {
 		if at == "" {
 			at = "document"
 		}
+		// Keys come from the file: an error stays one line whatever they hold.
+		at = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return '?'
+			}
+			return r
+		}, at)
 		*o.err = fmt.Errorf("line %d: %s: %s", line, at, fmt.Sprintf(format, args...))
 	}
 }

@@ -20,6 +20,7 @@ export class MoqPublisher implements Publisher {
 		preview.playsInline = true;
 		preview.muted = true;
 		element.append(preview);
+		element.connection.delay = { ...element.connection.delay, timeout: 0 }; // a node that restarts is worth waiting for
 		element.url = url;
 		element.name = broadcast;
 		element.source = "camera";

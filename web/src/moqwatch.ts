@@ -18,6 +18,7 @@ export class MoqViewer implements Viewer {
 		element.append(document.createElement("canvas"));
 		element.setAttribute("visible", "always");
 		element.muted = true;
+		element.connection.delay = { ...element.connection.delay, timeout: 0 }; // a node that restarts is worth waiting for
 		element.url = url;
 		element.name = broadcast;
 		this.element = element;

@@ -142,7 +142,7 @@ func TestMarshalRefuses(t *testing.T) {
 func TestDocument(t *testing.T) {
 	type step struct {
 		group, object uint64
-		body       string
+		body          string
 		want          []string // video tracks; nil where an error is wanted
 	}
 	var d Document

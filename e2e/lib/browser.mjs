@@ -1,0 +1,82 @@
+// Debian's Chromium, headless, with a camera and a microphone that are made up.
+import { chromium } from "playwright-core";
+import path from "node:path";
+
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+export async function startBrowser() {
+	return chromium.launch({
+		executablePath,
+		args: [
+			"--no-sandbox",
+			"--disable-gpu",
+			"--no-first-run",
+			"--disable-background-networking",
+			"--disable-component-update",
+			"--disable-sync",
+			"--disable-background-timer-throttling",
+			"--disable-backgrounding-occluded-windows",
+			"--disable-renderer-backgrounding",
+			"--use-fake-device-for-media-stream",
+			"--use-fake-ui-for-media-stream",
+			"--autoplay-policy=no-user-gesture-required",
+		],
+	});
+}
+
+/** The camera that the tests use where nothing else is asked: small, since all encoding and decoding is software. */
+export const smallCamera = { width: 640, height: 360 };
+
+/**
+ * Opens the demo page in a window of its own. What goes wrong on it is kept in `page.complaints`. `camera` is the
+ * size that the page's getUserMedia gets to ask for, and encoded pictures are counted in `window.encodedPictures`:
+ * both are properties of the browser that is being simulated; the packages on the page are untouched.
+ */
+export async function openPage(browser, demo, choice = {}, { camera = smallCamera } = {}) {
+	const page = await browser.newPage({ viewport: { width: 960, height: 720 } });
+	page.complaints = [];
+	page.on("pageerror", (err) => page.complaints.push(`error: ${err.message}`));
+	page.on("console", (message) => {
+		if (message.type() === "error" || message.type() === "warning") page.complaints.push(`${message.type()}: ${message.text()}`);
+	});
+	await page.addInitScript(simulateDevices, camera);
+	await page.goto(demo.pageURL(choice));
+	await page.waitForFunction(() => window.trellis !== undefined);
+	return page;
+}
+
+function simulateDevices(camera) {
+	const devices = navigator.mediaDevices;
+	const getUserMedia = devices.getUserMedia.bind(devices);
+	devices.getUserMedia = (constraints) => {
+		if (constraints.video) {
+			const asked = constraints.video === true ? {} : constraints.video;
+			constraints = { ...constraints, video: { ...asked, width: camera.width, height: camera.height } };
+		}
+		return getUserMedia(constraints);
+	};
+	window.encodedPictures = 0;
+	window.VideoEncoder = class extends VideoEncoder {
+		constructor(init) {
+			super({
+				...init,
+				output: (chunk, metadata) => {
+					window.encodedPictures++;
+					init.output(chunk, metadata);
+				},
+			});
+		}
+	};
+}
+
+/** Puts the crowd script onto a page: many viewers without pictures. */
+export async function addCrowd(page) {
+	await page.addScriptTag({ path: path.join(import.meta.dirname, "..", "build", "crowd.js") });
+}
+
+export const stats = (page) => page.evaluate(() => window.trellis.stats());
+export const encodedPictures = (page) => page.evaluate(() => window.encodedPictures);
+export const publish = (page, what) => page.evaluate((w) => window.trellis.publish(w), what);
+export const unpublish = (page) => page.evaluate(() => window.trellis.unpublish());
+export const watch = (page, choice) => page.evaluate((c) => window.trellis.watch(c), choice);
+export const sound = (page, on) => page.evaluate((o) => window.trellis.sound(o), on);

@@ -1,0 +1,50 @@
+// A viewer that comes in mid-group sees its first picture at once, and the publisher is not asked for anything.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { openPage, publish, startBrowser, stats, watch } from "../lib/browser.mjs";
+import { startDemo } from "../lib/demo.mjs";
+import { untilPlaying } from "../lib/measure.mjs";
+
+const [a, c] = ["us-east", "ap-southeast"];
+const broadcast = "demo/e2e-late";
+const firstPictureMs = 500;
+const joins = 4;
+
+describe("joining late", () => {
+	let demo, browser;
+	before(async () => {
+		demo = await startDemo();
+		browser = await startBrowser();
+	});
+	after(async () => {
+		await browser?.close();
+		await demo?.stop();
+	});
+
+	for (const via of ["whep", "moq"]) {
+		test(`by ${via}: the first picture within ${firstPictureMs} ms and one round trip`, async (t) => {
+			const publisher = await openPage(browser, demo, { region: a, broadcast });
+			await publisher.evaluate(() => window.trellis.stop());
+			await publish(publisher, { region: a, via: "whip", codec: "H264", name: broadcast });
+			const viewer = await openPage(browser, demo, { region: c, via, broadcast });
+			await untilPlaying(viewer, "the first viewer", { withSound: via === "whep" });
+			const { path } = await stats(viewer);
+			const rttMs = 2 * path.reduce((sum, stop) => sum + (stop.fromPreviousMs ?? 0), 0);
+			assert.ok(rttMs > 0, "the delays of the path are measured");
+
+			for (let i = 0; i < joins; i++) {
+				await viewer.evaluate(() => window.trellis.stop());
+				await sleep(1500 + 370 * i); // so that the joins fall at different places within their groups
+				const before = (await stats(publisher)).publisher.keyFrameRequests;
+				await watch(viewer, { region: c, via, broadcast });
+				const seen = await untilPlaying(viewer, `join ${i}`, { withSound: false });
+				const asked = (await stats(publisher)).publisher.keyFrameRequests - before;
+				t.diagnostic(`join ${i}: first picture after ${Math.round(seen.firstPictureMs)} ms, round trip ${Math.round(rttMs)} ms, key frame requests ${asked}`);
+				assert.ok(seen.firstPictureMs <= firstPictureMs + rttMs, `join ${i}: ${seen.firstPictureMs} ms`);
+				assert.equal(asked, 0, `join ${i}: key frame requests`);
+			}
+			await Promise.all([publisher, viewer].map((p) => p.close()));
+		});
+	}
+});

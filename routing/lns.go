@@ -1,0 +1,184 @@
+package routing
+
+import "math"
+
+// Ruin and recreate (Schrimpf et al., J. Comput. Phys. 159, 2000; Pisinger and
+// Ropke's large-neighbourhood search): take a part of the tree away, put it back
+// in another order, keep what got better, and now and then what got slightly
+// worse. It is what escapes a bad set of early choices when slots are short.
+
+// ruinAndRecreate runs until stop says so.
+func (s *search) ruinAndRecreate(score Score, stop func() bool) {
+	if len(s.p.terminals) == 0 {
+		return
+	}
+	base := newTreeState(s.p)
+	base.copyFrom(s.cur)
+	baseScore := score
+	anneal := newAnnealer(s.p, score)
+	for round := 0; !stop(); round++ {
+		s.ruin()
+		s.attachAll()
+		s.attachMissing()
+		for _, v := range s.rank { // whoever was moved gets a second look
+			if s.cur.c[v].status == rooted {
+				s.movePath(v)
+			}
+		}
+		after := s.cur.score()
+		switch {
+		case after.Compare(s.bestScore) > 0:
+			after = s.improve(after, stop)
+			s.keep(after)
+			base.copyFrom(s.cur)
+			baseScore = after
+		case after.Compare(baseScore) >= 0 || anneal.accept(baseScore, after, s.rng.Float64()):
+			base.copyFrom(s.cur)
+			baseScore = after
+		default:
+			s.cur.copyFrom(base)
+		}
+		if round%512 == 511 { // back to the best from time to time
+			s.cur.copyFrom(s.best)
+			base.copyFrom(s.best)
+			baseScore = s.bestScore
+		}
+		anneal.cool()
+	}
+}
+
+// ruin takes apart a few nodes that are near one another, or a relay with all
+// that hangs on it, and puts the loose ends into s.order in random order.
+func (s *search) ruin() {
+	s.order, s.rank = s.order[:0], s.rank[:0]
+	t := s.cur
+	if s.rng.IntN(4) == 0 {
+		// A node with children, chosen as the parent of a random terminal.
+		if u := t.c[s.randomTerminal()].parent; u > 0 {
+			s.order = t.remove(u, s.order)
+			s.isolated(u)
+			s.shuffleOrder()
+			return
+		}
+	}
+	seed := s.randomTerminal()
+	count := 2 + s.rng.IntN(min(12, max(1, len(s.p.terminals)/2)))
+	for _, v := range s.related(seed, count) {
+		if t.c[v].status == outside {
+			s.isolated(v)
+			continue
+		}
+		s.order = t.remove(v, s.order)
+		s.isolated(v)
+	}
+	s.shuffleOrder()
+}
+
+func (s *search) randomTerminal() int32 {
+	return s.p.terminals[s.rng.IntN(len(s.p.terminals))]
+}
+
+// isolated notes a node that was taken out; if it is a terminal it wants back.
+func (s *search) isolated(v int32) {
+	if s.p.viewers[v] > 0 {
+		s.order = append(s.order, v)
+	}
+}
+
+// related returns terminals that compete with the seed: the same parent, or a
+// similar place in delay, blurred at random.
+func (s *search) related(seed int32, count int) []int32 {
+	t := s.cur
+	out := s.floats[:0]
+	for _, v := range s.p.terminals {
+		d := math.Abs(s.p.least[v] - s.p.least[seed])
+		if s.p.least[v] == s.p.least[seed] { // both infinite, or equal
+			d = 0
+		}
+		if t.c[v].parent == t.c[seed].parent {
+			d *= 0.3
+		}
+		s.key[v] = d * (0.3 + s.rng.Float64())
+		if v == seed {
+			s.key[v] = -1
+		}
+		// Insertion into the best so far; count is small.
+		i := len(out)
+		if i == count {
+			if s.key[v] >= s.key[out[i-1]] {
+				continue
+			}
+			i--
+			out = out[:i]
+		}
+		out = append(out, v)
+		for ; i > 0 && s.key[out[i-1]] > s.key[v]; i-- {
+			out[i] = out[i-1]
+		}
+		out[i] = v
+	}
+	s.floats = out[:0]
+	return out
+}
+
+// shuffleOrder orders the loose ends by one of a few keys, blurred.
+func (s *search) shuffleOrder() {
+	s.rank = append(s.rank, s.order...)
+	way := s.rng.IntN(4)
+	for _, v := range s.order {
+		r := 0.7 + 0.6*s.rng.Float64()
+		switch way {
+		case 0:
+			s.key[v] = (s.cur.limit(v) - s.p.least[v]) * r
+		case 1:
+			s.key[v] = -float64(s.cur.c[v].weight) * r
+			if s.cur.c[v].status == outside {
+				s.key[v] = -float64(s.p.viewers[v]) * r
+			}
+		case 2:
+			s.key[v] = s.p.least[v] * r
+		default:
+			s.key[v] = r
+		}
+	}
+	s.sortOrder()
+}
+
+// annealer accepts a worse tree with a probability that falls with the loss and
+// with time. The loss is in units of money: a viewer out of bound weighs as
+// much as a typical terminal costs, so that exchanges of who is in bound are
+// tried as freely as exchanges of arcs.
+type annealer struct {
+	perViewer, perLate float64
+	temperature, floor float64
+}
+
+func newAnnealer(p *problem, score Score) *annealer {
+	terminals := float64(max(1, len(p.terminals)))
+	perTerminal := score.CostUSD / terminals
+	if perTerminal <= 0 {
+		perTerminal = 1
+	}
+	viewers := float64(max(p.total, 1)) / terminals
+	a := &annealer{perViewer: 2 * perTerminal / viewers}
+	a.perLate = a.perViewer / 10
+	a.temperature = perTerminal / 2
+	a.floor = a.temperature / 100
+	return a
+}
+
+func (a *annealer) energy(s Score) float64 {
+	return s.CostUSD - a.perViewer*float64(s.InBound) - a.perViewer*float64(s.Served) + a.perLate*s.LateMs
+}
+
+func (a *annealer) accept(before, after Score, r float64) bool {
+	loss := a.energy(after) - a.energy(before)
+	return r < math.Exp(-loss/a.temperature)
+}
+
+func (a *annealer) cool() {
+	a.temperature *= 0.999
+	if a.temperature < a.floor {
+		a.temperature = 40 * a.floor // begin again: a budget may be long
+	}
+}
