@@ -302,8 +302,7 @@ func (v *viewer) read(ctx context.Context, n *node, r *relay.GroupReader) {
 	for {
 		c, err := r.Next(ctx)
 		if err != nil {
-			var reset *relay.ResetError
-			if errors.As(err, &reset) {
+			if reset, ok := errors.AsType[*relay.ResetError](err); ok {
 				v.mu.Lock()
 				v.resets = append(v.resets, reset.Seq)
 				v.mu.Unlock()

@@ -2,6 +2,7 @@ package backbone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -100,7 +101,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	g.Go(func() error { return m.watchPeers(ctx) })
 	g.Go(func() error { return m.watchLocal(ctx) })
 	err := g.Wait()
-	if ctx.Err() != nil && context.Cause(ctx) == err {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return fmt.Errorf("mesh: %w", err)
 	}
 	return err
