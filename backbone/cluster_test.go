@@ -25,7 +25,7 @@ import (
 // cluster is the vocabulary of these tests: nodes with a table and a mesh each,
 // on a simulated network, in virtual time.
 type cluster struct {
-	t         *testing.T
+	t         testing.TB
 	net       *network
 	authority *ca.Authority
 	nodes     []*node
@@ -365,7 +365,7 @@ type peerList struct {
 	changed chan struct{}
 }
 
-func (p *peerList) add(t *testing.T, n discovery.Node) {
+func (p *peerList) add(t testing.TB, n discovery.Node) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
