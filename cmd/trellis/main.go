@@ -85,6 +85,8 @@ func (a *app) rootCommand() *cobra.Command {
 
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.serveCommand(),
+		newPlanCommand(),
 		a.validateCommand(),
 		a.configCommand(),
 		a.tokenCommand(),
