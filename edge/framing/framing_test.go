@@ -179,6 +179,40 @@ func TestEqualSizes(t *testing.T) {
 	}
 }
 
+// Whatever OBUs a temporal unit has: only its first packet begins with a whole one.
+func TestAV1PacketsContinue(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	p := newTestPacketizer(t, AV1, 100)
+	for range 500 {
+		unit := slices.Clone(temporalDelimiter)
+		for range 2 + rng.IntN(8) {
+			o := obu{header: []byte{obuFrame << 3}, payload: make([]byte, 2+rng.IntN(150))}
+			unit = append(o.appendHeader(unit), o.payload...)
+		}
+		var out Payloads
+		if err := p.Packetize(unit, false, &out); err != nil {
+			t.Fatal(err)
+		}
+		got := &collector{tb: t}
+		d, err := NewDepacketizer(AV1, DepacketizerConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range out.Len() {
+			if continues := out.At(i)[0]&0x80 != 0; continues != (i > 0) {
+				t.Fatalf("packet %d of %d: continues %v", i, out.Len(), continues)
+			}
+			if len(out.At(i)) > 100 {
+				t.Fatalf("packet %d has %d bytes", i, len(out.At(i)))
+			}
+			got.take(d.Push(Packet{Seq: uint16(i), Arrival: testTime, Marker: i == out.Len()-1, Payload: out.At(i)}, nil))
+		}
+		if got.whole() != 1 || !bytes.Equal(got.frames[0].data, unit) {
+			t.Fatalf("%d bytes did not come through", len(unit))
+		}
+	}
+}
+
 // An independent implementation reads what we write.
 func TestPionReads(t *testing.T) {
 	for _, s := range videoStreams {
