@@ -323,3 +323,20 @@ func TestSetupTimeout(t *testing.T) {
 		}
 	})
 }
+
+// TestRestartICE restarts ICE in the middle: media goes on.
+func TestRestartICE(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		t := w.t
+		got := w.session(6*time.Second, func(pub *whipclient.Publisher, player *whipclient.Player) {
+			w.must(pub.RestartICE(t.Context()))
+			w.must(player.RestartICE(t.Context()))
+			video := loadStream(t, framing.VP8)
+			video.send(t, pub, 0, 180, 4*time.Second)
+			time.Sleep(time.Second)
+		})
+		if end := got[len(got)-1].PTS; end < 9*time.Second {
+			t.Errorf("nothing after %v", end)
+		}
+	})
+}

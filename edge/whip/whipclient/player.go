@@ -207,6 +207,15 @@ func (p *Player) stats(kind int) PlayStats {
 	return s
 }
 
+// RestartICE begins a new ICE session over which media goes on, as after a change
+// of network.
+func (p *Player) RestartICE(ctx context.Context) error {
+	if err := p.session.restart(ctx); err != nil {
+		return fmt.Errorf("restart ICE: %w", err)
+	}
+	return nil
+}
+
 // Done is closed when the session is over.
 func (p *Player) Done() <-chan struct{} { return p.session.ctx.Done() }
 

@@ -136,6 +136,15 @@ func (p *Publisher) KeyframeRequests() <-chan struct{} { return p.keyframe }
 // Stats returns the counters of track i.
 func (p *Publisher) Stats(i int) PublishStats { return p.tracks[i].stats() }
 
+// RestartICE begins a new ICE session over which media goes on, as after a change
+// of network.
+func (p *Publisher) RestartICE(ctx context.Context) error {
+	if err := p.session.restart(ctx); err != nil {
+		return fmt.Errorf("restart ICE: %w", err)
+	}
+	return nil
+}
+
 // Done is closed when the session is over.
 func (p *Publisher) Done() <-chan struct{} { return p.session.ctx.Done() }
 
