@@ -1,0 +1,89 @@
+package moq
+
+import (
+	"time"
+
+	"trellis/wire/moqlite"
+)
+
+// expiryGrace is how old a group may get in any case. A viewer that says "only
+// the newest matters" (max_latency 0, as @moq/watch does) means that it does not
+// want to wait. It does not mean to lose nine of ten audio packets which network
+// jitter delivered to us in one burst, and which are still good to play.
+const expiryGrace = 200 * time.Millisecond
+
+// mark says when a group began: the presentation time of its first frame, once
+// that is there, and the time when its first byte came to us.
+type mark struct {
+	seq   uint64
+	at    time.Time
+	time  int64
+	timed bool
+}
+
+// expired reports whether group g is too old, given the newest group: whether a
+// newer one exists and began more than maxLatency later, by either clock.
+func (g mark) expired(newest mark, maxLatency time.Duration, timescale uint64) bool {
+	if newest.seq <= g.seq {
+		return false
+	}
+	limit := max(maxLatency, expiryGrace)
+	if newest.at.Sub(g.at) > limit {
+		return true
+	}
+	return g.timed && newest.timed && spanOf(newest.time-g.time, timescale) > limit
+}
+
+// spanOf turns units of a timescale into a duration, at most some centuries.
+func spanOf(units int64, timescale uint64) time.Duration {
+	// Both times are within ±MaxTime, so neither difference nor float overflows
+	// before the comparison below.
+	seconds := float64(units) / float64(timescale)
+	const most = float64(1<<62) / float64(time.Second)
+	return time.Duration(min(seconds, most) * float64(time.Second))
+}
+
+// urgency is the priority of a group's stream at the QUIC layer, 0 to 7, lower
+// first. Control streams have 3.
+type urgency = int8
+
+// Ranks that are told apart: the most important tracks of a session, the next,
+// and the others, as in catalog and audio, video, the rest.
+const lastRank = 2
+
+// urgencyOf places a track of some rank. Among groups of one track, the newest
+// goes first, or the oldest if the viewer asked for order.
+func urgencyOf(rank int, newest, ordered bool) urgency {
+	u := urgency(1 + 2*min(rank, lastRank))
+	if newest == ordered {
+		u++
+	}
+	return u
+}
+
+// dropRanges collects groups that a viewer will not get, to be told in as few
+// messages as possible.
+type dropRanges struct{ list []moqlite.SubscribeDrop }
+
+// maxDropRanges bounds the list; beyond, what is skipped is not told, which no
+// client relies on.
+const maxDropRanges = 32
+
+func (d *dropRanges) add(m moqlite.SubscribeDrop) {
+	if n := len(d.list); n > 0 {
+		last := &d.list[n-1]
+		if last.Code == m.Code && m.First == last.Last+1 {
+			last.Last = m.Last
+			return
+		}
+	}
+	if len(d.list) < maxDropRanges {
+		d.list = append(d.list, m)
+	}
+}
+
+func (d *dropRanges) take() []moqlite.SubscribeDrop {
+	list := d.list
+	d.list = nil
+	return list
+}
