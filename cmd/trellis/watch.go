@@ -71,6 +71,9 @@ func bitrate(bytes int64, seconds float64) string {
 }
 
 func printWatched(out io.Writer, r client.WatchReport) error {
+	if len(r.Tracks) == 0 {
+		return nil
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintf(out, "%s by %s in %.1f s, connected after %.0f ms\n", r.Broadcast, r.Protocol, r.DurationS, r.ConnectMs)
 	_, _ = fmt.Fprintln(w, "track\tcodec\tframes\tkeys\tper second\tbitrate\tgaps\tlost\tage p50/p99\tvariation p99\tfirst frame\t")
