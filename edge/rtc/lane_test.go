@@ -75,29 +75,6 @@ func feed(l *lane, n int) func() {
 	}
 }
 
-// TestLaneAllocatesNothingPerViewer compares a lane of one viewer with one of
-// two hundred.
-func TestLaneAllocatesNothingPerViewer(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	allocs := func(viewers int) float64 {
-		out := &discard{}
-		next := feed(newTestLane(t, viewers, out), 10_000)
-		for range 2 * laneObjects { // until every slot has its memory
-			next()
-		}
-		n := testing.AllocsPerRun(100, next)
-		if out.packets == 0 {
-			t.Fatal("nothing was sent")
-		}
-		return n
-	}
-	if one, many := allocs(1), allocs(200); many > one {
-		t.Errorf("%v allocations per object with one viewer, %v with 200", one, many)
-	}
-}
-
 // TestMalformedObject has a lane skip what it cannot packetize, up to the next group.
 func TestMalformedObject(t *testing.T) {
 	out := &discard{}
