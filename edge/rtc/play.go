@@ -183,13 +183,12 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 		return hang.Catalog{}, err
 	}
 	defer sub.Close()
-	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
-	defer cancel()
+	deadline := time.Now().Add(catalogTimeout)
 	var doc hang.Document
 	var last hang.Catalog
 	known := false
 	for {
-		c, at, err := nextCatalog(ctx, sub, &doc)
+		c, at, err := nextCatalog(ctx, deadline, sub, &doc)
 		switch {
 		case err != nil && known:
 			return last, nil
@@ -201,14 +200,12 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 			return c, nil
 		}
 		if !known && (hasAudio || hasVideo) {
-			wait := catalogGrace - time.Since(at)
+			known = true
+			wait := min(catalogGrace-time.Since(at), catalogGrace)
 			if wait <= 0 {
 				return c, nil
 			}
-			var stop context.CancelFunc
-			ctx, stop = context.WithTimeout(ctx, min(wait, catalogGrace))
-			defer stop()
-			known = true
+			deadline = time.Now().Add(wait)
 		}
 		last = c
 	}
@@ -216,7 +213,11 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 
 // nextCatalog waits for the next version of the catalog, and returns it with the
 // time when it entered the backbone.
-func nextCatalog(ctx context.Context, sub *relay.Subscription, doc *hang.Document) (hang.Catalog, time.Time, error) {
+func nextCatalog(
+	ctx context.Context, deadline time.Time, sub *relay.Subscription, doc *hang.Document,
+) (hang.Catalog, time.Time, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	g, err := sub.NextGroup(ctx)
 	if err != nil {
 		return hang.Catalog{}, time.Time{}, err

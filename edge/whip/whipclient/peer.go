@@ -105,7 +105,7 @@ func (s *session) negotiate(ctx context.Context) error {
 	case <-s.connected:
 		return nil
 	case <-s.ctx.Done():
-		return fmt.Errorf("connect: %w", context.Cause(s.ctx))
+		return fmt.Errorf("connect: %w", s.cause())
 	case <-timeout.C:
 		return fmt.Errorf("connect: no media path within %v", s.cfg.ConnectTimeout)
 	case <-ctx.Done():
@@ -156,8 +156,11 @@ func (s *session) hangUp(ctx context.Context) error {
 	return errors.Join(err, s.close())
 }
 
+// cause returns why the session is over, io.EOF after an orderly end.
+func (s *session) cause() error { return context.Cause(s.ctx) }
+
 func (s *session) err() error {
-	if err := context.Cause(s.ctx); !errors.Is(err, io.EOF) {
+	if err := s.cause(); !errors.Is(err, io.EOF) {
 		return err
 	}
 	return nil

@@ -72,7 +72,7 @@ type Player struct {
 
 // Play connects and returns once media can flow, or why it cannot.
 func Play(ctx context.Context, cfg PlayConfig) (*Player, error) {
-	cfg.Config = cfg.Config.withDefaults()
+	cfg.Config = cfg.withDefaults()
 	if cfg.Queue <= 0 {
 		cfg.Queue = defaultPlayQueue
 	}
@@ -173,7 +173,7 @@ func (p *Player) Next(ctx context.Context) (Received, error) {
 	case f := <-p.frames:
 		return f, nil
 	case <-p.session.ctx.Done():
-		return Received{}, context.Cause(p.session.ctx)
+		return Received{}, p.session.cause()
 	case <-ctx.Done():
 		return Received{}, context.Cause(ctx)
 	}

@@ -60,7 +60,7 @@ type Publisher struct {
 
 // Publish connects and returns once media can flow, or why it cannot.
 func Publish(ctx context.Context, cfg PublishConfig) (*Publisher, error) {
-	cfg.Config = cfg.Config.withDefaults()
+	cfg.Config = cfg.withDefaults()
 	if len(cfg.Tracks) == 0 {
 		return nil, errors.New("publish: no tracks")
 	}
@@ -124,7 +124,7 @@ func (p *Publisher) connect(ctx context.Context, sources []Source) error {
 // leave at once.
 func (p *Publisher) Write(i int, f Frame) error {
 	if err := p.session.ctx.Err(); err != nil {
-		return fmt.Errorf("publish: %w", context.Cause(p.session.ctx))
+		return fmt.Errorf("publish: %w", p.session.cause())
 	}
 	return p.tracks[i].write(f)
 }
