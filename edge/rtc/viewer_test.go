@@ -51,7 +51,7 @@ func sendAll(t *testing.T, v *viewer, l *laneLog) {
 	for ; v.next < l.head; v.next++ {
 		o := l.at(v.next)
 		for i := range o.payloads.Len() {
-			if err := v.write(o, v.next, i); err != nil {
+			if err := v.write(o, v.next, i, time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 		}

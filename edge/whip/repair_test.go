@@ -340,3 +340,46 @@ func TestRestartICE(t *testing.T) {
 		}
 	})
 }
+
+// TestViewersFollowANewPublisher replaces the publisher: its viewers stay, and
+// see the new one on a timeline that goes on.
+func TestViewersFollowANewPublisher(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		t := w.t
+		video := loadStream(t, framing.VP8)
+		first := w.publish(whipclient.Source{Codec: framing.VP8})
+		var sender, viewer sync.WaitGroup
+		sender.Go(func() { video.send(t, first, 0, 0, 3*time.Second) })
+		time.Sleep(time.Second)
+		player := w.play(framing.VP8)
+		var got []whipclient.Received
+		collect(player, &got, &viewer)
+		sender.Wait()
+		second := w.publish(whipclient.Source{Codec: framing.VP8})
+		replaced := time.Now()
+		video.send(t, second, 0, 0, 3*time.Second)
+		time.Sleep(time.Second)
+		w.must(player.Close(t.Context()))
+		viewer.Wait()
+		w.must(second.Close(t.Context()))
+		w.must(first.Close(t.Context()))
+		after := 0
+		for i, f := range got {
+			if i > 0 && f.PTS <= got[i-1].PTS {
+				t.Errorf("picture at %v after %v", f.PTS, got[i-1].PTS)
+			}
+			if f.Arrival.After(replaced) {
+				after++
+			}
+		}
+		if after < 80 {
+			t.Errorf("%d pictures of the second publisher", after)
+		}
+		if span, wall := got[len(got)-1].PTS-got[0].PTS, got[len(got)-1].Arrival.Sub(got[0].Arrival); (span - wall).Abs() > 100*time.Millisecond {
+			t.Errorf("%v of pictures in %v", span, wall)
+		}
+		if s := player.VideoStats(); s.Lost > 0 || s.Broken > 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
