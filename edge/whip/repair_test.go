@@ -51,10 +51,14 @@ func TestLossIsRepaired(t *testing.T) {
 				t := w.t
 				seed := rand.Uint64()
 				rng := rand.New(rand.NewPCG(seed, 1))
-				dropped := 0
+				seen, dropped := 0, 0
 				w.setDrop(func(c vnet.Chunk) bool {
 					toNode := c.DestinationAddr().String() == "10.0.0.1:3478"
-					if isMedia(c) && len(c.UserData()) > 200 && toNode == towardsNode && rng.IntN(100) < 5 {
+					if !isMedia(c) || toNode != towardsNode {
+						return false
+					}
+					// Nobody can miss a packet before the first that arrives.
+					if seen++; seen > 100 && len(c.UserData()) > 200 && rng.IntN(100) < 5 {
 						dropped++
 						return true
 					}
@@ -79,6 +83,38 @@ func TestLossIsRepaired(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFirstPacketLost loses the beginning of what a viewer is sent: it asks for a
+// key frame, and the node sends the cached group again.
+func TestFirstPacketLost(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		t := w.t
+		lost := false
+		w.setDrop(func(c vnet.Chunk) bool {
+			if !isMedia(c) || len(c.UserData()) < 1000 || c.SourceAddr().String() != "10.0.0.1:3478" || lost {
+				return false
+			}
+			lost = true
+			return true
+		})
+		got := w.session(4*time.Second, func(pub *whipclient.Publisher, _ *whipclient.Player) {
+			if n := pub.Stats(0).KeyframeRequests; n != 0 {
+				t.Errorf("publisher was asked for %d key frames", n)
+			}
+		})
+		for _, f := range got {
+			if !f.Codec.Audio() {
+				if !f.Key {
+					t.Error("the first picture is no key frame")
+				}
+				break
+			}
+		}
+		if n := w.metric("rtc_egress_restarts_total"); n == 0 {
+			t.Error("the cached group was not sent again")
+		}
+	})
 }
 
 // TestOutageNeedsKeyframe loses more than can be repaired: the group is given
