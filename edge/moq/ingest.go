@@ -279,12 +279,12 @@ func (ss *session) receiveDatagram(b []byte) error {
 	defer pl.arrivals.done()
 	group, err := pl.track.Group(m.Sequence)
 	if err != nil {
-		return nil //nolint:nilerr // a duplicate, or too old: what datagrams may be
+		return nil // a duplicate, or too old: what datagrams may be
 	}
 	h := relay.ObjectHeader{Time: int64(m.Time), Ingress: ss.cfg.Clock().UnixMicro()}
 	if err := group.Write(0, h, m.Payload); err != nil {
 		group.Abort(relay.DropMalformed)
-		return nil //nolint:nilerr // its stream was faster
+		return nil // its stream was faster
 	}
 	ss.metrics.bytesIn.Add(float64(len(m.Payload)))
 	group.Close()

@@ -172,7 +172,8 @@ func (o *outbox) run(ctx context.Context) {
 			continue
 		}
 		g.begin(stream)
-		go g.send(stream) // view.pending counts it, and its view waits for it
+		// view.pending counts it, and its view waits for it.
+		go g.send(stream) //nolint:contextcheck // it ends with its view, not with the outbox
 	}
 }
 

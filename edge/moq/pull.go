@@ -192,8 +192,7 @@ func (pl *pull) readResponses(st *stream) error {
 			return nil
 		}
 		if err != nil {
-			var protocol *moqlite.ProtocolError
-			if errors.As(err, &protocol) {
+			if _, ok := errors.AsType[*moqlite.ProtocolError](err); ok {
 				pl.session.metrics.refuse(refuseMalformed)
 			}
 			return err

@@ -74,6 +74,7 @@ func (ss *session) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() {
 		ss.end(refuse(wire.CodeGoingAway, refuseDraining, "the node is going away"))
 	})()
+	//nolint:contextcheck // the connection's own context says why it ended
 	defer context.AfterFunc(ss.wt.Context(), func() { ss.end(ss.wtError()) })()
 	if !ss.grant.Expires.IsZero() {
 		left := ss.grant.Expires.Sub(ss.cfg.Clock())
@@ -94,7 +95,7 @@ func (ss *session) run(ctx context.Context) {
 	}
 
 	<-ss.ctx.Done()
-	cause := context.Cause(ss.ctx)
+	cause := context.Cause(ss.ctx) //nolint:contextcheck // why the session ended, whatever ctx says
 	ss.close(codeOf(cause), cause.Error())
 	ss.mu.Lock()
 	ss.over = true
@@ -131,8 +132,7 @@ func (ss *session) close(code wire.Code, reason string) {
 // to those who use the session.
 func (ss *session) wtError() error {
 	_, err := ss.wt.OpenUniStream()
-	var closed *webtransport.SessionError
-	if errors.As(err, &closed) {
+	if _, ok := errors.AsType[*webtransport.SessionError](err); ok {
 		return err
 	}
 	if cause := context.Cause(ss.conn.Context()); cause != nil {
@@ -174,10 +174,6 @@ func (ss *session) goaway() {
 func (ss *session) absolute(path string) (wire.Broadcast, error) {
 	return wire.ParseBroadcast(moqlite.CleanPath(string(ss.root) + "/" + path))
 }
-
-// relative is absolute the other way round. False: the name is not below the
-// session's root.
-func (ss *session) relative(b wire.Broadcast) (string, bool) { return b.Suffix(ss.root) }
 
 // owns reports whether the broadcast with that epoch is the client's own.
 func (ss *session) owns(b wire.Broadcast, epoch uint64) bool {
