@@ -47,8 +47,9 @@ type session struct {
 	publishing map[wire.Broadcast]*publisher
 }
 
-// hopIDBits keeps hop ids exact in a JavaScript number.
-const hopIDBits = 53
+// hopIDMask keeps hop ids exact in a JavaScript number. Current clients read 62
+// bits, older ones fail above 53.
+const hopIDMask = 1<<53 - 1
 
 func newSession(s *Server, conn *quic.Conn, wt *webtransport.Session, id quic.StreamID, v moqlite.Version,
 	root wire.Prefix, grant auth.Grant, log *slog.Logger,
@@ -56,7 +57,7 @@ func newSession(s *Server, conn *quic.Conn, wt *webtransport.Session, id quic.St
 	ss := &session{
 		server: s, cfg: &s.cfg, metrics: s.metrics, conn: conn, wt: wt, version: v, root: root, grant: grant,
 		log:        log.With(slog.String("version", v.String()), slog.String("client", grant.ID)),
-		mintedID:   1 + rand.Uint64N(1<<hopIDBits-1),
+		mintedID:   1 + rand.Uint64N(hopIDMask),
 		requests:   limit{max: s.cfg.MaxRequests},
 		views:      limit{max: s.cfg.MaxSubscriptions},
 		publishing: map[wire.Broadcast]*publisher{},
