@@ -43,7 +43,9 @@ func (ss *session) receiveGroup(wt *webtransport.ReceiveStream, in *moqlite.Read
 	if err := pl.awaitReady(); err != nil {
 		return err
 	}
+	pl.arrivals.awaitTurn(pl.track.Context(), m.Sequence)
 	group, err := pl.track.Group(m.Sequence)
+	pl.arrivals.passed(m.Sequence)
 	if err != nil {
 		wt.CancelRead(streamCode(codeOf(err)))
 		return nil // too old, or the track is over: nothing that the client did wrong
@@ -288,6 +290,7 @@ func (ss *session) receiveDatagram(b []byte) error {
 	pl.arrivals.begin()
 	defer pl.arrivals.done()
 	group, err := pl.track.Group(m.Sequence)
+	pl.arrivals.passed(m.Sequence)
 	if err != nil {
 		return nil // a duplicate, or too old: what datagrams may be
 	}

@@ -326,7 +326,8 @@ func (v *view) demoteLocked() []reprioritised {
 }
 
 func (g *outGroup) urgencyLocked() urgency {
-	return urgencyOf(g.view.rank, g.seq >= g.view.newest.seq, g.view.want.Ordered)
+	v := g.view
+	return urgencyOf(v.rank, !g.begun.stale(v.newest, v.info.Timescale), v.want.Ordered)
 }
 
 type reprioritised struct {

@@ -48,9 +48,9 @@ func TestExpired(t *testing.T) {
 
 func TestUrgency(t *testing.T) {
 	for _, tc := range []struct {
-		rank            int
-		newest, ordered bool
-		want            urgency
+		rank             int
+		current, ordered bool
+		want             urgency
 	}{
 		{0, true, false, 1},
 		{0, false, false, 2},
@@ -61,8 +61,8 @@ func TestUrgency(t *testing.T) {
 		{50, true, false, 5},
 		{50, false, false, 6},
 	} {
-		if got := urgencyOf(tc.rank, tc.newest, tc.ordered); got != tc.want {
-			t.Errorf("rank %d, newest %v, ordered %v: %d, want %d", tc.rank, tc.newest, tc.ordered, got, tc.want)
+		if got := urgencyOf(tc.rank, tc.current, tc.ordered); got != tc.want {
+			t.Errorf("rank %d, current %v, ordered %v: %d, want %d", tc.rank, tc.current, tc.ordered, got, tc.want)
 		}
 	}
 }
