@@ -113,8 +113,9 @@ func (s *finder) cheapest(t *treeState, v int32, limit, maxCost float64) found {
 		s.steps += int64(last - first)
 		for a := first; a < last; a++ {
 			cost, hop := l.cost+s.p.cost[a], l.hop+s.p.hop[a]
-			if cost > best.cost {
-				continue
+			if cost > best.cost { // and so are all that follow
+				s.steps -= int64(last - a)
+				break
 			}
 			u := s.p.from[a]
 			if s.p.least[u]+hop > limit || (s.onlyArc != nil && !s.onlyArc[a]) {

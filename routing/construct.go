@@ -58,11 +58,7 @@ var constructions = []func(p *problem, t int32) float64{
 
 // construct builds the current tree from nothing, in order of the key.
 func (s *search) construct(key func(p *problem, t int32) float64) Score {
-	for v := range s.cur.c {
-		s.cur.c[v] = cell{arc: -1, parent: -1, firstKid: -1, next: -1, prev: -1}
-	}
-	s.cur.c[0].status = rooted
-	s.cur.size = 1
+	s.cur.reset()
 	s.order = append(s.order[:0], s.p.terminals...)
 	for _, t := range s.order {
 		s.key[t] = key(s.p, t)

@@ -1,9 +1,11 @@
 package routing
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // gbPerMbpsHour is the volume of one Mbit/s during one hour: 3600 s of 10^6 bit
@@ -88,6 +90,13 @@ func NewGraph(nodes []Node, arcs []Arc) (*Graph, error) {
 		seen[[2]int{a.From, a.To}] = true
 	}
 	g.inStart, g.inArcs = bucket(n, arcs, func(a Arc) int { return a.To })
+	for v := range n {
+		// Cheapest first, so that a search for cheap arcs can stop early.
+		slices.SortFunc(g.inArcs[g.inStart[v]:g.inStart[v+1]], func(a, b int32) int {
+			x, y := &arcs[a], &arcs[b]
+			return cmp.Or(cmp.Compare(x.PricePerGB, y.PricePerGB), cmp.Compare(x.DelayMs, y.DelayMs), cmp.Compare(a, b))
+		})
+	}
 	g.outStart, g.outArcs = bucket(n, arcs, func(a Arc) int { return a.From })
 	// In explicit form every node is a class of its own.
 	g.class = make([]int32, n)

@@ -22,7 +22,7 @@ type problem struct {
 	total    int64 // viewers of all terminals, those left out included
 	local    Score // what the source's own viewers add
 
-	// Arcs by head, inStart[v] to inStart[v+1]. A hop is what the arc adds to
+	// Arcs by head, inStart[v] to inStart[v+1], cheapest first. A hop is what the arc adds to
 	// the delay: its own and the sender's processing.
 	inStart []int32
 	from    []int32
@@ -55,13 +55,18 @@ func newProblem(g *Graph, k *Track, l *loads, copies int, keep []int32) *problem
 	} else {
 		p.explicitArcs(g, k, l, local)
 	}
+	p.finish()
+	return p
+}
+
+// finish derives what follows from nodes and arcs.
+func (p *problem) finish() {
 	p.indexTails()
 	p.findLeast()
 	p.deadline = make([]float64, p.n)
 	for _, t := range p.terminals {
 		p.deadline[t] = max(p.bound[t], p.least[t])
 	}
-	return p
 }
 
 // addNode appends a usable node.
@@ -150,16 +155,25 @@ func (p *problem) siteArcs(g *Graph) {
 	p.from, p.to = make([]int32, 0, size), make([]int32, 0, size)
 	p.hop, p.cost = make([]float64, 0, size), make([]float64, 0, size)
 	scale := p.rate * gbPerMbpsHour
+	at := make([][]int32, t.places) // nodes that may relay, by place
+	for u := range p.n {
+		if p.slots[u] > 0 {
+			at[t.place[p.node[u]]] = append(at[t.place[p.node[u]]], u)
+		}
+	}
 	for v := range p.n {
 		if v > 0 {
-			for u := range p.n {
-				if u == v || p.slots[u] <= 0 {
-					continue
+			to := int(t.place[p.node[v]])
+			for _, from := range t.senders[to] {
+				i := int(from)*t.places + to
+				delay, cost := t.delay[i], scale*t.price[i]
+				for _, u := range at[from] {
+					if u != v {
+						p.from, p.to = append(p.from, u), append(p.to, v)
+						p.hop = append(p.hop, delay+g.nodes[p.node[u]].ProcMs)
+						p.cost = append(p.cost, cost)
+					}
 				}
-				i := int(t.place[p.node[u]])*t.places + int(t.place[p.node[v]])
-				p.from, p.to = append(p.from, u), append(p.to, v)
-				p.hop = append(p.hop, t.delay[i]+g.nodes[p.node[u]].ProcMs)
-				p.cost = append(p.cost, scale*t.price[i])
 			}
 		}
 		p.inStart[v+1] = int32(len(p.from))
@@ -186,6 +200,27 @@ func (p *problem) explicitArcs(g *Graph, k *Track, l *loads, local []int32) {
 		}
 		p.inStart[v+1] = int32(len(p.from))
 	}
+}
+
+// charge adds to the cost of every arc a surcharge by its tail, and restores
+// the order by cost.
+func (p *problem) charge(surcharge []float64) {
+	for i, u := range p.from {
+		p.cost[i] += surcharge[p.node[u]]
+	}
+	index := make([]int32, len(p.from))
+	for i := range index {
+		index[i] = int32(i)
+	}
+	for v := range p.n {
+		row := index[p.inStart[v]:p.inStart[v+1]]
+		slices.SortStableFunc(row, func(a, b int32) int { return cmp.Compare(p.cost[a], p.cost[b]) })
+	}
+	from, hop, cost := slices.Clone(p.from), slices.Clone(p.hop), slices.Clone(p.cost)
+	for i, j := range index {
+		p.from[i], p.hop[i], p.cost[i] = from[j], hop[j], cost[j]
+	}
+	p.finish()
 }
 
 func (p *problem) indexTails() {

@@ -1,6 +1,10 @@
 package routing
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // SiteMatrix describes an arc between every ordered pair of nodes by where
 // they stand: delays between regions, prices by the sender's provider.
@@ -27,6 +31,9 @@ type siteTable struct {
 	places int
 	delay  []float64 // places x places, row is the sender
 	price  []float64
+	// senders lists for each place all places, cheapest sender first, so that a
+	// search for cheap arcs can stop early.
+	senders [][]int32
 }
 
 func (t *siteTable) arc(u, v int) (delayMs, price float64) {
@@ -87,9 +94,25 @@ func NewSiteGraph(nodes []Node, m SiteMatrix) (*Graph, error) {
 			t.delay[i*t.places+j], t.price[i*t.places+j] = d, p
 		}
 	}
+	t.sortSenders()
 	g.sites = t
 	g.classify()
 	return g, nil
+}
+
+func (t *siteTable) sortSenders() {
+	t.senders = make([][]int32, t.places)
+	for j := range t.places {
+		row := make([]int32, t.places)
+		for i := range row {
+			row[i] = int32(i)
+		}
+		slices.SortFunc(row, func(a, b int32) int {
+			x, y := int(a)*t.places+j, int(b)*t.places+j
+			return cmp.Or(cmp.Compare(t.price[x], t.price[y]), cmp.Compare(t.delay[x], t.delay[y]), cmp.Compare(a, b))
+		})
+		t.senders[j] = row
+	}
 }
 
 func (m *SiteMatrix) validate() error {

@@ -2,83 +2,124 @@ package routing
 
 import "math/rand/v2"
 
-// solution is what one track's search found.
-type solution struct {
-	tree  Tree
-	score Score
-	steps int64
-}
-
-// solver plans one track beside given loads.
+// solver plans one track beside given loads, and keeps what it knows so that it
+// can go on later.
 type solver struct {
 	g           *Graph
 	k           *Track
 	l           *loads
 	rng         *rand.Rand
-	steps       int64   // budget of the improvement, in arcs looked at
-	weightLimit int64   // see finder
-	spent       int64
+	weightLimit int64     // see finder
+	surcharge   []float64 // USD per hour and copy, by graph node; nil for none
+
+	r      *search
+	copies int
+	proven bool // best is the optimum
 }
 
 // maxNodes bounds a problem whose relays come in classes; beyond it more copies
 // of a class cost more time than they bring.
 const maxNodes = 900
 
-// solve plans the track. With a warm tree the search starts there as well.
-func (s *solver) solve(warm *Tree) solution {
-	copies := s.firstCopies()
-	var keep []int32
-	var out solution
-	for {
-		p := newProblem(s.g, s.k, s.l, copies, keep)
-		r := newSearch(p, s.rng)
-		r.f.weightLimit = s.weightLimit
-		s.plan(r, warm)
-		out = solution{tree: r.best.tree(s.g.Len()), score: r.bestScore}
-		s.spent += r.f.steps
-		if !s.wantsMore(p, r.best, copies) {
-			break
-		}
-		copies *= 3
-		keep = keep[:0]
-		for v := int32(1); v < p.n; v++ {
-			if r.best.c[v].status == rooted && p.viewers[v] == 0 {
-				keep = append(keep, p.node[v])
+// promisedExact is the number of nodes up to which a single track is solved to
+// proven optimality.
+const promisedExact = 12
+
+// build makes the problem, with room for what the tree uses.
+func (s *solver) build(keep *Tree) {
+	var nodes []int32
+	if keep != nil {
+		for v, u := range keep.Parent {
+			if u != None {
+				nodes = append(nodes, int32(v))
 			}
 		}
-		warm = &out.tree
 	}
-	out.steps = s.spent
-	return out
+	p := newProblem(s.g, s.k, s.l, s.copies, nodes)
+	if s.surcharge != nil {
+		p.charge(s.surcharge)
+	}
+	steps := int64(0)
+	if s.r != nil {
+		steps = s.r.f.steps
+	}
+	s.r = newSearch(p, s.rng)
+	s.r.f.steps = steps
+	s.r.f.weightLimit = s.weightLimit
 }
 
-// plan constructs in several ways, improves, and spends what budget is left on
-// ruin and recreate.
-func (s *solver) plan(r *search, warm *Tree) {
-	never := func() bool { return false }
+// first makes the first plan: constructed in several ways, or warm, and
+// improved until no move helps.
+func (s *solver) first(warm *Tree) {
+	s.copies = s.firstCopies()
+	s.build(warm)
 	if warm != nil {
-		local := make([]int32, s.g.Len())
-		for i := range local {
-			local[i] = -1
-		}
-		for v, gv := range r.p.node {
-			local[gv] = int32(v)
-		}
-		r.cur.load(s.k.Source, *warm, local)
-		r.attachMissing()
-		r.keep(r.improve(r.cur.score(), never))
+		s.adopt(*warm)
 	}
-	for _, key := range constructions {
-		r.keep(r.improve(r.construct(key), never))
+	for {
+		for _, key := range constructions {
+			s.r.keep(s.r.construct(key))
+		}
+		s.descend()
+		if !s.grow() {
+			return
+		}
 	}
-	r.cur.copyFrom(r.best)
-	limit := r.f.steps + s.steps
-	r.ruinAndRecreate(r.bestScore, func() bool { return r.f.steps >= limit })
+}
+
+// descend improves the best tree until no move helps.
+func (s *solver) descend() {
+	s.r.cur.copyFrom(s.r.best)
+	s.r.keep(s.r.improve(s.r.bestScore, func() bool { return false }))
+	s.r.cur.copyFrom(s.r.best)
+}
+
+// adopt loads a tree over the graph as a candidate for the best.
+func (s *solver) adopt(t Tree) {
+	s.r.cur.reset()
+	s.r.cur.load(s.k.Source, t, s.localNumbers())
+	s.r.attachMissing()
+	s.r.keep(s.r.cur.score())
+}
+
+// improve spends a number of steps on ruin and recreate.
+func (s *solver) improve(steps int64) {
+	if s.proven {
+		return
+	}
+	limit := s.r.f.steps + steps
+	stop := func() bool { return s.r.f.steps >= limit }
+	for {
+		s.r.cur.copyFrom(s.r.best)
+		s.r.ruinAndRecreate(s.r.bestScore, stop)
+		if !s.grow() {
+			return
+		}
+	}
+}
+
+// tree returns the best tree over the graph.
+func (s *solver) tree() Tree { return s.r.best.tree(s.g.Len()) }
+
+// prove solves a small problem exactly; it reports whether it could.
+func (s *solver) prove(limit int64) bool {
+	if int(s.r.p.n) > maxExact || s.weightLimit > 0 || s.surcharge != nil {
+		return false
+	}
+	best, proven, branches := solveExact(s.r.p, s.r.best, limit)
+	s.r.f.steps += branches * int64(s.r.p.n)
+	s.r.cur.copyFrom(best)
+	s.r.keep(best.score())
+	s.proven = proven
+	return proven
 }
 
 // firstCopies is how many relays of each class the search sees at first: one is
 // enough where a relay has many slots.
 func (s *solver) firstCopies() int {
+	if s.g.Len() <= maxExact {
+		return maxExact // all there are
+	}
 	need := len(s.k.Terminals)
 	limit := max(1, (maxNodes-need)/max(1, len(s.g.classes)))
 	copies := 1
@@ -90,22 +131,32 @@ func (s *solver) firstCopies() int {
 	return min(copies, limit)
 }
 
-// wantsMore reports whether some class is used up although the graph has more
-// of it.
-func (s *solver) wantsMore(p *problem, t *treeState, copies int) bool {
+// grow rebuilds the problem with more relays of each class, if some class is
+// used up, its members full, and the graph has more of it.
+func (s *solver) grow() bool {
+	p, t := s.r.p, s.r.best
 	if s.g.sites == nil || int(p.n) >= maxNodes {
 		return false
 	}
-	used := make(map[int32]int)
+	used := make([]int, len(s.g.classes))
+	more := false
 	for v := int32(1); v < p.n; v++ {
 		if c := &t.c[v]; c.status == rooted && p.viewers[v] == 0 && c.kids >= p.slots[v] {
-			used[s.g.class[p.node[v]]]++
+			class := s.g.class[p.node[v]]
+			used[class]++
+			more = more || used[class] >= s.copies && len(s.g.classes[class]) > used[class]
 		}
 	}
-	for c, n := range used {
-		if n >= copies && len(s.g.classes[c]) > n {
-			return true
-		}
+	if !more {
+		return false
 	}
-	return false
+	best := s.tree()
+	s.copies *= 3
+	s.build(&best)
+	s.adopt(best)
+	return true
 }
+
+// hint takes over what a bound learned about arcs, for the search to look at the
+// promising ones first.
+func (s *solver) hint(_ *problem, _ *layered, _ float64) {}

@@ -32,12 +32,17 @@ type treeState struct {
 
 func newTreeState(p *problem) *treeState {
 	t := &treeState{p: p, c: make([]cell, p.n)}
+	t.reset()
+	return t
+}
+
+// reset leaves nothing but the source.
+func (t *treeState) reset() {
 	for v := range t.c {
 		t.c[v] = cell{arc: -1, parent: -1, firstKid: -1, next: -1, prev: -1}
 	}
 	t.c[0].status = rooted
 	t.size = 1
-	return t
 }
 
 // copyFrom makes t the same as o.

@@ -49,6 +49,7 @@ describe("published by WHIP", () => {
 			await publish(publisher, { region: a, via: "whip", codec, name: broadcast });
 			const whep = await openPage(browser, demo, { region: c, via: "whep", broadcast });
 			const moq = await openPage(browser, demo, { region: b, via: "moq", broadcast });
+			await sound(whep, true);
 			await sound(moq, true);
 			await untilPlaying(whep, "WHEP viewer");
 			await untilPlaying(moq, "MoQ viewer");

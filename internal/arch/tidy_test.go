@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -32,11 +33,24 @@ func TestTidy(t *testing.T) {
 
 // TestNothingSkipped keeps tests honest: none skips itself, none sleeps in real time.
 func TestNothingSkipped(t *testing.T) {
-	for _, f := range goFiles(t, rootDir(t)) {
-		for _, complaint := range checkTestCalls(f) {
+	files := goFiles(t, rootDir(t))
+	// The test that opens the bubble and the helper that sleeps in it may be in
+	// different files of one package.
+	bubbles := make(map[string]bool)
+	for _, f := range files {
+		if importsSynctest(f) {
+			bubbles[path.Dir(f.name)] = true
+		}
+	}
+	for _, f := range files {
+		for _, complaint := range checkTestCalls(f, bubbles[path.Dir(f.name)]) {
 			t.Error(complaint)
 		}
 	}
+}
+
+func importsSynctest(f sourceFile) bool {
+	return slices.ContainsFunc(f.ast.Imports, func(s *ast.ImportSpec) bool { return s.Path.Value == `"testing/synctest"` })
 }
 
 // banned are the things that checkText looks for. The patterns are put together from halves so that this
@@ -55,9 +69,10 @@ func checkText(name string, data []byte) []string {
 		return nil
 	}
 	var bad []string
+	patterns := banned()
 	lines := bytes.Split(data, []byte("\n"))
 	for i, line := range lines {
-		for what, pattern := range banned() {
+		for what, pattern := range patterns {
 			if pattern.Match(line) {
 				bad = append(bad, fmt.Sprintf("%s:%d: %s: %q", name, i+1, what, pattern.Find(line)))
 			}
@@ -82,12 +97,11 @@ func skippedScenario() *regexp.Regexp {
 func bundled(name string) bool { return strings.HasPrefix(name, "web/dist/") }
 
 // checkTestCalls complains of a test that skips (what cannot run here belongs behind a build tag and a make
-// target of its own) and of sleeps outside a synctest bubble.
-func checkTestCalls(f sourceFile) []string {
+// target of its own) and of sleeps where the package's tests know no synctest bubble.
+func checkTestCalls(f sourceFile, bubbles bool) []string {
 	if !f.isTest() {
 		return nil
 	}
-	bubbles := slices.ContainsFunc(f.ast.Imports, func(s *ast.ImportSpec) bool { return s.Path.Value == `"testing/synctest"` })
 	var bad []string
 	ast.Inspect(f.ast, func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)

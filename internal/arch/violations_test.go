@@ -65,7 +65,7 @@ func TestSkipViolations(t *testing.T) {
 		{"code may sleep", "wire/a.go", `import "time"; func f() { time.Sleep(1) }`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			wantComplaint(t, checkTestCalls(parse(t, tt.file, tt.source)), tt.want)
+			wantComplaint(t, checkTestCalls(parse(t, tt.file, tt.source), importsSynctest(parse(t, tt.file, tt.source))), tt.want)
 		})
 	}
 }

@@ -72,7 +72,7 @@ func LoadCredentials(certFile, keyFile, caFile string, now time.Time) (*Credenti
 	// Either end of a link may dial, so a node plays both parts.
 	for _, part := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
 		if _, err := c.verify(chain, part, now); err != nil {
-			return nil, fmt.Errorf("%s, with the authorities of %s: %w", certFile, caFile, err)
+			return nil, fmt.Errorf("%s, by the authorities of %s: %s", certFile, caFile, detail(err))
 		}
 	}
 	return c, nil

@@ -58,6 +58,15 @@ type PeerError struct {
 // Error says what was wrong with the other node.
 func (e *PeerError) Error() string { return "peer refused: " + e.Detail }
 
+// detail is the error's text without the word of another node, for a
+// certificate of our own.
+func detail(err error) string {
+	if p, ok := errors.AsType[*PeerError](err); ok {
+		return p.Detail
+	}
+	return err.Error()
+}
+
 // Unwrap is the alert to send.
 func (e *PeerError) Unwrap() error { return e.Refusal.alert() }
 

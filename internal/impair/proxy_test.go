@@ -244,5 +244,7 @@ func BenchmarkProxyLateness(b *testing.B) {
 	if err := p.Close(); err != nil {
 		b.Fatal(err)
 	}
-	<-done
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
 }

@@ -14,7 +14,7 @@ export function readChoice(search: string, demo: Demo): Choice {
 	const region = params.get("region") ?? "";
 	return {
 		region: demo.regions.some((r) => r.name === region) ? region : (demo.regions.at(-1)?.name ?? ""),
-		via: params.get("via") === "moq" ? "moq" : "whep",
+		via: params.get("via") === "moq" && "WebTransport" in window ? "moq" : "whep",
 		broadcast: params.get("broadcast") || demo.broadcast,
 	};
 }

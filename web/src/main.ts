@@ -39,6 +39,7 @@ class Page {
 		fillSelect(byId("codec"), codecs, "H264");
 		const name = byId<HTMLFormElement>("publish").elements.namedItem("name") as HTMLInputElement;
 		name.value = `${this.#demo.broadcast.split("/").slice(0, -1).join("/") || "demo"}/me`;
+		if (!("WebTransport" in window)) disableMoq();
 		this.#mark();
 
 		byId("choices").addEventListener("change", (event) => {
@@ -259,6 +260,14 @@ class Page {
 		byId<HTMLMeterElement>("level").value = Math.min(1, viewer.audio.level * 4);
 		this.#veil(viewer.firstPictureMs === undefined ? veilWords(viewer.state) : "");
 		document.body.dataset["state"] = viewer.firstPictureMs === undefined ? "waiting" : "playing";
+	}
+}
+
+/** Says in the controls what this browser cannot do. */
+function disableMoq(): void {
+	for (const input of document.querySelectorAll<HTMLInputElement | HTMLOptionElement>("[value=moq]")) {
+		input.disabled = true;
+		(input.closest("label") ?? input).title = "This browser has no WebTransport.";
 	}
 }
 

@@ -1,0 +1,250 @@
+package rtc
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/webrtc/v4"
+
+	"trellis/edge/rtc/stream"
+)
+
+// Edge is the WebRTC edge of one node. Its methods are safe for concurrent use.
+type Edge struct {
+	// Fixed at construction.
+	cfg      Config
+	log      *slog.Logger
+	metrics  *metrics
+	cert     webrtc.Certificate
+	settings webrtc.SettingEngine
+	udpMux   *ice.UDPMuxDefault
+	tcpMux   *ice.TCPMuxDefault // nil without TCP
+	egress   *egress
+
+	sessionsWG sync.WaitGroup
+
+	mu         sync.Mutex
+	closed     bool
+	sessions   map[string]*Session
+	identities map[string]int // sessions by identity
+}
+
+// New returns an Edge that already listens. Run must be called, and ends it.
+func New(cfg Config) (*Edge, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	e := &Edge{
+		cfg:        cfg,
+		log:        cfg.Log,
+		sessions:   map[string]*Session{},
+		identities: map[string]int{},
+	}
+	if e.metrics, err = newMetrics(cfg.Metrics, e.counts); err != nil {
+		return nil, fmt.Errorf("rtc metrics: %w", err)
+	}
+	if e.cert, err = certificate(cfg); err != nil {
+		return nil, err
+	}
+	e.egress = newEgress(cfg.Table, e.metrics, e.log)
+	if err := e.listen(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func certificate(cfg Config) (webrtc.Certificate, error) {
+	key := cfg.Key
+	if key == nil {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return webrtc.Certificate{}, fmt.Errorf("generate DTLS key: %w", err)
+		}
+		key = k
+	}
+	cert, err := webrtc.GenerateCertificate(key)
+	if err != nil {
+		return webrtc.Certificate{}, fmt.Errorf("DTLS certificate: %w", err)
+	}
+	return *cert, nil
+}
+
+// listen puts a multiplexer on each port, which start to read from it, and
+// builds the settings that all sessions share.
+func (e *Edge) listen() error {
+	logger := stream.LoggerFactory{Log: e.log}
+	se := &e.settings
+	se.LoggerFactory = logger
+	se.SetLite(true) // RFC 8445, Section 2.5: for those with a public address
+	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	// Silence counts in two steps: disconnected, then failed.
+	disconnected := e.cfg.SilenceTimeout * 3 / 8
+	se.SetICETimeouts(disconnected, e.cfg.SilenceTimeout-disconnected, iceKeepalive)
+	// On a loopback listener the loopback candidate is all there is.
+	se.SetIncludeLoopbackCandidate(true)
+	profiles := []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM}
+	if e.cfg.AllowSHA1 {
+		profiles = append(profiles, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	}
+	se.SetSRTPProtectionProfiles(profiles...)
+	if e.cfg.Net != nil {
+		se.SetNet(e.cfg.Net)
+	}
+	if len(e.cfg.PublicAddrs) > 0 {
+		external := make([]string, len(e.cfg.PublicAddrs))
+		for i, a := range e.cfg.PublicAddrs {
+			external[i] = a.String()
+		}
+		err := se.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
+			External: external, AsCandidateType: webrtc.ICECandidateTypeHost, Mode: webrtc.ICEAddressRewriteReplace,
+		})
+		if err != nil {
+			return fmt.Errorf("public addresses: %w", err)
+		}
+	}
+	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
+	if e.cfg.TCP != nil {
+		networks = append(networks, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
+		e.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
+			Listener: e.cfg.TCP, Logger: logger.NewLogger("tcp"),
+			ReadBufferSize: tcpReadPackets,
+			// With a buffer, a client that does not read loses packets; without
+			// one, it would block the lane.
+			WriteBufferSize:              tcpWriteBytes,
+			FirstStunBindTimeout:         e.cfg.SetupTimeout,
+			AliveDurationForConnFromStun: e.cfg.SetupTimeout,
+		})
+		se.SetICETCPMux(e.tcpMux)
+	}
+	se.SetNetworkTypes(networks)
+	e.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{
+		UDPConn: e.cfg.UDP, Net: e.cfg.Net, Logger: logger.NewLogger("udp"),
+	})
+	se.SetICEUDPMux(e.udpMux)
+	return nil
+}
+
+const (
+	iceKeepalive   = 2 * time.Second
+	tcpReadPackets = 64
+	tcpWriteBytes  = 1 << 20 // three seconds at 2.5 Mbit/s
+)
+
+// publisherAPI makes the peer connections of publishers. Their interceptors
+// report arrival times and losses; retransmission is the ingest's own.
+func (e *Edge) publisherAPI() (*webrtc.API, error) {
+	me, err := stream.NewMediaEngine(stream.EngineConfig{
+		Offers: stream.AllOffers(), TransportCC: true, Simulcast: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ir := &interceptor.Registry{}
+	reports, err := report.NewReceiverInterceptor()
+	if err != nil {
+		return nil, fmt.Errorf("receiver reports: %w", err)
+	}
+	feedback, err := twcc.NewSenderInterceptor()
+	if err != nil {
+		return nil, fmt.Errorf("transport feedback: %w", err)
+	}
+	ir.Add(reports)
+	ir.Add(feedback)
+	return webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithInterceptorRegistry(ir),
+		webrtc.WithSettingEngine(e.settings)), nil
+}
+
+// viewerAPI makes the peer connection of one viewer, with just the formats that
+// were chosen for it and no interceptors: the lanes do all of that.
+func (e *Edge) viewerAPI(formats []stream.Offer) (*webrtc.API, error) {
+	me, err := stream.NewMediaEngine(stream.EngineConfig{Offers: formats, AudioNACK: true})
+	if err != nil {
+		return nil, err
+	}
+	return webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
+		webrtc.WithSettingEngine(e.settings)), nil
+}
+
+// Run serves until ctx ends, then ends all sessions and waits for them.
+func (e *Edge) Run(ctx context.Context) error {
+	<-ctx.Done()
+	e.mu.Lock()
+	e.closed = true
+	for _, s := range e.sessions {
+		s.End(ErrClosed)
+	}
+	e.mu.Unlock()
+	e.sessionsWG.Wait()
+	e.egress.wait()
+	err := e.udpMux.Close() // closes the socket, too
+	if e.tcpMux != nil {
+		err = errors.Join(err, e.tcpMux.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("close ports: %w", err)
+	}
+	return nil
+}
+
+// Session returns the session with that id, nil if it is over or never was.
+func (e *Edge) Session(id string) *Session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sessions[id]
+}
+
+// admit takes a place for a session, or says why there is none.
+func (e *Edge) admit(s *Session) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.closed:
+		return fmt.Errorf("node is shutting down: %w", ErrClosed)
+	case len(e.sessions) >= e.cfg.MaxSessions:
+		e.metrics.refused[refusedNodeLimit].Inc()
+		return fmt.Errorf("%w: the node has its %d", ErrTooMany, e.cfg.MaxSessions)
+	case e.identities[s.identity] >= e.cfg.MaxSessionsPerIdentity:
+		e.metrics.refused[refusedIdentityLimit].Inc()
+		return fmt.Errorf("%w: this identity has its %d", ErrTooMany, e.cfg.MaxSessionsPerIdentity)
+	}
+	e.sessions[s.id] = s
+	e.identities[s.identity]++
+	e.sessionsWG.Add(1)
+	return nil
+}
+
+// leave gives the place back.
+func (e *Edge) leave(s *Session) {
+	e.mu.Lock()
+	delete(e.sessions, s.id)
+	if e.identities[s.identity]--; e.identities[s.identity] == 0 {
+		delete(e.identities, s.identity)
+	}
+	e.mu.Unlock()
+	e.sessionsWG.Done()
+}
+
+func (e *Edge) counts(r Role) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, s := range e.sessions {
+		if s.role == r {
+			n++
+		}
+	}
+	return n
+}

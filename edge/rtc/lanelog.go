@@ -1,0 +1,103 @@
+package rtc
+
+import (
+	"sort"
+	"time"
+
+	"trellis/edge/framing"
+)
+
+const (
+	// laneObjects bounds the objects that a lane keeps: a group of 17 s at 60
+	// frames per second. A power of two.
+	laneObjects = 1024
+	// laneBytes bounds their payload: a group of 8 s at 16 Mbit/s.
+	laneBytes = 16 << 20
+	// laneHistory is how long packets of earlier groups are kept for viewers that
+	// ask for them again: a few round trips.
+	laneHistory = time.Second
+	// keepBuffer is the largest payload memory that an evicted slot keeps. Beyond
+	// it, every slot would in time grow to the size of a key frame.
+	keepBuffer = 32 << 10
+)
+
+// laneObject is a packetized object.
+type laneObject struct {
+	payloads    framing.Payloads
+	firstPacket uint64 // number of its first packet in the lane
+	ticks       int64  // presentation time in RTP clock units
+	ingress     int64  // when it entered the backbone, unix µs; zero if unknown
+	appended    time.Time
+}
+
+// laneLog is what a lane has packetized and still keeps: the newest group from
+// its first object, for viewers that join, and what was sent last, for viewers
+// that lost some of it. Objects and packets are numbered from the lane's start.
+// It belongs to the lane's goroutine.
+type laneLog struct {
+	ring       []laneObject
+	tail, head uint64 // objects that are kept: tail <= i < head
+	packets    uint64 // number of the next packet
+	bytes      int
+	groupStart uint64 // first object of the newest group
+	whole      bool   // groupStart is kept: a viewer can begin there
+}
+
+func newLaneLog() *laneLog { return &laneLog{ring: make([]laneObject, laneObjects)} }
+
+func (l *laneLog) at(i uint64) *laneObject { return &l.ring[i&(laneObjects-1)] }
+
+// slot returns the place for the next object, with memory to reuse. It counts
+// only after commit.
+func (l *laneLog) slot() *laneObject {
+	if l.head-l.tail == laneObjects {
+		l.evict()
+	}
+	o := l.at(l.head)
+	o.payloads.Reset()
+	return o
+}
+
+// commit adds the object in the slot.
+func (l *laneLog) commit(beginsGroup bool, now time.Time) {
+	o := l.at(l.head)
+	o.firstPacket, o.appended = l.packets, now
+	l.packets += uint64(o.payloads.Len())
+	l.bytes += o.payloads.Bytes()
+	if beginsGroup {
+		l.groupStart, l.whole = l.head, true
+	}
+	l.head++
+	for l.tail+1 < l.head && l.bytes > laneBytes {
+		l.evict()
+	}
+	for l.tail < l.groupStart && now.Sub(l.at(l.tail).appended) > laneHistory {
+		l.evict()
+	}
+}
+
+func (l *laneLog) evict() {
+	o := l.at(l.tail)
+	size := o.payloads.Bytes()
+	l.bytes -= size
+	if size > keepBuffer {
+		o.payloads = framing.Payloads{}
+	}
+	if l.tail == l.groupStart {
+		l.whole = false
+	}
+	l.tail++
+}
+
+// broken says that the newest group has a hole: nobody can begin in it.
+func (l *laneLog) broken() { l.whole = false }
+
+// find returns the object that holds a packet, and the packet's place in it.
+func (l *laneLog) find(packet uint64) (object uint64, index int, ok bool) {
+	if l.tail == l.head || packet < l.at(l.tail).firstPacket || packet >= l.packets {
+		return 0, 0, false
+	}
+	after := sort.Search(int(l.head-l.tail), func(i int) bool { return l.at(l.tail+uint64(i)).firstPacket > packet })
+	object = l.tail + uint64(after) - 1
+	return object, int(packet - l.at(object).firstPacket), true
+}

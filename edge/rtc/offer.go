@@ -1,0 +1,267 @@
+package rtc
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+
+	"trellis/edge/framing"
+	"trellis/edge/rtc/stream"
+)
+
+// Limits of an offer. A browser's has two sections and about 60 formats.
+const (
+	maxSections = 16
+	maxFormats  = 256
+)
+
+// offer is a client's SDP offer, as far as we must understand it before pion does.
+type offer struct {
+	desc  sdp.SessionDescription
+	media []*offeredMedia
+}
+
+// offeredMedia is one media section.
+type offeredMedia struct {
+	desc   *sdp.MediaDescription
+	audio  bool
+	codecs []offeredCodec
+	names  []string // encoding names of everything offered, for error messages
+}
+
+// offeredCodec is a format of a section that we could use.
+type offeredCodec struct {
+	codec   framing.Codec
+	fmtp    string
+	profile h264Profile // H.264 only
+}
+
+// parseOffer reads an SDP offer. At most one audio and one video section are
+// accepted: WHIP and WHEP carry one of each (RFC 9725, Section 4.4.1).
+func parseOffer(text string) (*offer, error) {
+	o := &offer{}
+	if err := o.desc.UnmarshalString(text); err != nil {
+		return nil, fmt.Errorf("%w: not an SDP session description: %w", ErrBadOffer, err)
+	}
+	if n := len(o.desc.MediaDescriptions); n == 0 || n > maxSections {
+		return nil, fmt.Errorf("%w: %d media sections, need 1 to %d", ErrBadOffer, n, maxSections)
+	}
+	seen := map[string]bool{}
+	for i, md := range o.desc.MediaDescriptions {
+		kind := md.MediaName.Media
+		switch {
+		case kind != "audio" && kind != "video":
+			return nil, fmt.Errorf("%w: media section %d is %q: only audio and video are carried", ErrBadOffer, i, kind)
+		case seen[kind]:
+			return nil, fmt.Errorf("%w: more than one %s section", ErrBadOffer, kind)
+		case len(md.MediaName.Formats) > maxFormats:
+			return nil, fmt.Errorf("%w: more than %d formats in the %s section", ErrBadOffer, maxFormats, kind)
+		}
+		seen[kind] = true
+		if err := checkTransport(&o.desc, md); err != nil {
+			return nil, fmt.Errorf("%w: %s section: %w", ErrBadOffer, kind, err)
+		}
+		m := &offeredMedia{desc: md, audio: kind == "audio"}
+		m.readFormats()
+		o.media = append(o.media, m)
+	}
+	return o, nil
+}
+
+// checkTransport reports what of ICE and DTLS a section lacks (RFC 8829, Section 5.2.1).
+func checkTransport(desc *sdp.SessionDescription, md *sdp.MediaDescription) error {
+	for _, key := range []string{"ice-ufrag", "ice-pwd", "fingerprint"} {
+		if _, ok := md.Attribute(key); ok {
+			continue
+		}
+		if _, ok := desc.Attribute(key); !ok {
+			return fmt.Errorf("no a=%s", key)
+		}
+	}
+	if mid, ok := md.Attribute("mid"); !ok || mid == "" {
+		return fmt.Errorf("no a=mid")
+	}
+	return nil
+}
+
+func (m *offeredMedia) readFormats() {
+	fmtps := map[string]string{}
+	for _, a := range m.desc.Attributes {
+		if a.Key == "fmtp" {
+			pt, params, _ := strings.Cut(a.Value, " ")
+			fmtps[pt] = params
+		}
+	}
+	for _, a := range m.desc.Attributes {
+		if a.Key != "rtpmap" {
+			continue
+		}
+		pt, mapping, _ := strings.Cut(a.Value, " ")
+		name, _, _ := strings.Cut(mapping, "/")
+		if !slices.Contains(m.desc.MediaName.Formats, pt) || isHelper(name) {
+			continue
+		}
+		if !slices.Contains(m.names, name) {
+			m.names = append(m.names, name)
+		}
+		if c, ok := usable(m.desc.MediaName.Media+"/"+name, fmtps[pt]); ok {
+			m.codecs = append(m.codecs, c)
+		}
+	}
+}
+
+// isHelper tells formats that carry no media of their own.
+func isHelper(name string) bool {
+	switch strings.ToLower(name) {
+	case "rtx", "red", "ulpfec", "flexfec-03", "cn", "telephone-event":
+		return true
+	}
+	return false
+}
+
+// usable reports whether we can carry a format, by its parameters.
+func usable(mimeType, fmtp string) (offeredCodec, bool) {
+	codec, ok := stream.CodecOf(mimeType)
+	if !ok {
+		return offeredCodec{}, false
+	}
+	oc := offeredCodec{codec: codec, fmtp: fmtp}
+	params := parseFMTP(fmtp)
+	switch codec {
+	case framing.H264:
+		// RFC 6184, Section 8.1: the mode is 0 if absent, and then no packet may
+		// hold a part of a NAL unit, which our frames do not fit.
+		if params["packetization-mode"] != "1" {
+			return oc, false
+		}
+		oc.profile, ok = parseH264Profile(params["profile-level-id"])
+		return oc, ok
+	case framing.VP9: // RFC 9628, Section 7: absent means 0
+		return oc, params["profile-id"] == "" || params["profile-id"] == "0"
+	case framing.AV1:
+		return oc, params["profile"] == "" || params["profile"] == "0"
+	case framing.Opus, framing.VP8:
+	}
+	return oc, true
+}
+
+func parseFMTP(s string) map[string]string {
+	params := map[string]string{}
+	for p := range strings.SplitSeq(s, ";") {
+		k, v, _ := strings.Cut(strings.TrimSpace(p), "=")
+		params[strings.ToLower(k)] = v
+	}
+	return params
+}
+
+// h264Profile orders the profiles that we carry by what they can decode: each
+// decodes streams of those before it.
+type h264Profile uint8
+
+const (
+	profileConstrainedBaseline h264Profile = iota + 1
+	profileBaseline
+	profileMain
+	profileHigh
+)
+
+// parseH264Profile reads a profile-level-id. The level is not compared: browsers
+// decode above the level that they offer.
+func parseH264Profile(s string) (h264Profile, bool) {
+	if s == "" {
+		return profileBaseline, true // RFC 6184, Section 8.1: the default
+	}
+	v, err := strconv.ParseUint(s, 16, 24)
+	if err != nil || len(s) != 6 {
+		return 0, false
+	}
+	return h264ProfileOf(byte(v>>16), byte(v>>8))
+}
+
+// h264ProfileOf returns the profile of profile_idc and the constraint flags.
+func h264ProfileOf(idc, constraints byte) (h264Profile, bool) {
+	switch idc {
+	case 66:
+		// Encoders use none of what plain Baseline adds, and no browser decodes it;
+		// both names stand for constrained baseline in practice.
+		if constraints&0x40 != 0 {
+			return profileConstrainedBaseline, true
+		}
+		return profileBaseline, true
+	case 77:
+		if constraints&0x80 != 0 {
+			return profileConstrainedBaseline, true
+		}
+		return profileMain, true
+	case 100:
+		return profileHigh, true
+	}
+	return 0, false
+}
+
+// decodes reports whether who offers c can decode a stream with that codec
+// string, as catalogs have it.
+func (c offeredCodec) decodes(codecString string) bool {
+	p, err := framing.ParseParams(codecString)
+	if err != nil || p.Codec != c.codec {
+		return false
+	}
+	switch p.Codec {
+	case framing.H264:
+		profile, ok := h264ProfileOf(p.Profile, p.Constraints)
+		// Baseline streams are as good as constrained ones, see h264ProfileOf.
+		return ok && (profile <= c.profile || profile == profileBaseline)
+	case framing.VP9, framing.AV1:
+		return p.Profile == 0
+	case framing.Opus, framing.VP8:
+	}
+	return true
+}
+
+// section returns the audio or the video section, nil if it was not offered.
+func (o *offer) section(audio bool) *offeredMedia {
+	for _, m := range o.media {
+		if m.audio == audio {
+			return m
+		}
+	}
+	return nil
+}
+
+// direct sets the direction of a section, so that the answer is what we want
+// where the client left us the choice.
+func (m *offeredMedia) direct(direction string) {
+	m.desc.Attributes = slices.DeleteFunc(m.desc.Attributes, func(a sdp.Attribute) bool {
+		switch a.Key {
+		case "sendrecv", "sendonly", "recvonly", "inactive":
+			return true
+		}
+		return false
+	})
+	m.desc.Attributes = append(m.desc.Attributes, sdp.NewPropertyAttribute(direction))
+}
+
+// direction returns the section's direction: RFC 8866, Section 6.7.
+func (o *offer) direction(m *offeredMedia) string {
+	for _, attrs := range [][]sdp.Attribute{m.desc.Attributes, o.desc.Attributes} {
+		for _, a := range attrs {
+			switch a.Key {
+			case "sendrecv", "sendonly", "recvonly", "inactive":
+				return a.Key
+			}
+		}
+	}
+	return "sendrecv"
+}
+
+// text returns the offer for pion.
+func (o *offer) text() (string, error) {
+	b, err := o.desc.Marshal()
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrBadOffer, err)
+	}
+	return string(b), nil
+}

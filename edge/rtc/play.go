@@ -1,0 +1,302 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"trellis/edge/framing"
+	"trellis/edge/rtc/stream"
+	"trellis/internal/relay"
+	"trellis/wire"
+	"trellis/wire/hang"
+)
+
+const (
+	// catalogTimeout is how long a viewer's request waits for the catalog of a
+	// broadcast that is announced. It may have to come from the other end of the
+	// world, or from a publisher that is just connecting.
+	catalogTimeout = 4 * time.Second
+	// catalogGrace is how old a catalog must be to be believed when it does not name
+	// a kind of track that the viewer wants: publishers may add one track at a time.
+	catalogGrace = time.Second
+)
+
+// Play makes a session that views req.Broadcast: the best rendition of each kind
+// that the viewer offered to receive and can decode.
+func (e *Edge) Play(ctx context.Context, req Request) (*Session, error) {
+	s, err := e.play(ctx, req)
+	if err != nil {
+		e.metrics.refuse(err)
+		return nil, fmt.Errorf("play %s: %w", req.Broadcast, err)
+	}
+	return s, nil
+}
+
+// choice is a track of the broadcast that a viewer will receive.
+type choice struct {
+	key    laneKey
+	format stream.Offer
+}
+
+func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
+	o, err := parseOffer(req.Offer)
+	if err != nil {
+		return nil, err
+	}
+	var audio, video bool
+	for _, m := range o.media {
+		switch d := o.direction(m); d {
+		case "sendrecv", "recvonly":
+			audio, video = audio || m.audio, video || !m.audio
+		default:
+			return nil, fmt.Errorf("%w: the %s section is %s; a viewer receives", ErrBadOffer, m.desc.MediaName.Media, d)
+		}
+	}
+	c, err := e.readCatalog(ctx, req.Broadcast, audio, video)
+	if err != nil {
+		return nil, err
+	}
+	choices, formats, err := choose(o, c, req.Broadcast)
+	if err != nil {
+		return nil, err
+	}
+	text, err := o.text()
+	if err != nil {
+		return nil, err
+	}
+	api, err := e.viewerAPI(formats)
+	if err != nil {
+		return nil, err
+	}
+	s := e.newSession(RoleViewer, req)
+	v := &viewing{edge: e, session: s}
+	err = s.connect(ctx, api, text, req.Expires, func() error { return v.prepare(choices) }, v.finish)
+	if err != nil {
+		return nil, err
+	}
+	s.tasks.run(v.run)
+	return s, nil
+}
+
+// choose picks a rendition for each section, directs the sections of the offer
+// accordingly, and returns the formats to negotiate.
+func choose(o *offer, c hang.Catalog, b wire.Broadcast) ([]choice, []stream.Offer, error) {
+	var choices []choice
+	var formats []stream.Offer
+	for _, m := range o.media {
+		if !m.has(c) && len(m.codecs) > 0 {
+			// The broadcast has none of this kind. The section stays, with any format:
+			// rejected, it would take the candidates of its bundle with it.
+			m.direct("inactive")
+			formats = append(formats, stream.Offer{Codec: m.codecs[0].codec, FMTP: m.codecs[0].fmtp})
+			continue
+		}
+		ch, ok := m.choose(c)
+		if !ok {
+			return nil, nil, &CodecError{Offered: m.names, Wanted: codecsOf(c, m.audio)}
+		}
+		ch.key.name.Broadcast = b
+		m.direct("recvonly")
+		choices, formats = append(choices, ch), append(formats, ch.format)
+	}
+	if len(choices) == 0 {
+		return nil, nil, fmt.Errorf("%w: it has no track of a kind that was offered", ErrNotLive)
+	}
+	return choices, formats, nil
+}
+
+// has reports whether the catalog has a track for the section.
+func (m *offeredMedia) has(c hang.Catalog) bool {
+	if m.audio {
+		return len(c.AudioTracks()) > 0
+	}
+	return len(c.VideoTracks()) > 0
+}
+
+func (m *offeredMedia) choose(c hang.Catalog) (choice, bool) {
+	var picked offeredCodec
+	limits := hang.Limits{Codec: func(codec string) bool {
+		for _, oc := range m.codecs {
+			if oc.decodes(codec) {
+				picked = oc
+				return true
+			}
+		}
+		return false
+	}}
+	var (
+		track, description string
+		container          hang.Container
+		ok                 bool
+	)
+	if m.audio {
+		var t hang.AudioTrack
+		t, ok = c.PickAudio(limits)
+		track, description, container = t.Track, t.Description, t.Container
+	} else {
+		var t hang.VideoTrack
+		t, ok = c.PickVideo(limits)
+		track, description, container = t.Track, t.Description, t.Container
+	}
+	// Out-of-band parameters and fragmented MP4 would have to be unwrapped here.
+	if !ok || description != "" || container.Kind == hang.ContainerCMAF {
+		return choice{}, false
+	}
+	return choice{
+		format: stream.Offer{Codec: picked.codec, FMTP: picked.fmtp},
+		key:    laneKey{name: wire.TrackName{Track: track}, codec: picked.codec, container: container},
+	}, true
+}
+
+// codecsOf lists the codecs of a kind that a catalog has and we carry.
+func codecsOf(c hang.Catalog, audio bool) []framing.Codec {
+	var all []framing.Codec
+	add := func(codec string) {
+		if p, err := framing.ParseParams(codec); err == nil {
+			all = append(all, p.Codec)
+		}
+	}
+	if audio {
+		for _, t := range c.AudioTracks() {
+			add(t.Codec)
+		}
+		return all
+	}
+	for _, t := range c.VideoTracks() {
+		add(t.Codec)
+	}
+	return all
+}
+
+// readCatalog waits for a catalog that has what the viewer wants, or for as long
+// as it is worth waiting.
+func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video bool) (hang.Catalog, error) {
+	sub, err := e.cfg.Table.Subscribe(wire.TrackName{Broadcast: b, Track: hang.CatalogTrack}, relay.SubscribeOptions{})
+	switch {
+	case errors.Is(err, relay.ErrNotFound):
+		return hang.Catalog{}, fmt.Errorf("%w: %w", ErrNotLive, err)
+	case err != nil:
+		return hang.Catalog{}, err
+	}
+	defer sub.Close()
+	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
+	defer cancel()
+	var doc hang.Document
+	var last hang.Catalog
+	known := false
+	for {
+		c, at, err := nextCatalog(ctx, sub, &doc)
+		switch {
+		case err != nil && known:
+			return last, nil
+		case err != nil:
+			return c, fmt.Errorf("%w: no catalog: %w", ErrNotLive, err)
+		}
+		hasAudio, hasVideo := len(c.AudioTracks()) > 0, len(c.VideoTracks()) > 0
+		if (hasAudio || !audio) && (hasVideo || !video) {
+			return c, nil
+		}
+		if !known && (hasAudio || hasVideo) {
+			wait := catalogGrace - time.Since(at)
+			if wait <= 0 {
+				return c, nil
+			}
+			var stop context.CancelFunc
+			ctx, stop = context.WithTimeout(ctx, min(wait, catalogGrace))
+			defer stop()
+			known = true
+		}
+		last = c
+	}
+}
+
+// nextCatalog waits for the next version of the catalog, and returns it with the
+// time when it entered the backbone.
+func nextCatalog(ctx context.Context, sub *relay.Subscription, doc *hang.Document) (hang.Catalog, time.Time, error) {
+	g, err := sub.NextGroup(ctx)
+	if err != nil {
+		return hang.Catalog{}, time.Time{}, err
+	}
+	defer g.Close()
+	var b []byte
+	for {
+		c, err := g.Next(ctx)
+		if err != nil {
+			return hang.Catalog{}, time.Time{}, err
+		}
+		b = append(b, c.Payload...)
+		if len(b) > hang.MaxCatalogBytes {
+			return hang.Catalog{}, time.Time{}, hang.ErrCatalog
+		}
+		if c.Last {
+			catalog, err := doc.Apply(g.Seq(), c.Object, b)
+			return catalog, time.UnixMicro(c.Ingress), err
+		}
+	}
+}
+
+// viewing is what a viewer's session does.
+type viewing struct {
+	edge    *Edge
+	session *Session
+	tracks  []*viewerTrack
+}
+
+// prepare takes hold of the lanes and adds a track for each.
+func (v *viewing) prepare(choices []choice) error {
+	for _, ch := range choices {
+		h, err := v.edge.egress.hold(ch.key)
+		if errors.Is(err, relay.ErrNotFound) {
+			return fmt.Errorf("%w: %w", ErrNotLive, err)
+		}
+		if err != nil {
+			return err
+		}
+		t := &viewerTrack{codec: ch.key.codec, pc: v.session.pc, hold: h}
+		v.tracks = append(v.tracks, t)
+		if t.sender, err = v.session.pc.AddTrack(t); err != nil {
+			return fmt.Errorf("add %s: %w", ch.key.name.Track, err)
+		}
+	}
+	return nil
+}
+
+// run joins the lanes once media can flow, and ends the session when all of them
+// have ended.
+func (v *viewing) run() {
+	select {
+	case <-v.session.connected:
+	case <-v.session.ctx.Done():
+		return
+	}
+	var tracks sync.WaitGroup
+	for _, t := range v.tracks {
+		if !t.bound {
+			continue
+		}
+		v.session.log.Debug("viewer joins", slog.String("track", t.hold.key.name.Track))
+		w := newViewer(t.cfg)
+		t.hold.join(w)
+		v.session.tasks.run(func() { t.readFeedback(w) })
+		tracks.Go(func() {
+			select {
+			case <-t.hold.done:
+			case <-v.session.ctx.Done():
+				t.hold.leave(w)
+			}
+		})
+	}
+	tracks.Wait()
+	v.session.end(ErrNothingLeft)
+}
+
+// finish lets go of the lanes.
+func (v *viewing) finish(error) {
+	for _, t := range v.tracks {
+		v.edge.egress.release(t.hold)
+	}
+}

@@ -1,0 +1,70 @@
+package rtc
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pion/webrtc/v4"
+
+	"trellis/edge/framing"
+)
+
+// Publish makes a session that publishes req.Broadcast. The broadcast is
+// announced when the first packet arrives, and replaces an earlier publisher of
+// the same name then, not before: who cannot connect disturbs nobody.
+func (e *Edge) Publish(ctx context.Context, req Request) (*Session, error) {
+	s, err := e.publish(ctx, req)
+	if err != nil {
+		e.metrics.refuse(err)
+		return nil, fmt.Errorf("publish %s: %w", req.Broadcast, err)
+	}
+	return s, nil
+}
+
+func (e *Edge) publish(ctx context.Context, req Request) (*Session, error) {
+	o, err := parseOffer(req.Offer)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range o.media {
+		switch d := o.direction(m); d {
+		case "sendrecv", "sendonly":
+			m.direct("sendonly")
+		default:
+			return nil, fmt.Errorf("%w: the %s section is %s; a publisher sends",
+				ErrBadOffer, m.desc.MediaName.Media, d)
+		}
+		if len(m.codecs) == 0 {
+			return nil, &CodecError{Offered: m.names, Wanted: carried(m.audio)}
+		}
+	}
+	text, err := o.text()
+	if err != nil {
+		return nil, err
+	}
+	api, err := e.publisherAPI()
+	if err != nil {
+		return nil, err
+	}
+	s := e.newSession(RolePublisher, req)
+	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil)
+	s.ingest = in
+	err = s.connect(ctx, api, text, req.Expires, func() error {
+		s.pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
+			s.tasks.run(func() { in.receive(t, r) })
+		})
+		return nil
+	}, in.finish)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// carried lists the codecs of a kind that the edge carries.
+func carried(audio bool) []framing.Codec {
+	if audio {
+		return []framing.Codec{framing.Opus}
+	}
+	return []framing.Codec{framing.H264, framing.VP8, framing.VP9, framing.AV1}
+}

@@ -1,0 +1,69 @@
+package rtc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+)
+
+// Restart begins a new ICE session with new credentials of the client, over
+// which media goes on: RFC 8445, Section 2.4. It returns the new answer, whose
+// credentials and candidates the client needs.
+func (s *Session) Restart(ctx context.Context, ufrag, pwd string) (answer string, err error) {
+	s.negotiation.Lock()
+	defer s.negotiation.Unlock()
+	if s.ctx.Err() != nil {
+		return "", ErrClosed
+	}
+	if !s.isConnected() {
+		return "", errors.New("the first ICE session is not complete")
+	}
+	offer, err := withCredentials(s.offer, ufrag, pwd)
+	if err != nil {
+		return "", err
+	}
+	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrBadOffer, err)
+	}
+	if answer, err = s.makeAnswer(ctx); err != nil {
+		return "", err
+	}
+	s.offer = offer
+	s.mu.Lock()
+	s.etag = newETag()
+	s.mu.Unlock()
+	return answer, nil
+}
+
+// withCredentials returns an offer with other ICE credentials and without the
+// candidates that belonged to the old ones.
+func withCredentials(offer, ufrag, pwd string) (string, error) {
+	var desc sdp.SessionDescription
+	if err := desc.UnmarshalString(offer); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrBadOffer, err)
+	}
+	replace := func(attrs []sdp.Attribute) []sdp.Attribute {
+		kept := attrs[:0]
+		for _, a := range attrs {
+			switch a.Key {
+			case "candidate", "end-of-candidates":
+				continue
+			case "ice-ufrag":
+				a.Value = ufrag
+			case "ice-pwd":
+				a.Value = pwd
+			}
+			kept = append(kept, a)
+		}
+		return kept
+	}
+	desc.Attributes = replace(desc.Attributes)
+	for _, md := range desc.MediaDescriptions {
+		md.Attributes = replace(md.Attributes)
+	}
+	b, err := desc.Marshal()
+	return string(b), err
+}

@@ -1,0 +1,282 @@
+package whipclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+
+	"trellis/edge/framing"
+	"trellis/edge/rtc/stream"
+)
+
+// PlayConfig says what to play and from where.
+type PlayConfig struct {
+	Config
+	// Codecs are those to offer. Default: all.
+	Codecs []framing.Codec
+	// NoAudio and NoVideo leave out the media section.
+	NoAudio, NoVideo bool
+	// Queue is how many frames wait for Next before the oldest are dropped.
+	// Default 1024.
+	Queue int
+}
+
+const defaultPlayQueue = 1024
+
+// Received is one whole frame as it came out of the network.
+type Received struct {
+	Codec framing.Codec
+	// PTS is the presentation time. All tracks of a session share a timeline,
+	// whose zero is arbitrary, once sender reports have arrived.
+	PTS time.Duration
+	Key bool
+	// Data belongs to the receiver.
+	Data []byte
+	// FirstArrival and Arrival are when the frame's first and last packet came.
+	FirstArrival, Arrival time.Time
+	// Captured is what the sender's capture time extension says, in the sender's
+	// clock; from a Trellis edge: when the frame entered the backbone. Zero if
+	// unknown.
+	Captured time.Time
+	// Gap says that packets before this frame were lost for good.
+	Gap bool
+}
+
+// PlayStats counts what became of one kind of track.
+type PlayStats struct {
+	stream.InboundStats
+	// Dropped frames were complete, but nobody called Next in time.
+	Dropped uint64
+}
+
+// Player is a connected WHEP session.
+type Player struct {
+	session *session
+	frames  chan Received
+	tracks  sync.WaitGroup
+
+	dropped [2]atomic.Uint64 // by kind: audio, video
+
+	mu       sync.Mutex
+	inbounds [2]*stream.Inbound
+	ended    bool
+}
+
+// Play connects and returns once media can flow, or why it cannot.
+func Play(ctx context.Context, cfg PlayConfig) (*Player, error) {
+	cfg.Config = cfg.Config.withDefaults()
+	if cfg.Queue <= 0 {
+		cfg.Queue = defaultPlayQueue
+	}
+	if len(cfg.Codecs) == 0 {
+		cfg.Codecs = []framing.Codec{framing.Opus, framing.H264, framing.VP8, framing.VP9, framing.AV1}
+	}
+	engine := stream.EngineConfig{AudioNACK: true}
+	for _, o := range stream.AllOffers() {
+		for _, c := range cfg.Codecs {
+			if o.Codec == c {
+				engine.Offers = append(engine.Offers, o)
+			}
+		}
+	}
+	me, err := stream.NewMediaEngine(engine)
+	if err != nil {
+		return nil, fmt.Errorf("play: %w", err)
+	}
+	ir := &interceptor.Registry{}
+	reports, err := report.NewReceiverInterceptor()
+	if err != nil {
+		return nil, fmt.Errorf("play: %w", err)
+	}
+	ir.Add(reports)
+	s, err := newSession(cfg.Config, me, ir)
+	if err != nil {
+		return nil, fmt.Errorf("play: %w", err)
+	}
+	p := &Player{session: s, frames: make(chan Received, cfg.Queue)}
+	if err := p.connect(ctx, cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("play %s: %w", cfg.URL, err), p.Close(context.WithoutCancel(ctx)))
+	}
+	return p, nil
+}
+
+func (p *Player) connect(ctx context.Context, cfg PlayConfig) error {
+	var audio, video bool
+	for _, c := range cfg.Codecs {
+		audio, video = audio || c.Audio(), video || !c.Audio()
+	}
+	recvOnly := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}
+	if audio && !cfg.NoAudio {
+		if _, err := p.session.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio, recvOnly); err != nil {
+			return fmt.Errorf("add audio: %w", err)
+		}
+	}
+	if video && !cfg.NoVideo {
+		if _, err := p.session.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, recvOnly); err != nil {
+			return fmt.Errorf("add video: %w", err)
+		}
+	}
+	clock := stream.NewTimeline()
+	p.session.pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.ended {
+			return
+		}
+		p.tracks.Go(func() { p.receive(t, r, clock) })
+	})
+	return p.session.negotiate(ctx)
+}
+
+// receive runs one track until it ends.
+func (p *Player) receive(t *webrtc.TrackRemote, r *webrtc.RTPReceiver, clock *stream.Timeline) {
+	in, err := stream.NewInbound(stream.InboundConfig{
+		Track: t, Receiver: r, Timeline: clock, Log: p.session.cfg.Log,
+		WriteRTCP: p.session.pc.WriteRTCP,
+	})
+	if err != nil {
+		p.session.end(fmt.Errorf("play: %w", err))
+		return
+	}
+	k := kindIndex(in.Codec())
+	p.mu.Lock()
+	p.inbounds[k] = in
+	p.mu.Unlock()
+	in.Run(&assembler{player: p, codec: in.Codec(), kind: k})
+}
+
+func kindIndex(c framing.Codec) int {
+	if c.Audio() {
+		return 0
+	}
+	return 1
+}
+
+// Next waits for the next whole frame of any track. The error is io.EOF when
+// the session has ended in order, ErrLost when the connection broke, or the
+// cause of ctx.
+func (p *Player) Next(ctx context.Context) (Received, error) {
+	select {
+	case f := <-p.frames:
+		return f, nil
+	default:
+	}
+	select {
+	case f := <-p.frames:
+		return f, nil
+	case <-p.session.ctx.Done():
+		return Received{}, context.Cause(p.session.ctx)
+	case <-ctx.Done():
+		return Received{}, context.Cause(ctx)
+	}
+}
+
+// RequestKeyframe asks the server for a key frame.
+func (p *Player) RequestKeyframe() error {
+	p.mu.Lock()
+	in := p.inbounds[1]
+	p.mu.Unlock()
+	if in == nil {
+		return errors.New("request key frame: no video yet")
+	}
+	return p.session.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: in.SSRC()}})
+}
+
+// AudioStats and VideoStats return the counters of the session's tracks.
+func (p *Player) AudioStats() PlayStats { return p.stats(0) }
+
+// VideoStats returns the counters of the video track.
+func (p *Player) VideoStats() PlayStats { return p.stats(1) }
+
+func (p *Player) stats(kind int) PlayStats {
+	p.mu.Lock()
+	in := p.inbounds[kind]
+	p.mu.Unlock()
+	s := PlayStats{Dropped: p.dropped[kind].Load()}
+	if in != nil {
+		s.InboundStats = in.Stats()
+	}
+	return s
+}
+
+// Done is closed when the session is over.
+func (p *Player) Done() <-chan struct{} { return p.session.ctx.Done() }
+
+// Err returns why the session ended; nil while it lasts and after an orderly end.
+func (p *Player) Err() error { return p.session.err() }
+
+// Close ends the session at the server and closes the connection. It returns
+// when all goroutines have ended.
+func (p *Player) Close(ctx context.Context) error {
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	err := p.session.hangUp(ctx)
+	p.tracks.Wait()
+	return err
+}
+
+// push hands a frame to Next, and drops the oldest one when nobody takes them.
+func (p *Player) push(kind int, f Received) {
+	for {
+		select {
+		case p.frames <- f:
+			return
+		default:
+		}
+		select {
+		case <-p.frames:
+			p.dropped[kind].Add(1)
+		default:
+		}
+	}
+}
+
+// assembler makes whole frames of the events of one track.
+type assembler struct {
+	player *Player
+	codec  framing.Codec
+	kind   int
+	frame  Received
+	gap    bool
+}
+
+var _ stream.Sink = (*assembler)(nil)
+
+// Begin implements stream.Sink.
+func (a *assembler) Begin(f stream.FrameInfo) {
+	a.frame = Received{
+		Codec: a.codec, PTS: time.Duration(f.PTS) * time.Microsecond, Key: f.Key,
+		FirstArrival: f.Arrival, Captured: f.Captured, Gap: a.gap,
+	}
+	a.gap = false
+}
+
+// Data implements stream.Sink.
+func (a *assembler) Data(b []byte, last bool) {
+	a.frame.Data = append(a.frame.Data, b...)
+	if last {
+		a.frame.Arrival = time.Now()
+		a.player.push(a.kind, a.frame)
+		a.frame = Received{}
+	}
+}
+
+// Broken implements stream.Sink.
+func (a *assembler) Broken() {
+	a.frame, a.gap = Received{}, true
+}
+
+// Lost implements stream.Sink.
+func (a *assembler) Lost() { a.gap = true }
+
+// Switched implements stream.Sink.
+func (a *assembler) Switched(c framing.Codec) { a.codec, a.frame, a.gap = c, Received{}, true }

@@ -1,0 +1,294 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"trellis/internal/auth"
+	"trellis/internal/ca"
+)
+
+// testNow is when the certificates of the tests are valid.
+var testNow = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// workshop is a directory with the files that configurations name.
+func workshop(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	authority, err := ca.NewAuthority("prod", testNow)
+	must(err)
+	must(authority.Save(dir))
+	old, err := authority.Issue("us-east", "us-east-1", time.Hour, testNow.Add(-24*time.Hour))
+	must(err)
+	must(old.Save(filepath.Join(dir, "old.crt"), filepath.Join(dir, "old.key")))
+	node, err := authority.Issue("us-east", "us-east-1", time.Hour, testNow)
+	must(err)
+	must(node.Save(filepath.Join(dir, "node.crt"), filepath.Join(dir, "node.key")))
+	stranger, err := ca.NewAuthority("test", testNow)
+	must(err)
+	must(stranger.Save(filepath.Join(dir, "stranger")))
+
+	key, err := auth.GenerateKey("k1", auth.EdDSA, "")
+	must(err)
+	must(key.Save(filepath.Join(dir, "private.jwk")))
+	public, err := auth.PublicSet(key)
+	must(err)
+	must(os.WriteFile(filepath.Join(dir, "keys.jwks"), public, 0o600))
+	shared, err := auth.GenerateKey("s1", auth.HS256, "")
+	must(err)
+	must(shared.Save(filepath.Join(dir, "shared.jwk")))
+	data, err := os.ReadFile(filepath.Join(dir, "node.key"))
+	must(err)
+	must(os.WriteFile(filepath.Join(dir, "open.key"), data, 0o600))
+	must(os.Chmod(filepath.Join(dir, "open.key"), 0o644)) // whatever the umask
+	must(os.WriteFile(filepath.Join(dir, "web.crt"), []byte("certificate"), 0o600))
+	must(os.WriteFile(filepath.Join(dir, "web.key"), []byte("key"), 0o600))
+	must(os.WriteFile(filepath.Join(dir, "peers.yaml"), []byte("peers: []\n"), 0o600))
+	must(os.WriteFile(filepath.Join(dir, "badpeers.yaml"), []byte("peers:\n  - ident: x\n"), 0o600))
+	return dir
+}
+
+func load(t *testing.T, dir, text string) (*Loaded, error) {
+	t.Helper()
+	path := filepath.Join(dir, "node.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(Source{File: path, Now: testNow})
+}
+
+var update = flag.Bool("update", false, "write what Load says into testdata/bad.txt")
+
+// TestBadConfigurations reads testdata/bad.txt: cases of "== name", the file,
+// "--", and the lines that Load must answer.
+func TestBadConfigurations(t *testing.T) {
+	dir := workshop(t)
+	const golden = "testdata/bad.txt"
+	data, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := strings.Split(string(data), "== ")
+	out := cases[0]
+	if len(cases) < 51 {
+		t.Errorf("%d cases, want at least 50", len(cases)-1)
+	}
+	for _, tc := range cases[1:] {
+		name, rest, _ := strings.Cut(tc, "\n")
+		text, want, ok := strings.Cut("\n"+rest, "\n--\n")
+		if !ok {
+			t.Fatalf("%s: no answer", name)
+		}
+		if text = strings.TrimPrefix(text, "\n"); text != "" {
+			text += "\n"
+		}
+		_, err := load(t, dir, text)
+		got := "accepted"
+		if err != nil {
+			got = strings.ReplaceAll(err.Error(), dir+"/", "")
+		}
+		if got += "\n"; got != strings.TrimRight(want, "\n")+"\n" {
+			t.Errorf("%s:\n%s-- got\n%s-- want\n%s", name, text, got, want)
+		}
+		out += "== " + name + "\n" + text + "--\n" + got + "\n"
+	}
+	if *update {
+		if err := os.WriteFile(golden, []byte(strings.TrimRight(out, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+const whole = `# a node with everything set
+node: {id: us-east-1, region: us-east, provider: metal, cluster: prod, shutdown: 5s}
+listen:
+  quic: 0.0.0.0:4443
+  http: "[::1]:8080"
+  webrtc: :4444
+  webrtc_tcp: off
+  admin: 127.0.0.1:0
+  public_addresses: [203.0.113.7]
+web: {hosts: [localhost], allowed_origins: ["https://example.com", "http://localhost:3000"]}
+cluster: {cert: node.crt, key: node.key, ca: ca.crt}
+discovery:
+  peers:
+    - &eu {id: eu-west-1, region: eu-west, provider: metal, addr: "192.0.2.7:4443"}
+    - {id: us-east-1, region: us-east, addr: "us.example.com:4443"}
+auth: {keys: keys.jwks, issuer: me, audience: trellis, leeway: 0}
+limits: {sessions: 10}
+cache: {retention: 500ms, track_bytes: 32MiB, total_bytes: 1GB}
+log: {level: debug, format: json}
+`
+
+func TestGoodConfiguration(t *testing.T) {
+	dir := workshop(t)
+	l, err := load(t, dir, whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Cluster.Cert != filepath.Join(dir, "node.crt") {
+		t.Errorf("a path in the file became %q", l.Cluster.Cert)
+	}
+	if l.Cache.TrackBytes != 32<<20 || l.Cache.TotalBytes != 1e9 || l.Cache.Retention != 500*time.Millisecond {
+		t.Errorf("cache %+v", l.Cache)
+	}
+	if l.Auth.Leeway != 0 || l.Limits.Tracks != 256 {
+		t.Errorf("leeway %v, tracks %d", l.Auth.Leeway, l.Limits.Tracks)
+	}
+	if want := (Peer{ID: "eu-west-1", Region: "eu-west", Provider: "metal", Addr: "192.0.2.7:4443"}); len(l.Discovery.Peers) != 2 || l.Discovery.Peers[0] != want {
+		t.Errorf("peers %+v", l.Discovery.Peers)
+	}
+	if l.Listen.WebRTCTCPAddr() != Off || l.Listen.HTTPAddr() != "[::1]:8080" {
+		t.Errorf("listen %+v", l.Listen)
+	}
+}
+
+func TestLayers(t *testing.T) {
+	dir := workshop(t)
+	path := filepath.Join(dir, "node.yaml")
+	if err := os.WriteFile(path, []byte("node: {id: a, region: r}\nlog:\n  level: warn\n  format: json\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Load(Source{
+		File: path, Now: testNow,
+		Env:   []string{"TRELLIS_LOG_LEVEL=error", "TRELLIS_LIMITS_SESSIONS=7", "TRELLIS_WEB_HOSTS=a, b", "PATH=/bin", "TRELLIS_SERVICE_HOST=10.0.0.1", "TRELLIS_LOG_LEVELS=x"},
+		Flags: map[string]string{"log-level": "debug"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Log.Level != "debug" || l.Log.Format != "json" || l.Limits.Sessions != 7 || !slices.Equal(l.Web.Hosts, []string{"a", "b"}) {
+		t.Errorf("got %+v", l.Config)
+	}
+	for key, want := range map[string]string{
+		"log.level": "--log-level", "log.format": path + ":4", "limits.sessions": "TRELLIS_LIMITS_SESSIONS", "limits.tracks": "default",
+	} {
+		if got := l.Origins[key]; got != want {
+			t.Errorf("%s comes from %q, want %q", key, got, want)
+		}
+	}
+	if len(l.Warnings) != 2 || l.Warnings[1].String() != `TRELLIS_LOG_LEVELS: no setting has this name; did you mean "TRELLIS_LOG_LEVEL"?` {
+		t.Errorf("warnings %v", l.Warnings)
+	}
+	var out bytes.Buffer
+	if err := l.Show(&out); err != nil || !strings.Contains(out.String(), "# --log-level") {
+		t.Errorf("Show: %v\n%s", err, out.String())
+	}
+}
+
+func TestProblemsOfEveryLayer(t *testing.T) {
+	_, err := Load(Source{
+		Env:   []string{"TRELLIS_NODE_ID=Ä", "TRELLIS_CACHE_LINGER=10", "TRELLIS_DISCOVERY_PEERS=x"},
+		Flags: map[string]string{"listen-quic": "nowhere", "node-region": "r"},
+		Now:   testNow,
+	})
+	var invalid *InvalidError
+	if !errors.As(err, &invalid) {
+		t.Fatal(err)
+	}
+	want := []string{
+		`TRELLIS_CACHE_LINGER: cache.linger: "10" has no unit; write 10s for seconds or 10ms for milliseconds`,
+		`TRELLIS_DISCOVERY_PEERS: discovery.peers: is a list of nodes; set it in the file, or name a file with discovery.file`,
+		`TRELLIS_NODE_ID: node.id: "Ä" is not a name; use 1 to 63 of a-z 0-9 . _ -, with a letter or digit at both ends`,
+		`--listen-quic: listen.quic: "nowhere" is not an address; write host:port, such as 127.0.0.1:4443`,
+	}
+	got := strings.Split(invalid.Error(), "\n")
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	if _, err := Load(Source{File: filepath.Join(t.TempDir(), "none.yaml")}); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// TestSettingsAreDocumented keeps the tables whole: a setting without a line of
+// documentation, or two of one name, is a mistake.
+func TestSettingsAreDocumented(t *testing.T) {
+	names := map[string]bool{}
+	for _, s := range Settings() {
+		if s.Doc == "" || s.Name == "" || s.Section == "" {
+			t.Errorf("%+v", s)
+		}
+		for _, name := range []string{s.Env(), s.Flag()} {
+			if names[name] {
+				t.Errorf("%s twice", name)
+			}
+			names[name] = true
+		}
+	}
+	var out bytes.Buffer
+	if err := Reference(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range pathKeys() {
+		if !slices.ContainsFunc(Settings(), func(s Setting) bool { return s.Key() == key }) {
+			t.Errorf("path key %s is no setting", key)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]Size{"0": 0, "1": 1, "64MiB": 64 << 20, "2GiB": 2 << 30, "1 KiB": 1024, "5MB": 5e6, "3kB": 3000} {
+		got, ok := parseSize(text)
+		if !ok || got != want {
+			t.Errorf("parseSize(%q) = %d, %v", text, got, ok)
+		}
+		if again, ok := parseSize(got.String()); !ok || again != got {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+	for _, text := range []string{"", "x", "-1", "1.5GiB", "99999999999GiB", "1TiBs", "MiB"} {
+		if got, ok := parseSize(text); ok {
+			t.Errorf("parseSize(%q) = %d", text, got)
+		}
+	}
+}
+
+func TestSuggest(t *testing.T) {
+	known := []string{"id", "region", "provider", "quic"}
+	for word, want := range map[string]string{"idd": "id", "regoin": "region", "QUIC": "quic", "provder": "provider", "zebra": "", "": ""} {
+		got := suggest(word, known)
+		if want == "" && got != "" || want != "" && !strings.Contains(got, `"`+want+`"`) {
+			t.Errorf("suggest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+func FuzzFile(f *testing.F) {
+	f.Add([]byte(whole))
+	f.Add([]byte("node: &a [*a]\n"))
+	f.Add([]byte("a: &a {<<: *a}\n"))
+	f.Add([]byte("listen: {quic: !!binary aGk=}\n---\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "node.yaml")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(Source{File: path, Now: testNow})
+		if invalid, ok := errors.AsType[*InvalidError](err); ok {
+			for _, p := range invalid.Problems {
+				if p.What == "" || strings.ContainsAny(p.Where, "\n") {
+					t.Errorf("%q: problem %+v", data, p)
+				}
+			}
+		}
+	})
+}
