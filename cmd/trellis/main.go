@@ -86,6 +86,7 @@ func (a *app) rootCommand() *cobra.Command {
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.serveCommand(),
+		a.demoCommand(),
 		a.validateCommand(),
 		a.configCommand(),
 		a.tokenCommand(),
