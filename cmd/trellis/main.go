@@ -89,6 +89,7 @@ func (a *app) commands() []*cobra.Command {
 		a.demoCommand(),
 		a.validateCommand(),
 		a.configCommand(),
+		newPlanCommand(),
 		a.tokenCommand(),
 		a.caCommand(),
 		a.publishCommand(),

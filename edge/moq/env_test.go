@@ -42,6 +42,7 @@ type env struct {
 	log      *lockedBuffer
 
 	net     *simnet.Simnet
+	router  *cuttableRouter
 	ctx     context.Context
 	cancel  context.CancelFunc
 	tasks   sync.WaitGroup
@@ -122,7 +123,8 @@ func newEnv(t *testing.T, change func(*Config)) *env {
 	if e.server, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	e.net = &simnet.Simnet{Router: &simnet.PerfectRouter{}}
+	e.router = &cuttableRouter{}
+	e.net = &simnet.Simnet{Router: e.router}
 	transport := &quic.Transport{Conn: e.endpoint(1)}
 	ln, err := transport.ListenEarly(testTLS(t), QUICConfig(nil))
 	if err != nil {
@@ -157,6 +159,34 @@ func newEnv(t *testing.T, change func(*Config)) *env {
 		}
 	})
 	return e
+}
+
+// cuttableRouter is a perfect network from which hosts can be cut off.
+type cuttableRouter struct {
+	simnet.PerfectRouter
+	mu  sync.Mutex
+	cut map[string]bool
+}
+
+// SendPacket implements simnet.Router.
+func (r *cuttableRouter) SendPacket(p simnet.Packet) error {
+	r.mu.Lock()
+	lost := r.cut[p.From.String()] || r.cut[p.To.String()]
+	r.mu.Unlock()
+	if lost {
+		return nil
+	}
+	return r.PerfectRouter.SendPacket(p)
+}
+
+// cut takes a client off the network.
+func (e *env) cut(c *rawClient) {
+	e.router.mu.Lock()
+	defer e.router.mu.Unlock()
+	if e.router.cut == nil {
+		e.router.cut = map[string]bool{}
+	}
+	e.router.cut[c.conn.LocalAddr().String()] = true
 }
 
 func (e *env) endpoint(host byte) *simnet.SimConn {

@@ -36,7 +36,7 @@ func (ss *session) receiveGroup(wt *webtransport.ReceiveStream, in *moqlite.Read
 		}
 		return refuse(wire.CodeNotFound, refuseUnknown, "a group of no subscription")
 	}
-	pl.arrivals.begin(m.Sequence)
+	pl.arrivals.begin()
 	defer pl.arrivals.done()
 	// Nobody wants the track any more, or the session is over.
 	defer context.AfterFunc(pl.track.Context(), func() { wt.CancelRead(streamCode(wire.CodeCancel)) })()
@@ -275,7 +275,7 @@ func (ss *session) receiveDatagram(b []byte) error {
 	default:
 		return nil // it beat the track information
 	}
-	pl.arrivals.begin(m.Sequence)
+	pl.arrivals.begin()
 	defer pl.arrivals.done()
 	group, err := pl.track.Group(m.Sequence)
 	if err != nil {

@@ -113,10 +113,11 @@ func (g *outGroup) count(err error) {
 // copy returns nil when the group is complete.
 func (g *outGroup) copy(stream *quic.SendStream) error {
 	if len(g.headers) > 0 {
+		// Not marked as reliable: quic-go would promise these bytes on a reset
+		// without the credit for them, and the client end the connection.
 		if err := g.writeRaw(stream, g.headers); err != nil {
 			return err
 		}
-		stream.SetReliableBoundary()
 	}
 	for {
 		chunk, ok, err := g.reader.TryNext()

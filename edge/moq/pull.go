@@ -199,8 +199,12 @@ func (pl *pull) readResponses(st *stream) error {
 			return err
 		}
 		switch m := m.(type) {
+		case moqlite.SubscribeStart:
+			pl.arrivals.expect(m.Group)
 		case moqlite.SubscribeEnd:
 			pl.arrivals.end(m.Group)
+		case moqlite.SubscribeDrop:
+			pl.arrivals.skip(m.Last - m.First + 1)
 		case moqlite.SubscribeOK:
 			return &moqlite.ProtocolError{Code: wire.CodeUnexpected, Reason: "a second SUBSCRIBE_OK"}
 		}
@@ -223,21 +227,22 @@ func (pl *pull) awaitStragglers(ctx context.Context) {
 	}
 }
 
-// arrivals knows which groups have come in.
+// arrivals knows whether all groups have come in.
 type arrivals struct {
 	news chan struct{} // one token whenever there is some
 
 	mu     sync.Mutex // guards what follows
 	active int        // groups that are coming in
-	next   uint64     // the highest sequence that began to come in, plus one
+	count  uint64     // groups that came in or were said not to come
+	first  uint64     // from START
 	total  uint64     // from END: the first sequence that will never exist; 0 unknown
 }
 
-func (a *arrivals) begin(seq uint64) {
+func (a *arrivals) begin() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.active++
-	a.next = max(a.next, seq+1)
+	a.count++
 }
 
 func (a *arrivals) done() {
@@ -250,14 +255,27 @@ func (a *arrivals) done() {
 	}
 }
 
+func (a *arrivals) expect(first uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.first = first
+}
+
+func (a *arrivals) skip(n uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.count += n
+}
+
 func (a *arrivals) end(total uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.total = total
 }
 
+// complete is a guess on the safe side where a publisher leaves sequences out.
 func (a *arrivals) complete() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.total > 0 && a.next >= a.total && a.active == 0
+	return a.total > 0 && a.first+a.count >= a.total && a.active == 0
 }

@@ -59,7 +59,8 @@ func New(cfg Config) (*Server, error) {
 		H3: &http3.Server{
 			Handler:     http.HandlerFunc(s.serveHTTP),
 			ConnContext: s.connContext,
-			Logger:      cfg.Log,
+			// The library logs request URIs, and tokens are in them.
+			Logger: slog.New(slog.DiscardHandler),
 		},
 		ApplicationProtocols: protocols,
 		// serveHTTP has looked at the origin before.

@@ -130,16 +130,26 @@ func (in *ingest) RequestKeyframe(t *relay.Track) {
 	}
 	in.mu.Unlock()
 	if it != nil {
-		it.askKeyframe()
+		it.askKeyframe(keyframeDemand)
 	}
 }
 
 // sendPLI asks the publisher for a key frame: RFC 4585, Section 6.3.1.
 func (in *ingest) sendPLI(ssrc uint32) {
-	in.edge.metrics.keyRequests.Inc()
 	if err := in.session.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}}); err != nil {
 		in.log.Debug("ask for key frame", slog.Any("err", err))
 	}
+}
+
+// status returns the tracks for the API.
+func (in *ingest) status() []IngestStatus {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	all := make([]IngestStatus, 0, len(in.tracks))
+	for _, t := range in.tracks {
+		all = append(all, t.status())
+	}
+	return all
 }
 
 // mediaInfo describes a track that we make.

@@ -20,8 +20,8 @@ const (
 	// broadcast that is announced. It may have to come from the other end of the
 	// world, or from a publisher that is just connecting.
 	catalogTimeout = 4 * time.Second
-	// catalogGrace is how long it waits, from the first catalog on, for a kind of
-	// track that the viewer wants and the catalog does not name yet.
+	// catalogGrace is how old a catalog must be to be believed when it does not name
+	// a kind of track that the viewer wants: publishers may add one track at a time.
 	catalogGrace = time.Second
 )
 
@@ -38,7 +38,6 @@ func (e *Edge) Play(ctx context.Context, req Request) (*Session, error) {
 
 // choice is a track of the broadcast that a viewer will receive.
 type choice struct {
-	media  *offeredMedia
 	key    laneKey
 	format stream.Offer
 }
@@ -61,17 +60,13 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	choices, err := choose(o, c, req.Broadcast)
+	choices, formats, err := choose(o, c, req.Broadcast)
 	if err != nil {
 		return nil, err
 	}
 	text, err := o.text()
 	if err != nil {
 		return nil, err
-	}
-	formats := make([]stream.Offer, len(choices))
-	for i, ch := range choices {
-		formats[i] = ch.format
 	}
 	api, err := e.viewerAPI(formats)
 	if err != nil {
@@ -87,27 +82,31 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 	return s, nil
 }
 
-// choose picks a rendition for each section, and directs the sections of the
-// offer accordingly.
-func choose(o *offer, c hang.Catalog, b wire.Broadcast) ([]choice, error) {
+// choose picks a rendition for each section, directs the sections of the offer
+// accordingly, and returns the formats to negotiate.
+func choose(o *offer, c hang.Catalog, b wire.Broadcast) ([]choice, []stream.Offer, error) {
 	var choices []choice
+	var formats []stream.Offer
 	for _, m := range o.media {
-		if !m.has(c) {
-			m.direct("inactive") // the broadcast has none of this kind
+		if !m.has(c) && len(m.codecs) > 0 {
+			// The broadcast has none of this kind. The section stays, with any format:
+			// rejected, it would take the candidates of its bundle with it.
+			m.direct("inactive")
+			formats = append(formats, stream.Offer{Codec: m.codecs[0].codec, FMTP: m.codecs[0].fmtp})
 			continue
 		}
 		ch, ok := m.choose(c)
 		if !ok {
-			return nil, &CodecError{Offered: m.names, Wanted: codecsOf(c, m.audio)}
+			return nil, nil, &CodecError{Offered: m.names, Wanted: codecsOf(c, m.audio)}
 		}
 		ch.key.name.Broadcast = b
 		m.direct("recvonly")
-		choices = append(choices, ch)
+		choices, formats = append(choices, ch), append(formats, ch.format)
 	}
 	if len(choices) == 0 {
-		return nil, fmt.Errorf("%w: it has no track of a kind that was offered", ErrNotLive)
+		return nil, nil, fmt.Errorf("%w: it has no track of a kind that was offered", ErrNotLive)
 	}
-	return choices, nil
+	return choices, formats, nil
 }
 
 // has reports whether the catalog has a track for the section.
@@ -148,8 +147,8 @@ func (m *offeredMedia) choose(c hang.Catalog) (choice, bool) {
 		return choice{}, false
 	}
 	return choice{
-		media: m, format: stream.Offer{Codec: picked.codec, FMTP: picked.fmtp},
-		key: laneKey{name: wire.TrackName{Track: track}, codec: picked.codec, container: container},
+		format: stream.Offer{Codec: picked.codec, FMTP: picked.fmtp},
+		key:    laneKey{name: wire.TrackName{Track: track}, codec: picked.codec, container: container},
 	}, true
 }
 
@@ -190,7 +189,7 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 	var last hang.Catalog
 	known := false
 	for {
-		c, err := nextCatalog(ctx, sub, &doc)
+		c, at, err := nextCatalog(ctx, sub, &doc)
 		switch {
 		case err != nil && known:
 			return last, nil
@@ -202,8 +201,12 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 			return c, nil
 		}
 		if !known && (hasAudio || hasVideo) {
+			wait := catalogGrace - time.Since(at)
+			if wait <= 0 {
+				return c, nil
+			}
 			var stop context.CancelFunc
-			ctx, stop = context.WithTimeout(ctx, catalogGrace)
+			ctx, stop = context.WithTimeout(ctx, min(wait, catalogGrace))
 			defer stop()
 			known = true
 		}
@@ -211,25 +214,27 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 	}
 }
 
-// nextCatalog waits for the next version of the catalog.
-func nextCatalog(ctx context.Context, sub *relay.Subscription, doc *hang.Document) (hang.Catalog, error) {
+// nextCatalog waits for the next version of the catalog, and returns it with the
+// time when it entered the backbone.
+func nextCatalog(ctx context.Context, sub *relay.Subscription, doc *hang.Document) (hang.Catalog, time.Time, error) {
 	g, err := sub.NextGroup(ctx)
 	if err != nil {
-		return hang.Catalog{}, err
+		return hang.Catalog{}, time.Time{}, err
 	}
 	defer g.Close()
 	var b []byte
 	for {
 		c, err := g.Next(ctx)
 		if err != nil {
-			return hang.Catalog{}, err
+			return hang.Catalog{}, time.Time{}, err
 		}
 		b = append(b, c.Payload...)
-		if c.Last {
-			return doc.Apply(g.Seq(), c.Object, b)
-		}
 		if len(b) > hang.MaxCatalogBytes {
-			return hang.Catalog{}, hang.ErrCatalog
+			return hang.Catalog{}, time.Time{}, hang.ErrCatalog
+		}
+		if c.Last {
+			catalog, err := doc.Apply(g.Seq(), c.Object, b)
+			return catalog, time.UnixMicro(c.Ingress), err
 		}
 	}
 }

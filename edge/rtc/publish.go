@@ -48,6 +48,7 @@ func (e *Edge) publish(ctx context.Context, req Request) (*Session, error) {
 	}
 	s := e.newSession(RolePublisher, req)
 	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil)
+	s.ingest = in
 	err = s.connect(ctx, api, text, req.Expires, func() error {
 		s.pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
 			s.tasks.run(func() { in.receive(t, r) })

@@ -63,6 +63,7 @@ type Session struct {
 	log       *slog.Logger
 	pc        *webrtc.PeerConnection
 	answer    string
+	ingest    *ingest // of a publisher
 
 	ctx       context.Context
 	end       context.CancelCauseFunc
@@ -70,9 +71,10 @@ type Session struct {
 	tasks     tasks
 
 	negotiation sync.Mutex // held across an ICE restart
-	mu          sync.Mutex
-	etag        string
-	offer       string // the last offer that was applied
+	offer       string     // the last one that was applied; guarded by negotiation
+
+	mu   sync.Mutex
+	etag string
 }
 
 func (e *Edge) newSession(role Role, req Request) *Session {

@@ -46,7 +46,8 @@ type Subscription struct {
 	mu      sync.Mutex // guards what follows
 	queue   []*Group
 	dropped uint64
-	seen    uint64 // the highest sequence that began to arrive, plus one
+	seen    uint64 // groups that began to arrive, or are said not to come
+	first   uint64 // on 05, the first sequence that comes
 	last    uint64 // on 05, the first sequence that will never come
 	ended   time.Time
 }
@@ -140,11 +141,16 @@ func (sub *Subscription) run() {
 			sub.end(err)
 			return
 		}
-		if m, ok := response.(moqlite.SubscribeEnd); ok {
-			sub.mu.Lock()
+		sub.mu.Lock()
+		switch m := response.(type) {
+		case moqlite.SubscribeStart:
+			sub.first = m.Group
+		case moqlite.SubscribeDrop:
+			sub.seen += m.Last - m.First + 1
+		case moqlite.SubscribeEnd:
 			sub.last = m.Group
-			sub.mu.Unlock()
 		}
+		sub.mu.Unlock()
 	}
 }
 
@@ -226,7 +232,7 @@ func (sub *Subscription) take() (*Group, time.Duration) {
 		return g, 0
 	case sub.ended.IsZero() || arriving:
 		return nil, time.Hour // until the bell
-	case sub.seen >= sub.last && sub.last > 0:
+	case sub.last > 0 && sub.first+sub.seen >= sub.last:
 		return nil, 0
 	}
 	return nil, time.Until(sub.ended.Add(stragglers))
@@ -261,7 +267,7 @@ func (sub *Subscription) Next(ctx context.Context) (Object, error) {
 // push queues a group that begins to arrive.
 func (sub *Subscription) push(g *Group) {
 	sub.mu.Lock()
-	sub.seen = max(sub.seen, g.sequence+1)
+	sub.seen++
 	sub.queue = append(sub.queue, g)
 	var oldest *Group
 	if len(sub.queue) > maxQueuedGroups {
