@@ -81,7 +81,7 @@ func TestAssignSparesEdges(t *testing.T) {
 	if err != nil || got.Opened != 1 || got.Assigned != 53 {
 		t.Errorf("assignment %+v, %v; want one open edge for 53", got, err)
 	}
-	if got, _ = routing.Assign(clusters, edges, 6); got.Opened != 2 {
-		t.Errorf("with access of at most 6 ms: %+v; want both edges open", got)
+	if got, _ = routing.Assign(clusters, edges, 4); got.Opened != 2 {
+		t.Errorf("with access of at most 4 ms: %+v; want both edges open", got)
 	}
 }

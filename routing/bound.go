@@ -92,8 +92,8 @@ func (p *Planner) alone(i int) *treeState {
 	o := &solver{g: s.g, k: s.k, l: own, rng: s.rng, copies: s.copies}
 	tree := s.tree()
 	o.build(&tree)
-	o.adopt(tree)
-	return o.r.best
+	o.r.cur.load(s.k.Source, tree, o.localNumbers()) // as it is, whatever it leaves out
+	return o.r.cur
 }
 
 // leastTo is the least delay to a node of the graph that the problem left out.

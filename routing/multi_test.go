@@ -15,7 +15,7 @@ import (
 // Nothing the planner makes is ever invalid, whatever binds, and improving never
 // makes a plan worse.
 func TestSeveralTracksAreValid(t *testing.T) {
-	for seed := range scale(t, 200) {
+	for seed := range scale(t, 100) {
 		r := rand.New(rand.NewPCG(uint64(seed), 3))
 		d := routingtest.Several(r, 4+r.IntN(14), 6)
 		p, plan, score := mustPlan(t, d, routing.Config{Seed: uint64(seed)})
