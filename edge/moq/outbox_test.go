@@ -18,27 +18,24 @@ import (
 	"trellis/wire/moqlite"
 )
 
-func TestExpired(t *testing.T) {
+func TestStale(t *testing.T) {
 	at := func(d time.Duration) time.Time { return time.Unix(1000, 0).Add(d) }
 	newest := mark{seq: 9, at: at(3 * time.Second), time: 270_000, timed: true}
 	for _, tc := range []struct {
 		what string
 		g    mark
-		max  time.Duration
 		want bool
 	}{
-		{"the newest itself", newest, 0, false},
-		{"a newer one", mark{seq: 10, at: at(0)}, 0, false},
-		{"young by both clocks", mark{seq: 8, at: at(2 * time.Second), time: 180_000, timed: true}, time.Second, false},
-		{"old by arrival", mark{seq: 8, at: at(time.Second), time: 180_000, timed: true}, time.Second, true},
-		{"old by its time", mark{seq: 8, at: at(2 * time.Second), time: 90_000, timed: true}, time.Second, true},
-		{"no time known", mark{seq: 8, at: at(2 * time.Second)}, time.Second, false},
-		{"a burst, and only the newest matters", mark{seq: 8, at: at(2900 * time.Millisecond)}, 0, false},
-		{"only the newest matters", mark{seq: 8, at: at(2700 * time.Millisecond)}, 0, true},
-		{"its time is later", mark{seq: 8, at: at(3 * time.Second), time: math.MaxInt32, timed: true}, 0, false},
+		{"the newest itself", newest, false},
+		{"a newer one", mark{seq: 10, at: at(0)}, false},
+		{"young by both clocks", mark{seq: 8, at: at(2900 * time.Millisecond), time: 260_000, timed: true}, false},
+		{"old by arrival", mark{seq: 8, at: at(time.Second), time: 260_000, timed: true}, true},
+		{"old by its time", mark{seq: 8, at: at(2900 * time.Millisecond), time: 90_000, timed: true}, true},
+		{"no time known", mark{seq: 8, at: at(2900 * time.Millisecond)}, false},
+		{"its time is later", mark{seq: 8, at: at(3 * time.Second), time: math.MaxInt32, timed: true}, false},
 	} {
-		if got := tc.g.expired(newest, tc.max, 90_000); got != tc.want {
-			t.Errorf("%s: expired %v, want %v", tc.what, got, tc.want)
+		if got := tc.g.stale(newest, 90_000); got != tc.want {
+			t.Errorf("%s: stale %v, want %v", tc.what, got, tc.want)
 		}
 	}
 	if got := spanOf(2*moqlite.MaxTime, 1); got <= 0 {
@@ -48,15 +45,21 @@ func TestExpired(t *testing.T) {
 
 func TestUrgency(t *testing.T) {
 	for _, tc := range []struct {
-		rank            int
-		newest, ordered bool
-		want            urgency
+		rank             int
+		current, ordered bool
+		want             urgency
 	}{
-		{0, true, false, 1}, {0, false, false, 2}, {0, true, true, 2}, {0, false, true, 1},
-		{1, true, false, 3}, {2, false, false, 6}, {50, true, false, 5}, {50, false, false, 6},
+		{0, true, false, 1},
+		{0, false, false, 2},
+		{0, true, true, 2},
+		{0, false, true, 1},
+		{1, true, false, 3},
+		{2, false, false, 6},
+		{50, true, false, 5},
+		{50, false, false, 6},
 	} {
-		if got := urgencyOf(tc.rank, tc.newest, tc.ordered); got != tc.want {
-			t.Errorf("rank %d, newest %v, ordered %v: %d, want %d", tc.rank, tc.newest, tc.ordered, got, tc.want)
+		if got := urgencyOf(tc.rank, tc.current, tc.ordered); got != tc.want {
+			t.Errorf("rank %d, current %v, ordered %v: %d, want %d", tc.rank, tc.current, tc.ordered, got, tc.want)
 		}
 	}
 }
@@ -136,14 +139,14 @@ func (e *env) pair(streams int64) *pair {
 	e.announced(e.client(5, "/"), "", "room/a")
 	// Two more streams are HTTP/3's control stream and the node's SETUP.
 	p.viewer = e.raw(5, &quic.Config{MaxIncomingUniStreams: 2 + streams, KeepAlivePeriod: time.Second})
-	time.Sleep(200 * time.Millisecond)
+	e.sleep(200 * time.Millisecond)
 	return p
 }
 
 func (p *pair) subscribe(id uint64, track string, want moqlite.Delivery) {
 	m := moqlite.Subscribe{ID: id, Broadcast: "room/a", Track: track, Delivery: want}
 	p.viewer.ask(moqlite.AppendStream(nil, moqlite.StreamSubscribe, m, 5), false)
-	time.Sleep(200 * time.Millisecond)
+	p.viewer.e.sleep(200 * time.Millisecond)
 }
 
 // accept reads the streams that come, each whole, one after another.
@@ -208,11 +211,11 @@ func TestScarceStreams(t *testing.T) {
 		// The first takes the one stream. The others compete for it.
 		for range 6 {
 			e.write(p.video, 100)
-			time.Sleep(50 * time.Millisecond)
+			e.sleep(50 * time.Millisecond)
 		}
 		for range 5 {
 			e.write(p.audio, 100)
-			time.Sleep(50 * time.Millisecond)
+			e.sleep(50 * time.Millisecond)
 		}
 		p.accept()
 		got := p.all()
@@ -243,13 +246,13 @@ func TestFullQueue(t *testing.T) {
 		p.subscribe(0, "video/hd", moqlite.Delivery{Priority: 60, MaxLatency: time.Minute})
 		p.subscribe(1, "audio/data", moqlite.Delivery{Priority: 80, MaxLatency: time.Minute})
 		e.write(p.audio, 10)
-		time.Sleep(50 * time.Millisecond)
+		e.sleep(50 * time.Millisecond)
 		for range 20 {
 			e.write(p.video, 100)
-			time.Sleep(10 * time.Millisecond)
+			e.sleep(10 * time.Millisecond)
 		}
 		e.write(p.audio, 10)
-		time.Sleep(time.Second)
+		e.sleep(time.Second)
 		if got := e.metric("groups_dropped_total", "stream_budget"); got < 16 || got > 18 {
 			t.Errorf("%v groups dropped for want of streams, want 17 or so", got)
 		}
@@ -270,10 +273,10 @@ func TestExpiryIsTold(t *testing.T) {
 		const v = moqlite.Version05
 		m := moqlite.Subscribe{Broadcast: "room/a", Track: "video/hd"}
 		in := moqlite.NewReader(p.viewer.ask(moqlite.AppendStream(nil, moqlite.StreamSubscribe, m, v), false))
-		time.Sleep(200 * time.Millisecond)
+		e.sleep(200 * time.Millisecond)
 		for range 6 {
 			e.write(p.video, 100)
-			time.Sleep(500 * time.Millisecond)
+			e.sleep(500 * time.Millisecond)
 		}
 		p.accept()
 		e.write(p.video, 100)
@@ -302,7 +305,7 @@ func TestSubscribeUpdate(t *testing.T) {
 		if err := sub.Update(moqlite.Delivery{Priority: 200, MaxLatency: time.Second}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		e.sleep(100 * time.Millisecond)
 		want := c.frame(true, 5000)
 		if got := e.next(sub); !bytes.Equal(got.Payload, want) {
 			t.Error("the wrong object after the update")
@@ -328,11 +331,11 @@ func TestStalledViewer(t *testing.T) {
 		})
 		m := moqlite.Subscribe{Broadcast: "room/a", Track: "video/hd", Delivery: moqlite.Delivery{MaxLatency: time.Minute, Ordered: true}}
 		slow.ask(moqlite.AppendStream(nil, moqlite.StreamSubscribe, m, 5), false)
-		time.Sleep(100 * time.Millisecond)
+		e.sleep(100 * time.Millisecond)
 		for range 30 {
 			c.frame(true, 20_000)
 			e.next(sub)
-			time.Sleep(time.Second)
+			e.sleep(time.Second)
 		}
 		if got := e.metric("groups_dropped_total", "stalled_viewer"); got < 3 || got > 6 {
 			t.Errorf("%v groups given up as stalled, want two in each ten seconds", got)
@@ -353,9 +356,9 @@ func TestRefusedGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.Close()
-		time.Sleep(100 * time.Millisecond)
+		e.sleep(100 * time.Millisecond)
 		c.frame(false, 100)
-		time.Sleep(100 * time.Millisecond)
+		e.sleep(100 * time.Millisecond)
 		if got := e.metric("groups_dropped_total", "refused_by_viewer"); got != 1 {
 			t.Errorf("%v groups refused, want 1", got)
 		}
