@@ -86,9 +86,10 @@ func (a *app) rootCommand() *cobra.Command {
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.serveCommand(),
-		newPlanCommand(),
+		a.demoCommand(),
 		a.validateCommand(),
 		a.configCommand(),
+		newPlanCommand(),
 		a.tokenCommand(),
 		a.caCommand(),
 		a.publishCommand(),

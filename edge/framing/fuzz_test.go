@@ -102,6 +102,10 @@ func FuzzPacketize(f *testing.F) {
 		if err != nil {
 			return
 		}
+		limit := int(size)
+		if limit == 0 {
+			limit = DefaultMaxPayload
+		}
 		var out Payloads
 		if err := p.Packetize(frame, true, &out); err != nil {
 			if out.Len() != 0 || out.Bytes() != 0 {
@@ -111,8 +115,8 @@ func FuzzPacketize(f *testing.F) {
 		}
 		for i := range out.Len() {
 			n := len(out.At(i))
-			if n == 0 || n > int(size) && fuzzCodec(codec) != Opus {
-				t.Errorf("payload %d of %d has %d bytes, at most %d", i, out.Len(), n, size)
+			if n == 0 || n > limit && fuzzCodec(codec) != Opus {
+				t.Errorf("payload %d of %d has %d bytes, at most %d", i, out.Len(), n, limit)
 			}
 		}
 	})
