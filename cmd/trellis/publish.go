@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -79,11 +80,12 @@ func clipSources(codec string) ([]client.Source, error) {
 }
 
 func publishLine(r client.PublishReport) string {
-	s := "publishing"
+	var s strings.Builder
+	s.WriteString("publishing")
 	for _, t := range r.Tracks {
-		s += fmt.Sprintf("  %s %.0f/s %s late p99 %.1f ms", t.Codec, t.FrameRate, bitrate(t.Bytes, r.DurationS), t.LatenessMs.P99)
+		fmt.Fprintf(&s, "  %s %.0f/s %s late p99 %.1f ms", t.Codec, t.FrameRate, bitrate(t.Bytes, r.DurationS), t.LatenessMs.P99)
 	}
-	return s
+	return s.String()
 }
 
 func printPublished(out io.Writer, r client.PublishReport) error {

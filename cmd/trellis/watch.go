@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -47,11 +48,12 @@ func (a *app) watchCommand() *cobra.Command {
 }
 
 func watchLine(r client.WatchReport) string {
-	s := "watching"
+	var s strings.Builder
+	s.WriteString("watching")
 	for _, t := range r.Tracks {
-		s += fmt.Sprintf("  %s %.0f/s %s gaps %d age %s", t.Codec, t.FrameRate, bitrate(t.Bytes, r.DurationS), t.Gaps, age(t))
+		fmt.Fprintf(&s, "  %s %.0f/s %s gaps %d age %s", t.Codec, t.FrameRate, bitrate(t.Bytes, r.DurationS), t.Gaps, age(t))
 	}
-	return s
+	return s.String()
 }
 
 // age is p50 and p99, or why there is none.

@@ -101,7 +101,7 @@ func (f *moqFeed) run(ctx context.Context) error {
 	tasks.Go(func() error { return f.followCatalog(ctx, catalogs) })
 	tasks.Go(func() error { return f.followTracks(ctx, catalogs) })
 	err := tasks.Wait()
-	if cause := context.Cause(f.session.Context()); cause != nil {
+	if cause := context.Cause(f.session.Context()); cause != nil { //nolint:contextcheck // the session's end is what we ask about
 		err = cause
 	}
 	// The node says in a number why it ended a stream or the session.
@@ -216,7 +216,7 @@ func (f *moqFeed) followTrack(ctx context.Context, w wanted) error {
 	})
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the catalog has moved on
+			return nil // the catalog has moved on
 		}
 		return fmt.Errorf("subscribe to %s: %w", w.name, err)
 	}
