@@ -88,16 +88,16 @@ func (c *clientFlags) findToken(env []string) (string, error) {
 	return "", nil
 }
 
-// finish ends a command: the report is printed also when something went wrong.
-func finish[R any](cmd *cobra.Command, asJSON bool, report R, print func(io.Writer, R) error, err error) error {
-	out := cmd.OutOrStdout()
-	if asJSON {
-		b, jerr := json.Marshal(report)
-		if jerr != nil {
-			return errors.Join(err, jerr)
-		}
-		_, werr := fmt.Fprintf(out, "%s\n", b)
-		return errors.Join(err, werr)
+// finish ends a command. The JSON object is printed also when something went wrong;
+// a table only when there is something in it.
+func finish[R any](cmd *cobra.Command, asJSON bool, report R, show func(io.Writer, R) error, err error) error {
+	if !asJSON {
+		return errors.Join(err, show(cmd.OutOrStdout(), report))
 	}
-	return errors.Join(err, print(out, report))
+	b, jerr := json.Marshal(report)
+	if jerr != nil {
+		return errors.Join(err, jerr)
+	}
+	_, werr := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", b)
+	return errors.Join(err, werr)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -63,18 +64,15 @@ func (a *app) publishCommand() *cobra.Command {
 
 // clipSources are the built-in film with a video codec.
 func clipSources(codec string) ([]client.Source, error) {
-	p, err := framing.ParseParams(codec)
-	if codec == "h264" {
-		p, err = framing.Params{Codec: framing.H264}, nil
-	}
-	if err != nil {
-		return nil, usagef("--clip: %w", err)
+	video, known := map[string]framing.Codec{"h264": framing.H264, "vp8": framing.VP8}[codec]
+	if !known {
+		return nil, usagef("--clip: %q; want h264 or vp8", codec)
 	}
 	var sources []client.Source
-	for _, c := range []framing.Codec{p.Codec, framing.Opus} {
+	for _, c := range []framing.Codec{video, framing.Opus} {
 		track, err := clip.Load(c)
 		if err != nil {
-			return nil, usagef("--clip: %w", err)
+			return nil, err
 		}
 		sources = append(sources, client.EndlessSource("clip "+c.String(), track))
 	}
@@ -82,14 +80,18 @@ func clipSources(codec string) ([]client.Source, error) {
 }
 
 func publishLine(r client.PublishReport) string {
-	s := "publishing"
+	var s strings.Builder
+	s.WriteString("publishing")
 	for _, t := range r.Tracks {
-		s += fmt.Sprintf("  %s %.0f/s %s late p99 %.1f ms", t.Codec, t.FrameRate, bitrate(t.Bytes, r.DurationS), t.LatenessMs.P99)
+		fmt.Fprintf(&s, "  %s %.0f/s %s late p99 %.1f ms", t.Codec, t.FrameRate, bitrate(t.Bytes, r.DurationS), t.LatenessMs.P99)
 	}
-	return s
+	return s.String()
 }
 
 func printPublished(out io.Writer, r client.PublishReport) error {
+	if len(r.Tracks) == 0 {
+		return nil
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintf(out, "%s by %s in %.1f s, connected after %.0f ms\n", r.Broadcast, r.Protocol, r.DurationS, r.ConnectMs)
 	_, _ = fmt.Fprintln(w, "track\tcodec\tframes\tkeys\tper second\tbitrate\tlate p50\tp99 ms\t")

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -47,11 +48,12 @@ func (a *app) watchCommand() *cobra.Command {
 }
 
 func watchLine(r client.WatchReport) string {
-	s := "watching"
+	var s strings.Builder
+	s.WriteString("watching")
 	for _, t := range r.Tracks {
-		s += fmt.Sprintf("  %s %.0f/s %s gaps %d age %s", t.Codec, t.FrameRate, bitrate(t.Bytes, r.DurationS), t.Gaps, age(t))
+		fmt.Fprintf(&s, "  %s %.0f/s %s gaps %d age %s", t.Codec, t.FrameRate, bitrate(t.Bytes, r.DurationS), t.Gaps, age(t))
 	}
-	return s
+	return s.String()
 }
 
 // age is p50 and p99, or why there is none.
@@ -71,6 +73,9 @@ func bitrate(bytes int64, seconds float64) string {
 }
 
 func printWatched(out io.Writer, r client.WatchReport) error {
+	if len(r.Tracks) == 0 {
+		return nil
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintf(out, "%s by %s in %.1f s, connected after %.0f ms\n", r.Broadcast, r.Protocol, r.DurationS, r.ConnectMs)
 	_, _ = fmt.Fprintln(w, "track\tcodec\tframes\tkeys\tper second\tbitrate\tgaps\tlost\tage p50/p99\tvariation p99\tfirst frame\t")

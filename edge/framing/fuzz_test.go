@@ -95,6 +95,9 @@ func FuzzPacketize(f *testing.F) {
 		f.Add(uint8(s.codec), uint16(100), loadFrames(f, s.codec, s.file)[0])
 	}
 	f.Fuzz(func(t *testing.T, codec uint8, size uint16, frame []byte) {
+		if size == 0 {
+			size = DefaultMaxPayload
+		}
 		p, err := NewPacketizer(fuzzCodec(codec), PacketizerConfig{MaxPayload: int(size)})
 		if err != nil {
 			return

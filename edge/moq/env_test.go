@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -200,13 +201,16 @@ func (e *env) endpoint(host byte) *simnet.SimConn {
 func (e *env) close() {
 	e.cancel()
 	time.Sleep(3 * time.Second)
-	for i := len(e.cleanup) - 1; i >= 0; i-- {
-		e.cleanup[i]()
+	for _, v := range slices.Backward(e.cleanup) {
+		v()
 	}
 	e.tasks.Wait()
 	_ = e.net.Close()
 	time.Sleep(10 * time.Second)
 }
+
+// sleep lets virtual time pass.
+func (e *env) sleep(d time.Duration) { time.Sleep(d) }
 
 // transport returns a client's socket.
 func (e *env) transport() *quic.Transport {

@@ -172,7 +172,8 @@ func (o *outbox) run(ctx context.Context) {
 			continue
 		}
 		g.begin(stream)
-		go g.send(stream) // view.pending counts it, and its view waits for it
+		// view.pending counts it, and its view waits for it.
+		go g.send(stream) //nolint:contextcheck // it ends with its view, not with the outbox
 	}
 }
 
@@ -325,7 +326,8 @@ func (v *view) demoteLocked() []reprioritised {
 }
 
 func (g *outGroup) urgencyLocked() urgency {
-	return urgencyOf(g.view.rank, g.seq >= g.view.newest.seq, g.view.want.Ordered)
+	v := g.view
+	return urgencyOf(v.rank, !g.begun.stale(v.newest, v.info.Timescale), v.want.Ordered)
 }
 
 type reprioritised struct {

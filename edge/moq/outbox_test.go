@@ -48,15 +48,21 @@ func TestExpired(t *testing.T) {
 
 func TestUrgency(t *testing.T) {
 	for _, tc := range []struct {
-		rank            int
-		newest, ordered bool
-		want            urgency
+		rank             int
+		current, ordered bool
+		want             urgency
 	}{
-		{0, true, false, 1}, {0, false, false, 2}, {0, true, true, 2}, {0, false, true, 1},
-		{1, true, false, 3}, {2, false, false, 6}, {50, true, false, 5}, {50, false, false, 6},
+		{0, true, false, 1},
+		{0, false, false, 2},
+		{0, true, true, 2},
+		{0, false, true, 1},
+		{1, true, false, 3},
+		{2, false, false, 6},
+		{50, true, false, 5},
+		{50, false, false, 6},
 	} {
-		if got := urgencyOf(tc.rank, tc.newest, tc.ordered); got != tc.want {
-			t.Errorf("rank %d, newest %v, ordered %v: %d, want %d", tc.rank, tc.newest, tc.ordered, got, tc.want)
+		if got := urgencyOf(tc.rank, tc.current, tc.ordered); got != tc.want {
+			t.Errorf("rank %d, current %v, ordered %v: %d, want %d", tc.rank, tc.current, tc.ordered, got, tc.want)
 		}
 	}
 }
@@ -136,14 +142,14 @@ func (e *env) pair(streams int64) *pair {
 	e.announced(e.client(5, "/"), "", "room/a")
 	// Two more streams are HTTP/3's control stream and the node's SETUP.
 	p.viewer = e.raw(5, &quic.Config{MaxIncomingUniStreams: 2 + streams, KeepAlivePeriod: time.Second})
-	time.Sleep(200 * time.Millisecond)
+	e.sleep(200 * time.Millisecond)
 	return p
 }
 
 func (p *pair) subscribe(id uint64, track string, want moqlite.Delivery) {
 	m := moqlite.Subscribe{ID: id, Broadcast: "room/a", Track: track, Delivery: want}
 	p.viewer.ask(moqlite.AppendStream(nil, moqlite.StreamSubscribe, m, 5), false)
-	time.Sleep(200 * time.Millisecond)
+	p.viewer.e.sleep(200 * time.Millisecond)
 }
 
 // accept reads the streams that come, each whole, one after another.
@@ -208,11 +214,11 @@ func TestScarceStreams(t *testing.T) {
 		// The first takes the one stream. The others compete for it.
 		for range 6 {
 			e.write(p.video, 100)
-			time.Sleep(50 * time.Millisecond)
+			e.sleep(50 * time.Millisecond)
 		}
 		for range 5 {
 			e.write(p.audio, 100)
-			time.Sleep(50 * time.Millisecond)
+			e.sleep(50 * time.Millisecond)
 		}
 		p.accept()
 		got := p.all()
@@ -243,13 +249,13 @@ func TestFullQueue(t *testing.T) {
 		p.subscribe(0, "video/hd", moqlite.Delivery{Priority: 60, MaxLatency: time.Minute})
 		p.subscribe(1, "audio/data", moqlite.Delivery{Priority: 80, MaxLatency: time.Minute})
 		e.write(p.audio, 10)
-		time.Sleep(50 * time.Millisecond)
+		e.sleep(50 * time.Millisecond)
 		for range 20 {
 			e.write(p.video, 100)
-			time.Sleep(10 * time.Millisecond)
+			e.sleep(10 * time.Millisecond)
 		}
 		e.write(p.audio, 10)
-		time.Sleep(time.Second)
+		e.sleep(time.Second)
 		if got := e.metric("groups_dropped_total", "stream_budget"); got < 16 || got > 18 {
 			t.Errorf("%v groups dropped for want of streams, want 17 or so", got)
 		}
@@ -270,10 +276,10 @@ func TestExpiryIsTold(t *testing.T) {
 		const v = moqlite.Version05
 		m := moqlite.Subscribe{Broadcast: "room/a", Track: "video/hd"}
 		in := moqlite.NewReader(p.viewer.ask(moqlite.AppendStream(nil, moqlite.StreamSubscribe, m, v), false))
-		time.Sleep(200 * time.Millisecond)
+		e.sleep(200 * time.Millisecond)
 		for range 6 {
 			e.write(p.video, 100)
-			time.Sleep(500 * time.Millisecond)
+			e.sleep(500 * time.Millisecond)
 		}
 		p.accept()
 		e.write(p.video, 100)
@@ -302,7 +308,7 @@ func TestSubscribeUpdate(t *testing.T) {
 		if err := sub.Update(moqlite.Delivery{Priority: 200, MaxLatency: time.Second}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		e.sleep(100 * time.Millisecond)
 		want := c.frame(true, 5000)
 		if got := e.next(sub); !bytes.Equal(got.Payload, want) {
 			t.Error("the wrong object after the update")
@@ -328,11 +334,11 @@ func TestStalledViewer(t *testing.T) {
 		})
 		m := moqlite.Subscribe{Broadcast: "room/a", Track: "video/hd", Delivery: moqlite.Delivery{MaxLatency: time.Minute, Ordered: true}}
 		slow.ask(moqlite.AppendStream(nil, moqlite.StreamSubscribe, m, 5), false)
-		time.Sleep(100 * time.Millisecond)
+		e.sleep(100 * time.Millisecond)
 		for range 30 {
 			c.frame(true, 20_000)
 			e.next(sub)
-			time.Sleep(time.Second)
+			e.sleep(time.Second)
 		}
 		if got := e.metric("groups_dropped_total", "stalled_viewer"); got < 3 || got > 6 {
 			t.Errorf("%v groups given up as stalled, want two in each ten seconds", got)
@@ -353,9 +359,9 @@ func TestRefusedGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.Close()
-		time.Sleep(100 * time.Millisecond)
+		e.sleep(100 * time.Millisecond)
 		c.frame(false, 100)
-		time.Sleep(100 * time.Millisecond)
+		e.sleep(100 * time.Millisecond)
 		if got := e.metric("groups_dropped_total", "refused_by_viewer"); got != 1 {
 			t.Errorf("%v groups refused, want 1", got)
 		}

@@ -192,8 +192,7 @@ func (pl *pull) readResponses(st *stream) error {
 			return nil
 		}
 		if err != nil {
-			var protocol *moqlite.ProtocolError
-			if errors.As(err, &protocol) {
+			if _, ok := errors.AsType[*moqlite.ProtocolError](err); ok {
 				pl.session.metrics.refuse(refuseMalformed)
 			}
 			return err
@@ -225,57 +224,4 @@ func (pl *pull) awaitStragglers(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// arrivals knows whether all groups have come in.
-type arrivals struct {
-	news chan struct{} // one token whenever there is some
-
-	mu     sync.Mutex // guards what follows
-	active int        // groups that are coming in
-	count  uint64     // groups that came in or were said not to come
-	first  uint64     // from START
-	total  uint64     // from END: the first sequence that will never exist; 0 unknown
-}
-
-func (a *arrivals) begin() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.active++
-	a.count++
-}
-
-func (a *arrivals) done() {
-	a.mu.Lock()
-	a.active--
-	a.mu.Unlock()
-	select {
-	case a.news <- struct{}{}:
-	default: // it will look anyway
-	}
-}
-
-func (a *arrivals) expect(first uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.first = first
-}
-
-func (a *arrivals) skip(n uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.count += n
-}
-
-func (a *arrivals) end(total uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.total = total
-}
-
-// complete is a guess on the safe side where a publisher leaves sequences out.
-func (a *arrivals) complete() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.total > 0 && a.first+a.count >= a.total && a.active == 0
 }

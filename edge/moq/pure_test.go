@@ -50,13 +50,14 @@ func TestCodeOf(t *testing.T) {
 		{context.Canceled, wire.CodeCancel},
 		{errors.New("the wire is cut"), wire.CodeTransport},
 	} {
-		for _, err := range []error{tc.err, fmt.Errorf("wrapped: %w", tc.err)} {
-			if err == nil || tc.err == nil && err != nil {
-				continue
-			}
-			if got := codeOf(err); got != tc.want {
-				t.Errorf("codeOf(%v) = %v, want %v", err, got, tc.want)
-			}
+		if got := codeOf(tc.err); got != tc.want {
+			t.Errorf("codeOf(%v) = %v, want %v", tc.err, got, tc.want)
+		}
+		if tc.err == nil {
+			continue
+		}
+		if got := codeOf(fmt.Errorf("wrapped: %w", tc.err)); got != tc.want {
+			t.Errorf("codeOf(wrapped %v) = %v, want %v", tc.err, got, tc.want)
 		}
 	}
 }

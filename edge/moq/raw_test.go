@@ -24,8 +24,8 @@ type rawClient struct {
 	version moqlite.Version
 }
 
-// dialRaw asks for a session with any protocols.
-func (e *env) dialRaw(path string, header http.Header, conf *quic.Config, protocols ...string) (*http.Response, *rawClient, error) {
+// dialRaw asks for a session with any protocols and returns the answer's status.
+func (e *env) dialRaw(path string, header http.Header, conf *quic.Config, protocols ...string) (int, *rawClient, error) {
 	e.t.Helper()
 	transport := e.transport()
 	if conf == nil {
@@ -43,13 +43,17 @@ func (e *env) dialRaw(path string, header http.Header, conf *quic.Config, protoc
 			return c.conn, err
 		},
 	}
-	response, wt, err := dialer.Dial(e.ctx, "https://node-1:443"+path, header)
+	response, wt, err := dialer.Dial(e.ctx, "https://node-1:443"+path, header) //nolint:bodyclose // the session is on its stream
+	status := 0
+	if response != nil {
+		status = response.StatusCode
+	}
 	c.wt = wt
 	if err == nil {
 		c.version, _ = moqlite.ParseVersion(wt.SessionState().ApplicationProtocol)
 		e.cleanup = append(e.cleanup, func() { _ = wt.CloseWithError(0, "") })
 	}
-	return response, c, err
+	return status, c, err
 }
 
 // raw is a session in the given version.

@@ -174,7 +174,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Unlock()
 	s.cfg.Log.Info("draining", slog.Int("sessions", len(all)))
 	for _, ss := range all {
-		ss.goaway()
+		ss.goaway() //nolint:contextcheck // the session's context bounds it
 	}
 	select {
 	case <-s.emptied:

@@ -33,7 +33,7 @@ func TestLateJoiner(t *testing.T) {
 				frames = append(frames, payload)
 			}
 			e.next(early)
-			time.Sleep(40 * time.Millisecond)
+			e.sleep(40 * time.Millisecond)
 		}
 		late := e.client(5, "/")
 		start := time.Now()
@@ -80,7 +80,7 @@ func TestSlowReader(t *testing.T) {
 			if took := time.Since(sent); i > 50 && took > 2*oneWay+10*time.Millisecond {
 				t.Fatalf("frame %d took %v", i, took)
 			}
-			time.Sleep(40*time.Millisecond - time.Since(sent))
+			e.sleep(40*time.Millisecond - time.Since(sent))
 		}
 		dropped := e.metric("groups_dropped_total", "expired")
 		if dropped < 60 || dropped > 80 {
@@ -302,7 +302,7 @@ func TestDatagrams(t *testing.T) {
 			viewer := e.client(v, "/")
 			e.announced(viewer, "", "room/a")
 			sub := e.subscribe(viewer, "room/a", "audio/data", moqlite.Delivery{})
-			time.Sleep(100 * time.Millisecond)
+			e.sleep(100 * time.Millisecond)
 			if err := audio.WriteDatagram(960, []byte{0, 'o', 'p', 'u', 's', byte(v)}); err != nil {
 				t.Fatal(err)
 			}
@@ -348,7 +348,7 @@ func TestUnsizedObjects(t *testing.T) {
 				if err := group.Append([]byte(piece)); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(5 * time.Millisecond)
+				e.sleep(5 * time.Millisecond)
 			}
 			if err := group.End(); err != nil {
 				t.Fatal(err)
@@ -445,7 +445,7 @@ func TestSubscriptionLimit(t *testing.T) {
 			}
 		}
 		subs[0].Close()
-		time.Sleep(100 * time.Millisecond)
+		e.sleep(100 * time.Millisecond)
 		again := e.subscribe(s, "room/a", "video/hd", moqlite.Delivery{})
 		e.next(again)
 		if got := e.metric("subscriptions", ""); got != 3 {

@@ -85,7 +85,7 @@ func (o *files) create(r received) (*outputFile, error) {
 
 // names returns the paths of the files.
 func (o *files) names() []string {
-	var names []string
+	names := make([]string, 0, len(o.open))
 	for _, out := range o.open {
 		names = append(names, out.path)
 	}
@@ -94,7 +94,7 @@ func (o *files) names() []string {
 
 // close completes all files.
 func (o *files) close() error {
-	var errs []error
+	errs := make([]error, 0, 3*len(o.open))
 	for _, out := range o.open {
 		errs = append(errs, out.w.Close(), out.buf.Flush(), out.f.Close())
 	}

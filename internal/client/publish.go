@@ -113,7 +113,7 @@ func (p *publishing) run(ctx context.Context) error {
 			}
 		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // being told to stop is how publishing ends
+			return nil // being told to stop is how publishing ends
 		}
 		if err := p.sink.Write(i, f); err != nil {
 			return fmt.Errorf("write %s: %w", p.list.tracks[i].source.Name, err)

@@ -29,6 +29,5 @@ func dialWHIP(ctx context.Context, c Connection, tracks []*playTrack) (sink, err
 }
 
 func (s whipSink) Write(i int, f media.Frame) error {
-
 	return s.Publisher.Write(i, whipclient.Frame{PTS: f.PTS, Key: f.Key, Data: f.Data})
 }

@@ -58,13 +58,14 @@ type WatchReport struct {
 type WatchedTrack struct {
 	Kind string `json:"kind"`
 	// Track is its name, where the protocol has names.
-	Track     string  `json:"track,omitempty"`
-	Codec     string  `json:"codec"`
-	Width     int     `json:"width,omitempty"`
-	Height    int     `json:"height,omitempty"`
-	Objects   int64   `json:"objects"`
-	KeyFrames int64   `json:"key_frames"`
-	Bytes     int64   `json:"bytes"`
+	Track     string `json:"track,omitempty"`
+	Codec     string `json:"codec"`
+	Width     int    `json:"width,omitempty"`
+	Height    int    `json:"height,omitempty"`
+	Objects   int64  `json:"objects"`
+	KeyFrames int64  `json:"key_frames"`
+	Bytes     int64  `json:"bytes"`
+	// FrameRate is that of arrival, without the first second.
 	FrameRate float64 `json:"frame_rate"`
 	// Gaps is how often presentation times jump, and Lost how many frames are
 	// missing there, judging by the usual step.
@@ -73,12 +74,12 @@ type WatchedTrack struct {
 	// PacketsLost (WebRTC) and GroupsReset (MoQ) are what the transport gave up.
 	PacketsLost uint64 `json:"packets_lost"`
 	GroupsReset uint64 `json:"groups_reset"`
-	// AgeMs is the age of frames when they were complete here; absent when AgeFrom is
-	// unsynchronised.
+	// AgeMs is the age of frames when they were complete here, of those that were made
+	// after we had connected; null when AgeFrom is unsynchronised.
 	AgeMs   *Percentiles `json:"age_ms"`
 	AgeFrom AgeSource    `json:"age_from"`
-	// DelayVariationMs is how much longer frames took than the fastest one, which
-	// needs no common clock.
+	// DelayVariationMs is how much longer frames took than the fastest one until then,
+	// which needs no common clock.
 	DelayVariationMs Percentiles `json:"delay_variation_ms"`
 	// TimeToFirstFrameMs runs from the beginning of connecting to the first frame
 	// that can be decoded.
@@ -100,11 +101,8 @@ func (d durations) add(v time.Duration) {
 
 func (d durations) count() int64 { return d.h.TotalCount() }
 
-// percentiles returns those of the values less an offset.
-func (d durations) percentiles(offset time.Duration) Percentiles {
-	at := func(q float64) float64 {
-		return max(0, toMs(time.Duration(d.h.ValueAtQuantile(q))*time.Microsecond-offset))
-	}
+func (d durations) percentiles() Percentiles {
+	at := func(q float64) float64 { return toMs(time.Duration(d.h.ValueAtQuantile(q)) * time.Microsecond) }
 	return Percentiles{P50: at(50), P95: at(95), P99: at(99), Max: at(100)}
 }
 

@@ -68,7 +68,7 @@ func (s *publishStats) report() PublishReport {
 	for _, t := range s.tracks {
 		r.Tracks = append(r.Tracks, PublishedTrack{
 			Kind: t.kind, Codec: t.codec, Source: t.source, Objects: t.objects, KeyFrames: t.keys, Bytes: t.bytes,
-			FrameRate: rate(t.objects-1, t.lastPTS-t.firstPTS), LatenessMs: t.late.percentiles(0),
+			FrameRate: rate(t.objects-1, t.lastPTS-t.firstPTS), LatenessMs: t.late.percentiles(),
 		})
 	}
 	return r

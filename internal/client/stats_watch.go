@@ -31,13 +31,18 @@ type watchTrackStats struct {
 	ageFrom AgeSource
 	// ahead says that frames came from the future: the clocks disagree.
 	ahead bool
-	delay durations // arrival less PTS, less the first one's, plus delayMargin
-	zero  time.Duration
-	least time.Duration // smallest of delay
+	delay durations     // beyond the least so far
+	least time.Duration // arrival less PTS, of the fastest frame
+
+	// What came after settling, which shows how the track arrives in the long run.
+	settled      int64
+	settledSince time.Time
+	settledUntil time.Time
 }
 
-// delayMargin keeps differences to the first frame positive, for the histogram.
-const delayMargin = time.Minute
+// settling is how long a node may take to deliver what it had before we came, and
+// we to get used to it. Frames of that time count, and say nothing of pace and delay.
+const settling = time.Second
 
 // maxAhead is by how much a frame may seem to come from the future before ages are
 // not believed: clocks set by NTP agree better.
@@ -58,10 +63,13 @@ func (s *watchStats) got(r received) {
 	if s.tracks[i] == nil {
 		s.tracks[i] = &watchTrackStats{age: newDurations(), delay: newDurations(), ageFrom: Unsynchronised}
 	}
-	s.tracks[i].got(r, s.started)
+	s.tracks[i].got(r, s.started, s.started.Add(s.setup))
+	if r.arrived.Sub(s.first) >= settling {
+		s.tracks[i].gotSettled(r)
+	}
 }
 
-func (t *watchTrackStats) got(r received, started time.Time) {
+func (t *watchTrackStats) got(r received, started, connected time.Time) {
 	if r.track != t.track && t.objects > 0 {
 		t.steps.begun = false // another track: its times need not go on from there
 	}
@@ -69,8 +77,6 @@ func (t *watchTrackStats) got(r received, started time.Time) {
 	t.describe(r)
 	if t.objects == 0 {
 		t.firstPTS, t.lastPTS = r.pts, r.pts
-		t.zero = sincePTS(r)
-		t.least = delayMargin
 	}
 	if r.key && !t.decodable {
 		t.decodable, t.firstFrame = true, r.arrived.Sub(started)
@@ -82,15 +88,27 @@ func (t *watchTrackStats) got(r received, started time.Time) {
 	}
 	t.firstPTS, t.lastPTS = min(t.firstPTS, r.pts), max(t.lastPTS, r.pts)
 	t.steps.add(r.pts)
-	delay := sincePTS(r) - t.zero + delayMargin
-	t.least = min(t.least, delay)
-	t.delay.add(delay)
-	if !r.made.IsZero() {
-		age := r.arrived.Sub(r.made)
-		t.ahead = t.ahead || age < -maxAhead
-		t.age.add(age)
-		t.ageFrom = r.madeFrom
+	// A frame that was made before we connected waited for us in the node: its age
+	// says nothing about the way here.
+	if r.made.Before(connected) {
+		return
 	}
+	age := r.arrived.Sub(r.made)
+	t.ahead = t.ahead || age < -maxAhead
+	t.age.add(age)
+	t.ageFrom = r.madeFrom
+}
+
+// gotSettled takes a frame that came after settling.
+func (t *watchTrackStats) gotSettled(r received) {
+	delay := sincePTS(r)
+	if t.settled == 0 {
+		t.settledSince, t.least = r.arrived, delay
+	}
+	t.settled++
+	t.settledUntil = r.arrived
+	t.least = min(t.least, delay)
+	t.delay.add(delay - t.least)
 }
 
 // describe takes codec string and size from a frame that tells.
@@ -136,15 +154,25 @@ func (t *watchTrackStats) report() WatchedTrack {
 	w := WatchedTrack{
 		Track: t.track, Codec: t.codec, Width: t.width, Height: t.height,
 		Objects: t.objects, KeyFrames: t.keys, Bytes: t.bytes,
-		FrameRate:          rate(t.objects-1, time.Duration(t.lastPTS-t.firstPTS)*time.Microsecond),
+		FrameRate:          t.frameRate(),
 		AgeFrom:            Unsynchronised,
-		DelayVariationMs:   t.delay.percentiles(t.least),
+		DelayVariationMs:   t.delay.percentiles(),
 		TimeToFirstFrameMs: toMs(t.firstFrame),
 	}
 	w.Gaps, w.Lost = t.steps.missing()
 	if t.age.count() > 0 && !t.ahead {
-		p := t.age.percentiles(0)
+		p := t.age.percentiles()
 		w.AgeMs, w.AgeFrom = &p, t.ageFrom
 	}
 	return w
+}
+
+// frameRate is that of arrival; if there was not the time to measure it, that of
+// presentation.
+func (t *watchTrackStats) frameRate() float64 {
+	const least = settling / 3
+	if d := t.settledUntil.Sub(t.settledSince); d >= least {
+		return rate(t.settled-1, d)
+	}
+	return rate(t.objects-1, time.Duration(t.lastPTS-t.firstPTS)*time.Microsecond)
 }

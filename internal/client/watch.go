@@ -60,9 +60,15 @@ func Watch(ctx context.Context, cfg WatchConfig) (WatchReport, error) {
 	return report, nil
 }
 
-func dialFeed(ctx context.Context, cfg WatchConfig) (feed, error) {
+// dialFeed connects, and waits for a broadcast that is not live yet.
+func dialFeed(ctx context.Context, cfg WatchConfig) (in feed, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("nothing there within %v: %w", cfg.Timeout, err)
+		}
+	}()
 	only := kinds{noAudio: cfg.NoAudio, noVideo: cfg.NoVideo}
 	switch cfg.Target.Protocol {
 	case WHEP:

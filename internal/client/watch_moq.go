@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -100,8 +101,12 @@ func (f *moqFeed) run(ctx context.Context) error {
 	tasks.Go(func() error { return f.followCatalog(ctx, catalogs) })
 	tasks.Go(func() error { return f.followTracks(ctx, catalogs) })
 	err := tasks.Wait()
-	if cause := context.Cause(f.session.Context()); cause != nil {
-		return cause
+	if cause := context.Cause(f.session.Context()); cause != nil { //nolint:contextcheck // the session's end is what we ask about
+		err = cause
+	}
+	// The node says in a number why it ended a stream or the session.
+	if code, ok := moqclient.CodeOf(err); ok {
+		return fmt.Errorf("ended by the node (%s): %w", code, err)
 	}
 	return err
 }
@@ -196,16 +201,22 @@ func (f *moqFeed) followTracks(ctx context.Context, catalogs <-chan hang.Catalog
 	return tasks.Wait()
 }
 
+// maxLatency is for how long we still want a group when a newer one has begun: what
+// a player's buffer would still show.
+const maxLatency = time.Second
+
 // followTrack receives one track until it ends or ctx does.
 func (f *moqFeed) followTrack(ctx context.Context, w wanted) error {
 	kind := wire.KindVideo
 	if w.codec.Audio() {
 		kind = wire.KindAudio
 	}
-	sub, err := f.session.Subscribe(ctx, f.broadcast, w.name, moqlite.Delivery{Priority: kind.DefaultPriority()})
+	sub, err := f.session.Subscribe(ctx, f.broadcast, w.name, moqlite.Delivery{
+		Priority: kind.DefaultPriority(), MaxLatency: maxLatency,
+	})
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the catalog has moved on
+			return nil // the catalog has moved on
 		}
 		return fmt.Errorf("subscribe to %s: %w", w.name, err)
 	}

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -30,7 +29,7 @@ func dialWHEP(ctx context.Context, c Connection, only kinds) (feed, error) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			return nil, err
 		}
 	}
 }

@@ -89,7 +89,7 @@ func (s *Session) subscribe(ctx context.Context, broadcast, track string, want m
 		}
 	}
 	if err == nil && !s.start(sub.run) {
-		err = context.Cause(s.ctx)
+		err = context.Cause(s.ctx) //nolint:contextcheck // why the session ended
 	}
 	if err != nil {
 		if st != nil {
@@ -210,7 +210,7 @@ func (sub *Subscription) NextGroup(ctx context.Context) (*Group, error) {
 		case <-timer.C:
 		case <-sub.ctx.Done():
 			timer.Stop()
-			return nil, context.Cause(sub.ctx)
+			return nil, context.Cause(sub.ctx) //nolint:contextcheck // why the subscription ended
 		case <-ctx.Done():
 			timer.Stop()
 			return nil, context.Cause(ctx)
@@ -257,7 +257,7 @@ func (sub *Subscription) Next(ctx context.Context) (Object, error) {
 			return Object{}, context.Cause(ctx)
 		}
 		if sub.ctx.Err() != nil {
-			return Object{}, context.Cause(sub.ctx)
+			return Object{}, context.Cause(sub.ctx) //nolint:contextcheck // why the subscription ended
 		}
 		sub.current.Close()
 		sub.current = nil
