@@ -187,7 +187,7 @@ func (l *loader) checkDiscovery(c *Config) {
 		}
 		l.wrong(key, "other nodes are named, but this one has nothing to prove itself with", "set cluster.cert, cluster.key and cluster.ca")
 	case d.File != "" && l.exists("discovery.file", d.File):
-		data, err := os.ReadFile(d.File)
+		data, _, err := keyfile.Read(d.File)
 		if err != nil {
 			l.wrong("discovery.file", err.Error(), "")
 			return

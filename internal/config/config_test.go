@@ -300,13 +300,10 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte("a: &a {<<: *a}\n"))
 	f.Add([]byte("listen: {quic: !!binary aGk=}\n---\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(t.TempDir(), "node.yaml")
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, err := Load(Source{File: path, Now: testNow})
-		if invalid, ok := errors.AsType[*InvalidError](err); ok {
-			for _, p := range invalid.Problems {
+		l := newLoader("node.yaml")
+		if l.file("node.yaml", data) {
+			l.check(testNow)
+			for _, p := range l.invalid.Problems {
 				if p.What == "" || strings.ContainsAny(p.Where, "\n") {
 					t.Errorf("%q: problem %+v", data, p)
 				}
