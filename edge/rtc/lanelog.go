@@ -11,8 +11,8 @@ const (
 	// laneObjects bounds the objects that a lane keeps: a group of 17 s at 60
 	// frames per second. A power of two.
 	laneObjects = 1024
-	// laneBytes bounds their payload: a group of 8 s at 8 Mbit/s.
-	laneBytes = 8 << 20
+	// laneBytes bounds their payload: a group of 8 s at 16 Mbit/s.
+	laneBytes = 16 << 20
 	// laneHistory is how long packets of earlier groups are kept for viewers that
 	// ask for them again: a few round trips.
 	laneHistory = time.Second

@@ -102,7 +102,7 @@ func (w *Watch) over(ctx context.Context, what string, err error) {
 // tracks that it names, groups side by side. It returns when the session stands.
 func (c *Client) WatchMoQ(ctx context.Context, p *Publication) (*Watch, error) {
 	w, life := c.watch(ctx, p)
-	session, err := c.moq(ctx, nil)
+	session, err := c.moq(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,10 @@ func (w *Watch) readGroup(ctx context.Context, m Media, g *moqclient.Group) {
 // WatchWHEP watches over WebRTC. It returns when media can flow.
 func (c *Client) WatchWHEP(ctx context.Context, p *Publication) (*Watch, error) {
 	w, life := c.watch(ctx, p)
-	player, err := whipclient.Play(ctx, whipclient.PlayConfig{Config: c.webRTC("whep", p.Broadcast)})
+	player, err := whipclient.Play(ctx, whipclient.PlayConfig{
+		Config: c.webRTC("whep", p.Broadcast),
+		Queue:  64, // read at once, unless paused
+	})
 	if err != nil {
 		return nil, err
 	}
