@@ -39,8 +39,7 @@ func (m *Mesh) onSubscribe(l *link, s peer.Subscribe) {
 	if err := m.serveChild(l, s); err != nil {
 		l.log.Debug("subscription refused", slog.String("track", s.Track.String()), slog.Any("err", err))
 		code, reason := trackCode(err), truncate(err.Error())
-		var ce *CodeError
-		if errors.As(err, &ce) {
+		if ce, ok := errors.AsType[*CodeError](err); ok {
 			reason = ce.Reason
 		}
 		l.say(peer.SubscribeError{ID: s.ID, Code: code, Reason: reason})
@@ -111,6 +110,9 @@ func (m *Mesh) dropChild(c *child) {
 	if len(all) == 0 {
 		delete(m.children, c.name)
 	}
+	if u := m.carried[c.name]; u != nil && u.feed == nil {
+		m.choose(u, "child_left") // it may be our way now
+	}
 }
 
 func (m *Mesh) onUnsubscribe(l *link, u peer.Unsubscribe) {
@@ -153,6 +155,9 @@ func (c *child) run(ctx context.Context) {
 			})
 		}
 		return
+	}
+	if info.Kind == wire.KindVideo {
+		c.sub.Track().RequestKeyframe() // asks only where no group is cached to start from
 	}
 	m.later(func() { m.acceptChild(c, info) })
 	err = newGroupQueue(c, info).run(ctx)

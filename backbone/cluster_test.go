@@ -25,7 +25,7 @@ import (
 // cluster is the vocabulary of these tests: nodes with a table and a mesh each,
 // on a simulated network, in virtual time.
 type cluster struct {
-	t         *testing.T
+	t         testing.TB
 	net       *network
 	authority *ca.Authority
 	nodes     []*node
@@ -139,7 +139,7 @@ func (n *node) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	conf := backbone.QUICConfig()
-	ln, err := n.transport.Listen(n.mesh.ServerTLS(), conf)
+	ln, err := n.transport.ListenEarly(n.mesh.ServerTLS(), conf)
 	if err != nil {
 		n.c.t.Fatal(err)
 	}
@@ -302,8 +302,7 @@ func (v *viewer) read(ctx context.Context, n *node, r *relay.GroupReader) {
 	for {
 		c, err := r.Next(ctx)
 		if err != nil {
-			var reset *relay.ResetError
-			if errors.As(err, &reset) {
+			if reset, ok := errors.AsType[*relay.ResetError](err); ok {
 				v.mu.Lock()
 				v.resets = append(v.resets, reset.Seq)
 				v.mu.Unlock()
@@ -366,7 +365,7 @@ type peerList struct {
 	changed chan struct{}
 }
 
-func (p *peerList) add(t *testing.T, n discovery.Node) {
+func (p *peerList) add(t testing.TB, n discovery.Node) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()

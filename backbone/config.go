@@ -90,7 +90,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Boot = c.WallClock()
 	}
 	if c.Rand == nil {
-		c.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // spreads redials
+		c.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	switch {
 	case c.WarmUpBytes == 0:

@@ -17,7 +17,7 @@ func (l *link) readControl(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		handle, err := l.parse(t, body)
+		handle, err := l.parse(t, body) //nolint:contextcheck // what a message starts lives as long as the link, not as this reader
 		if err != nil {
 			l.stats.malformed.Inc()
 			return refusal(peer.CodeOf(err), "%v", err)

@@ -109,7 +109,7 @@ func (m *Mesh) dialLink(ctx context.Context, n discovery.Node) error {
 	conn, control, hello, id, err := m.dialLane(ctx, n, laneMain)
 	if err != nil {
 		if ctx.Err() == nil {
-			m.dialFailed(n, err)
+			m.dialFailed(ctx, n, err)
 		}
 		return err
 	}
@@ -118,11 +118,15 @@ func (m *Mesh) dialLink(ctx context.Context, n discovery.Node) error {
 
 // dialFailed says why there is no link. A refusal is for somebody to look at; a
 // peer that does not answer is not, beyond its first time: it may be down.
-func (m *Mesh) dialFailed(n discovery.Node, err error) {
+func (m *Mesh) dialFailed(ctx context.Context, n discovery.Node, err error) {
+	linked := false
+	if m.call(ctx, func() { linked = m.links[n.ID] != nil }) != nil {
+		return // the mesh ends
+	}
 	var ce *CodeError
 	var pe *ca.PeerError
 	switch {
-	case errors.As(err, &ce) && ce.Remote && ce.Code == wire.CodeDuplicate:
+	case errors.As(err, &ce) && ce.Remote && ce.Code == wire.CodeDuplicate && linked:
 		m.log.Debug("dialled twice", slog.String("peer", n.ID), slog.Any("err", err))
 	case errors.As(err, &ce) && ce.Remote:
 		m.metrics.refused.Inc()

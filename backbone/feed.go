@@ -34,6 +34,7 @@ type feed struct {
 
 	// Owned by the loop.
 	path    []string
+	cutOff  bool // the parent has no path to the origin now
 	okAt    time.Time
 	asked   time.Time
 	end     *peer.TrackEnd

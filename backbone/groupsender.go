@@ -84,7 +84,7 @@ func (s *groupSender) demote() {
 // from where they are.
 const sendBytes = 32 << 10
 
-//nolint:gochecknoglobals // a pool is a cache of the process, not state
+// A pool is a cache of the process, not state.
 var sendBuffers = sync.Pool{New: func() any { b := make([]byte, 0, sendBytes+peer.MaxFrameBytes); return &b }}
 
 // run sends the group to its end, or gives it up and counts why.
@@ -93,8 +93,7 @@ func (s *groupSender) run(ctx context.Context) {
 	l := s.queue.child.link
 	stream, err := s.openStream()
 	if err != nil {
-		var limit quic.StreamLimitReachedError
-		if errors.As(err, &limit) {
+		if _, ok := errors.AsType[quic.StreamLimitReachedError](err); ok {
 			s.queue.child.sub.Track().Drop(relay.DropStreamLimit)
 			l.stats.dropped[DropStreamLimit].Inc()
 		} else {
@@ -109,7 +108,7 @@ func (s *groupSender) run(ctx context.Context) {
 	// A write that waits for the window ends when the group is given up.
 	stop := context.AfterFunc(ctx, func() {
 		code := wire.CodeCancel
-		if context.Cause(ctx) == errLate {
+		if errors.Is(context.Cause(ctx), errLate) {
 			code = wire.CodeLagged
 		}
 		stream.CancelWrite(quic.StreamErrorCode(code))
@@ -155,7 +154,7 @@ func (s *groupSender) dropped(ctx context.Context, err error) (Drop, wire.Code) 
 		default:
 			return DropUpstream, wire.CodeOld
 		}
-	case context.Cause(ctx) == errLate:
+	case errors.Is(context.Cause(ctx), errLate):
 		return DropLate, wire.CodeLagged
 	case errors.As(err, &refused) && refused.Remote:
 		return DropRefused, wire.CodeCancel

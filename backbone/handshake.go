@@ -80,6 +80,9 @@ func (m *Mesh) refused(addr net.Addr, dialled string, err error) {
 
 // explain turns the errors of quic-go into what the peer meant by them.
 func explain(err error) error {
+	if pe, ok := errors.AsType[*ca.PeerError](err); ok {
+		return pe // without QUIC's words around it
+	}
 	var te *quic.TransportError
 	if errors.As(err, &te) && te.Remote && te.ErrorCode.IsCryptoError() {
 		reason := ca.ExplainAlert(uint8(te.ErrorCode))
@@ -122,7 +125,7 @@ func (m *Mesh) accept(ctx context.Context, conn *quic.Conn) (peer.Hello, greetin
 	select {
 	case <-conn.HandshakeComplete():
 	case <-conn.Context().Done():
-		return peer.Hello{}, greeting{}, nil, context.Cause(conn.Context())
+		return peer.Hello{}, greeting{}, nil, context.Cause(conn.Context()) //nolint:contextcheck // why the connection ended
 	case <-ctx.Done():
 		return peer.Hello{}, greeting{}, nil, context.Cause(ctx)
 	}

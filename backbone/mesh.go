@@ -2,6 +2,7 @@ package backbone
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -51,6 +52,7 @@ type loopState struct {
 
 	graph      *spf.Graph // nil: to be built anew
 	pathsDirty bool
+	rerouteDue bool
 	draining   bool
 	lastSecond time.Time
 	lastDemand time.Time
@@ -99,7 +101,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	g.Go(func() error { return m.watchPeers(ctx) })
 	g.Go(func() error { return m.watchLocal(ctx) })
 	err := g.Wait()
-	if ctx.Err() != nil && context.Cause(ctx) == err {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return fmt.Errorf("mesh: %w", err)
 	}
 	return err
@@ -179,6 +181,10 @@ func (m *Mesh) runQueue() {
 // tick does what depends on time, ten times a second.
 func (m *Mesh) tick(now time.Time) {
 	m.retryUpstreams(now)
+	if m.rerouteDue {
+		m.rerouteDue = false
+		m.reroute(now)
+	}
 	if now.Sub(m.lastDemand) >= 500*time.Millisecond {
 		m.lastDemand = now
 		m.sendDemand()
@@ -202,7 +208,7 @@ func (m *Mesh) tick(now time.Time) {
 func (m *Mesh) changed(c changes) {
 	if c.links {
 		m.graph = nil
-		m.pathsDirty = true
+		m.pathsDirty, m.rerouteDue = true, true
 	}
 	for _, name := range c.broadcasts {
 		m.reconcile(name)

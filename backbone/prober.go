@@ -126,13 +126,19 @@ func (p *prober) watch(ctx context.Context) error {
 			return refusal(wire.CodeUnauthorized, "certificate of %s expired at %s", l.peer.Node, l.notAfter.UTC().Format(time.RFC3339))
 		}
 		p.mu.Lock()
-		suspectAt, downAt := silenceLimits(p.m.srtt, p.m.rttvar, lag.value(now), p.m.peerPeriod())
+		srtt, rttvar, period := p.m.srtt, p.m.rttvar, p.m.peerPeriod()
 		var q Quality
 		if now.Sub(report) >= time.Second {
 			q = p.m.quality(now)
 		}
 		p.mu.Unlock()
 
+		// QUIC knows the round trip from the handshake, our probes later and better.
+		if srtt == 0 {
+			st := l.main.ConnectionStats()
+			srtt, rttvar = st.SmoothedRTT, st.MeanDeviation
+		}
+		suspectAt, downAt := silenceLimits(srtt, rttvar, lag.value(now), period)
 		silence := now.Sub(life)
 		if silence >= downAt {
 			return refusal(wire.CodeTimeout, "%s silent for %v", l.peer.Node, silence.Round(time.Millisecond))

@@ -127,7 +127,7 @@ type groupReader struct {
 	buf        [2 << 10]byte
 }
 
-//nolint:gochecknoglobals // a pool is a cache of the process, not state
+// A pool is a cache of the process, not state.
 var groupReaders = sync.Pool{New: func() any { return new(groupReader) }}
 
 func (r *groupReader) reset(s *quic.ReceiveStream) {

@@ -1,6 +1,7 @@
 package backbone
 
 import (
+	"slices"
 	"time"
 
 	"trellis/routing/spf"
@@ -34,43 +35,48 @@ func (l *link) cost() time.Duration {
 }
 
 // reroute moves tracks to better parents. To stay quiet it moves only for a gain
-// that is worth it, and not again for a while.
+// that is worth it, and not again for a while; a parent that has lost its own way
+// to the origin is left at once.
 func (m *Mesh) reroute(now time.Time) {
 	for _, u := range m.upstreams {
-		if u.feed == nil || u.next != nil || u.feed.end != nil || u.feed.okAt.IsZero() || now.Sub(u.movedAt) < moveRest {
+		if u.feed == nil || u.next != nil || u.feed.end != nil || u.feed.okAt.IsZero() {
 			continue
 		}
 		all := m.candidates(u, now)
-		if len(all) == 0 || all[0].Node == u.feed.link.peer.Node {
+		if len(all) == 0 {
 			continue
 		}
 		best := all[0]
-		if m.reluctance(u, best, now) > 0 {
-			continue
-		}
-		for _, c := range all {
-			if c.Node != u.feed.link.peer.Node {
-				continue
-			}
-			u.cost = c.Cost
-			if gain := c.Cost - best.Cost; gain >= minGain && gain*100 >= c.Cost*minGainPercent {
+		i := slices.IndexFunc(all, func(c Candidate) bool { return c.Node == u.feed.link.peer.Node })
+		switch {
+		case i == 0, m.reluctance(u, best, now) > 0:
+		case i < 0:
+			m.move(u, best, "parent_cut_off", now)
+		case now.Sub(u.movedAt) >= moveRest:
+			u.cost = all[i].Cost
+			if gain := u.cost - best.Cost; gain >= minGain && gain*100 >= u.cost*minGainPercent {
 				m.move(u, best, "cheaper", now)
 			}
 		}
 	}
 }
 
+// escape moves a track off its parent if there is another to be had.
+func (m *Mesh) escape(u *upstream, cause string, now time.Time) bool {
+	for _, c := range m.candidates(u, now) {
+		if c.Node != u.feed.link.peer.Node && m.reluctance(u, c, now) < 2 {
+			m.move(u, c, cause, now)
+			return true
+		}
+	}
+	return false
+}
+
 // evacuate moves tracks off a link that is suspect or that its peer leaves.
 func (m *Mesh) evacuate(l *link, cause string, now time.Time) {
 	for _, u := range m.upstreams {
-		if u.feed == nil || u.feed.link != l || u.next != nil {
-			continue
-		}
-		for _, c := range m.candidates(u, now) {
-			if c.Node != l.peer.Node && m.reluctance(u, c, now) < 2 {
-				m.move(u, c, cause, now)
-				break
-			}
+		if u.feed != nil && u.feed.link == l && u.next == nil && !m.escape(u, cause, now) {
+			m.tellCutOff(u)
 		}
 	}
 }
@@ -84,6 +90,12 @@ func (m *Mesh) linkSuspect(l *link, suspect bool) {
 	if suspect {
 		// Objects are kept once, by (group, object): being wrong is harmless.
 		m.evacuate(l, "suspect", time.Now())
+		return
+	}
+	for _, u := range m.upstreams {
+		if u.feed != nil && u.feed.link == l {
+			m.setPath(u, u.feed)
+		}
 	}
 }
 

@@ -30,7 +30,8 @@ type upstream struct {
 	lacking time.Time            // since when there is no parent, zero if there is
 	retryAt time.Time
 	movedAt time.Time
-	viewers int // that the parent was told of
+	viewers int  // that the parent was told of
+	cutOff  bool // the children were told that we have no path now
 	unwatch func() bool
 
 	moving atomic.Bool // next != nil, for the receivers
@@ -248,8 +249,15 @@ func (m *Mesh) onPath(l *link, p peer.Path) {
 	if f == nil {
 		return
 	}
-	f.path = p.Path
+	f.cutOff = len(p.Path) == 0
+	if !f.cutOff {
+		f.path = p.Path
+	}
 	switch {
+	case f.cutOff:
+		if f.up.feed == f && f.up.next == nil && !m.escape(f.up, "parent_cut_off", time.Now()) {
+			m.tellCutOff(f.up)
+		}
 	case slices.Contains(p.Path, m.self.Node):
 		f.up.refused[l.peer.Node] = time.Now()
 		m.lost(f, "loop")
@@ -274,6 +282,24 @@ func (m *Mesh) lost(f *feed, cause string) {
 		}
 		u.lacking = time.Now()
 		m.choose(u, cause)
+		if u.feed == nil {
+			m.tellCutOff(u)
+		}
+	}
+}
+
+// tellCutOff tells the children that we have no path to the origin now, or may
+// not have one: those who know another take it, and we may then follow them.
+func (m *Mesh) tellCutOff(u *upstream) {
+	u.cutOff = true
+	m.tellPath(u.track.Name(), nil)
+}
+
+func (m *Mesh) tellPath(name wire.TrackName, path []string) {
+	for c := range m.children[name] {
+		if c.accepted {
+			c.link.say(peer.Path{ID: c.id, Path: path})
+		}
 	}
 }
 
@@ -289,16 +315,11 @@ func (m *Mesh) settle(u *upstream) {
 
 // setPath takes the path of the parent, and tells the children.
 func (m *Mesh) setPath(u *upstream, f *feed) {
-	if f.okAt.IsZero() || slices.Equal(u.path, f.path) {
+	if f.okAt.IsZero() || f.cutOff || !u.cutOff && slices.Equal(u.path, f.path) {
 		return
 	}
-	u.path = f.path
-	path := m.pathTo(u.track.Name())
-	for c := range m.children[u.track.Name()] {
-		if c.accepted {
-			c.link.say(peer.Path{ID: c.id, Path: path})
-		}
-	}
+	u.path, u.cutOff = f.path, false
+	m.tellPath(u.track.Name(), m.pathTo(u.track.Name()))
 }
 
 // pathTo returns the nodes from the origin of a track to us.

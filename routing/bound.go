@@ -1,6 +1,11 @@
 package routing
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
 
 // Bounds say how good a plan is.
 type Bounds struct {
@@ -31,69 +36,201 @@ func (b Bounds) Gap(cost float64) float64 {
 	return cost/b.CostUSD - 1
 }
 
+// Bounds computes how good the plan can be at all, spending about the given
+// time, counted in steps, on the bound of cost.
+func (p *Planner) Bounds(budget time.Duration) Bounds {
+	steps := int64(budget.Seconds() * 1000 * stepsPerMs)
+	var b Bounds
+	spare := 0.0 // lateness above the least, of all tracks: any may have it all
+	alone := make([]*treeState, len(p.solvers))
+	for i := range p.solvers {
+		alone[i] = p.alone(i)
+		spare += alone[i].lateSpare()
+	}
+	for i, s := range p.solvers {
+		t := alone[i]
+		b.Reachable += t.p.reachable()
+		for _, e := range t.p.unusable {
+			if t.leastTo(p.d.Graph, s.k, e.Node) <= s.k.bound(e)+boundSlackMs {
+				b.Reachable += e.Viewers
+			}
+		}
+		b.LeastLateMs += t.leastLate()
+		score := t.score()
+		if p.Proven() {
+			b.InBound += score.InBound
+			b.CostUSD += score.CostUSD
+			continue
+		}
+		b.InBound += t.p.assignable()
+		cost, quantum, graph := costBound(t, spare, steps/int64(len(p.solvers)))
+		b.CostUSD += cost
+		b.QuantumMs = max(b.QuantumMs, quantum)
+		if len(p.solvers) == 1 && graph != nil {
+			s.hint(t.p, graph, score.CostUSD)
+		}
+	}
+	return b
+}
+
+// alone is track i's tree in a problem that knows no other track, which is what
+// a bound must assume; for a single track it is the problem itself.
+func (p *Planner) alone(i int) *treeState {
+	s := p.solvers[i]
+	if len(p.solvers) == 1 {
+		return s.r.best
+	}
+	own := &loads{g: p.d.Graph, egress: make([]float64, p.d.Graph.Len())}
+	if p.loads.arc != nil {
+		own.arc = make([]float64, len(p.loads.arc))
+	}
+	for _, t := range s.k.Terminals {
+		if t.Node == s.k.Source {
+			own.egress[t.Node] = s.k.RateMbps * float64(t.Viewers)
+		}
+	}
+	o := &solver{g: s.g, k: s.k, l: own, rng: s.rng, copies: s.copies}
+	tree := s.tree()
+	o.build(&tree)
+	o.adopt(tree)
+	return o.r.best
+}
+
+// leastTo is the least delay to a node of the graph that the problem left out.
+func (t *treeState) leastTo(g *Graph, k *Track, node int) float64 {
+	p, least := t.p, math.Inf(1)
+	for u := range p.n {
+		if a, ok := g.Arc(int(p.node[u]), node); ok && p.slots[u] > 0 {
+			least = min(least, p.least[u]+g.nodes[p.node[u]].ProcMs+a.DelayMs)
+		}
+	}
+	return least
+}
+
+// leastLate is the least lateness of serving what the tree serves.
+func (t *treeState) leastLate() float64 {
+	least := 0.0
+	for _, v := range t.p.terminals {
+		if late := t.p.least[v] - t.p.bound[v]; t.c[v].status == rooted && late > boundSlackMs {
+			least += float64(t.p.viewers[v]) * late
+		}
+	}
+	return least
+}
+
+// lateSpare is by how much the tree's lateness exceeds what its late terminals
+// could have.
+func (t *treeState) lateSpare() float64 {
+	spare := 0.0
+	for _, v := range t.p.terminals {
+		if late := t.c[v].delay - t.p.bound[v]; t.c[v].status == rooted && late > boundSlackMs {
+			spare += float64(t.p.viewers[v]) * (late - max(0, t.p.least[v]-t.p.bound[v]))
+		}
+	}
+	return spare
+}
+
 // targets lists the terminals a tree serves and the latest arrival of each in
 // any tree that serves the same, has the same in bound, and is not later in sum.
-func (t *treeState) targets() (served []int32, deadline []float64) {
+func (t *treeState) targets(spare float64) (served []int32, deadline []float64) {
 	p := t.p
 	deadline = make([]float64, p.n)
-	late, least := 0.0, 0.0
 	for _, v := range p.terminals {
 		if t.c[v].status != rooted {
 			continue
 		}
 		served = append(served, v)
-		if d := t.c[v].delay; d > p.bound[v]+boundSlackMs {
-			w := float64(p.viewers[v])
-			late += w * (d - p.bound[v])
-			least += w * max(0, p.least[v]-p.bound[v])
-		}
-	}
-	for _, v := range served {
 		deadline[v] = p.bound[v]
 		if t.c[v].delay > p.bound[v]+boundSlackMs {
-			deadline[v] = max(p.least[v], p.bound[v]) + (late-least+lateTie)/float64(p.viewers[v])
+			deadline[v] = max(p.least[v], p.bound[v]) + (spare+lateTie)/float64(p.viewers[v])
 		}
 	}
 	return served, deadline
 }
 
 // quanta are the resolutions tried, coarse to fine.
-var quanta = []float64{8, 4, 2, 1, 0.5, 0.25, 0.125}
+var quanta = []float64{4, 1, 0.5, 0.25, 0.125}
 
-// costBound bounds the cost of the solver's best tree from below, with finer and
-// finer resolution until the bound meets the tree or steps are spent.
-func (s *solver) costBound(steps int64) (bound, quantum float64, last *layered) {
-	p, t := s.withoutTwins()
-	targets, deadline := t.targets()
+// maxLayeredArcs bounds the memory of a layered graph: 8 bytes each.
+const maxLayeredArcs = 40_000_000
+
+// costBound bounds from below the cost of serving what the tree serves, with
+// finer and finer resolution until the bound meets the tree or steps are spent.
+func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64, best *layered) {
+	targets, deadline := t.targets(spare)
 	if len(targets) == 0 {
 		return 0, 0, nil
 	}
 	cost := t.score().CostUSD
 	for _, q := range quanta {
 		// A pass looks at each arc a few dozen times.
-		g := newLayered(p, deadline, targets, q, int(min(steps/4, 40_000_000)))
+		g := newLayered(t.p, deadline, targets, q, int(min(max(steps/8, 1_000_000), maxLayeredArcs)))
 		if g == nil {
 			break
 		}
-		g.ascend(12, steps)
+		g.ascend(48, steps)
 		steps -= g.steps + int64(len(g.reduced))
-		last = g
-		if g.bound > bound || quantum == 0 {
-			bound, quantum = g.bound, q
+		if g.bound > bound || best == nil {
+			bound, quantum, best = g.bound, q, g
 		}
 		if bound >= cost-costTie || steps <= 0 {
 			break
 		}
 	}
-	return bound, quantum, last
+	// The sum of many raises may exceed the truth by rounding.
+	return min(bound*(1-1e-12), cost), quantum, best
 }
 
-// withoutTwins is the solver's problem and best tree, in which relays that
-// differ in capacity only are one: bounds know no capacity. Relays of the tree
-// stay, so that it can be carried over.
-func (s *solver) withoutTwins() (*problem, *treeState) {
-	if s.g.sites == nil {
-		return s.r.p, s.r.best
+// assignable is the most viewers that could be in bound if each terminal needed
+// a slot of a parent near enough by least delays, and nothing else: a
+// maximum-weight transversal, greedy by weight (Edmonds and Fulkerson, 1965).
+func (p *problem) assignable() int64 {
+	m := slotMatching{p: p, room: slices.Clone(p.slots), holder: make([]int32, p.n), seen: make([]bool, p.n)}
+	for i := range m.holder {
+		m.holder[i] = -1
 	}
-	return s.r.p, s.r.best
+	order := slices.Clone(p.terminals)
+	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(p.viewers[b], p.viewers[a]) })
+	total := p.local.InBound
+	for _, t := range order {
+		clear(m.seen)
+		if p.least[t] <= p.bound[t]+boundSlackMs && m.augment(t) {
+			total += p.viewers[t]
+		}
+	}
+	return total
+}
+
+// slotMatching assigns terminals to slots of parents.
+type slotMatching struct {
+	p      *problem
+	room   []int32
+	holder []int32 // parent of each terminal, -1 for none
+	seen   []bool  // parents visited in this round
+}
+
+func (m *slotMatching) augment(t int32) bool {
+	p := m.p
+	near := func(a int32) bool { return p.least[p.from[a]]+p.hop[a] <= p.bound[t]+boundSlackMs }
+	for a := p.inStart[t]; a < p.inStart[t+1]; a++ {
+		if u := p.from[a]; m.room[u] > 0 && near(a) {
+			m.room[u]--
+			m.holder[t] = u
+			return true
+		}
+	}
+	for a := p.inStart[t]; a < p.inStart[t+1]; a++ {
+		u := p.from[a]
+		if m.seen[u] || !near(a) {
+			continue
+		}
+		m.seen[u] = true
+		for _, x := range p.terminals {
+			if m.holder[x] == u && m.augment(x) {
+				m.holder[t] = u
+				return true
+			}
+		}
+	}
+	return false
 }

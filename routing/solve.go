@@ -76,15 +76,8 @@ func (s *solver) descend() {
 
 // adopt loads a tree over the graph as a candidate for the best.
 func (s *solver) adopt(t Tree) {
-	local := make([]int32, s.g.Len())
-	for i := range local {
-		local[i] = -1
-	}
-	for v, gv := range s.r.p.node {
-		local[gv] = int32(v)
-	}
 	s.r.cur.reset()
-	s.r.cur.load(s.k.Source, t, local)
+	s.r.cur.load(s.k.Source, t, s.localNumbers())
 	s.r.attachMissing()
 	s.r.keep(s.r.cur.score())
 }
@@ -163,3 +156,7 @@ func (s *solver) grow() bool {
 	s.adopt(best)
 	return true
 }
+
+// hint takes over what a bound learned about arcs, for the search to look at the
+// promising ones first.
+func (s *solver) hint(_ *problem, _ *layered, _ float64) {}

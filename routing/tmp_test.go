@@ -18,8 +18,8 @@ func TestTmpBound(t *testing.T) {
 		p.Plan(nil)
 		fmt.Println(f, time.Since(t0), p.solvers[0].r.bestScore)
 		s := p.solvers[0]
-		pr, tr := s.withoutTwins()
-		targets, deadline := tr.targets()
+		pr, tr := s.r.p, s.r.best
+		targets, deadline := tr.targets(tr.lateSpare())
 		for _, q := range quanta {
 			for _, rounds := range []int{1, 4, 16, 64} {
 				t0 = time.Now()

@@ -34,6 +34,10 @@ func (g mark) expired(newest mark, maxLatency time.Duration, timescale uint64) b
 	return g.timed && newest.timed && spanOf(newest.time-g.time, timescale) > limit
 }
 
+// stale reports whether newer groups go first. A burst stays in order: what is
+// still good to play is not overtaken.
+func (g mark) stale(newest mark, timescale uint64) bool { return g.expired(newest, 0, timescale) }
+
 // spanOf turns units of a timescale into a duration, at most some centuries.
 func spanOf(units int64, timescale uint64) time.Duration {
 	// Both times are within ±MaxTime, so neither difference nor float overflows
@@ -51,11 +55,12 @@ type urgency = int8
 // and the others, as in catalog and audio, video, the rest.
 const lastRank = 2
 
-// urgencyOf places a track of some rank. Among groups of one track, the newest
-// goes first, or the oldest if the viewer asked for order.
-func urgencyOf(rank int, newest, ordered bool) urgency {
+// urgencyOf places a track of some rank. Among groups of one track, those that
+// are current go before those that are stale, or after them if the viewer asked
+// for order.
+func urgencyOf(rank int, current, ordered bool) urgency {
 	u := urgency(1 + 2*min(rank, lastRank))
-	if newest == ordered {
+	if current == ordered {
 		u++
 	}
 	return u

@@ -143,21 +143,22 @@ func (o *outbox) done(g *outGroup) {
 // run opens streams until ctx ends.
 func (o *outbox) run(ctx context.Context) {
 	var spare *quic.SendStream
+	scarce := false // from when the client allowed no more until nothing waits
 	for {
 		for o.idle() {
+			scarce = scarce && o.backlog()
 			select {
 			case <-o.bell:
 			case <-ctx.Done():
 				return
 			}
 		}
-		stream, scarce := spare, false
+		stream := spare
 		spare = nil
 		if stream == nil {
 			var err error
 			if stream, err = o.open(); err != nil {
-				// The client allows no more just now. What waits meanwhile competes
-				// for the next stream.
+				// What waits meanwhile competes for the next stream.
 				scarce = true
 				if stream, err = o.wait(ctx); err != nil {
 					return // the connection is over
@@ -171,8 +172,16 @@ func (o *outbox) run(ctx context.Context) {
 			continue
 		}
 		g.begin(stream)
-		go g.send(stream) // view.pending counts it, and its view waits for it
+		// view.pending counts it, and its view waits for it.
+		go g.send(stream) //nolint:contextcheck // it ends with its view, not with the outbox
 	}
+}
+
+// backlog reports whether groups wait for others to be sent.
+func (o *outbox) backlog() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting) > 0
 }
 
 // idle reports whether there is no group that may be sent now.
@@ -317,7 +326,8 @@ func (v *view) demoteLocked() []reprioritised {
 }
 
 func (g *outGroup) urgencyLocked() urgency {
-	return urgencyOf(g.view.rank, g.seq >= g.view.newest.seq, g.view.want.Ordered)
+	v := g.view
+	return urgencyOf(v.rank, !g.begun.stale(v.newest, v.info.Timescale), v.want.Ordered)
 }
 
 type reprioritised struct {

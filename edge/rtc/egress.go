@@ -71,6 +71,7 @@ func (e *egress) hold(key laneKey) (*laneHold, error) {
 		default:
 			l.log.Info("lane ended", slog.Any("cause", err))
 		}
+		l.err = err
 		close(l.done)
 		e.metrics.lanes.Dec()
 	})

@@ -1,7 +1,6 @@
 package rtc
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,6 +43,14 @@ func newIngest(e *Edge, s *Session, audio, video bool) *ingest {
 		edge: e, session: s, log: s.log, timeline: stream.NewTimeline(),
 		catalog: newCatalog(e.cfg.CatalogWait, audio, video, s.log),
 	}
+}
+
+// prepare sets up the peer connection before it is negotiated.
+func (in *ingest) prepare() error {
+	in.session.pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
+		in.session.tasks.run(func() { in.receive(t, r) })
+	})
+	return nil
 }
 
 // receive runs one track of the publisher until it ends.
@@ -91,7 +98,7 @@ func (in *ingest) announce() (*relay.Broadcast, error) {
 		return nil, err
 	}
 	in.broadcast = b
-	in.stop = context.AfterFunc(b.Context(), func() { in.session.end(context.Cause(b.Context())) })
+	in.stop = in.session.endWith(b)
 	return b, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -183,13 +184,12 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 		return hang.Catalog{}, err
 	}
 	defer sub.Close()
-	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
-	defer cancel()
+	deadline := time.Now().Add(catalogTimeout)
 	var doc hang.Document
 	var last hang.Catalog
 	known := false
 	for {
-		c, at, err := nextCatalog(ctx, sub, &doc)
+		c, at, err := nextCatalog(ctx, deadline, sub, &doc)
 		switch {
 		case err != nil && known:
 			return last, nil
@@ -201,14 +201,12 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 			return c, nil
 		}
 		if !known && (hasAudio || hasVideo) {
-			wait := catalogGrace - time.Since(at)
+			known = true
+			wait := min(catalogGrace-time.Since(at), catalogGrace)
 			if wait <= 0 {
 				return c, nil
 			}
-			var stop context.CancelFunc
-			ctx, stop = context.WithTimeout(ctx, min(wait, catalogGrace))
-			defer stop()
-			known = true
+			deadline = time.Now().Add(wait)
 		}
 		last = c
 	}
@@ -216,7 +214,11 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 
 // nextCatalog waits for the next version of the catalog, and returns it with the
 // time when it entered the backbone.
-func nextCatalog(ctx context.Context, sub *relay.Subscription, doc *hang.Document) (hang.Catalog, time.Time, error) {
+func nextCatalog(
+	ctx context.Context, deadline time.Time, sub *relay.Subscription, doc *hang.Document,
+) (hang.Catalog, time.Time, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	g, err := sub.NextGroup(ctx)
 	if err != nil {
 		return hang.Catalog{}, time.Time{}, err
@@ -256,7 +258,8 @@ func (v *viewing) prepare(choices []choice) error {
 		if err != nil {
 			return err
 		}
-		t := &viewerTrack{codec: ch.key.codec, pc: v.session.pc, hold: h}
+		t := &viewerTrack{codec: ch.key.codec, pc: v.session.pc}
+		t.swap(h)
 		v.tracks = append(v.tracks, t)
 		if t.sender, err = v.session.pc.AddTrack(t); err != nil {
 			return fmt.Errorf("add %s: %w", ch.key.name.Track, err)
@@ -265,7 +268,7 @@ func (v *viewing) prepare(choices []choice) error {
 	return nil
 }
 
-// run joins the lanes once media can flow, and ends the session when all of them
+// run joins the lanes once media can flow, and ends the session when all tracks
 // have ended.
 func (v *viewing) run() {
 	select {
@@ -278,25 +281,92 @@ func (v *viewing) run() {
 		if !t.bound {
 			continue
 		}
-		v.session.log.Debug("viewer joins", slog.String("track", t.hold.key.name.Track))
 		w := newViewer(t.cfg)
-		t.hold.join(w)
 		v.session.tasks.run(func() { t.readFeedback(w) })
-		tracks.Go(func() {
-			select {
-			case <-t.hold.done:
-			case <-v.session.ctx.Done():
-				t.hold.leave(w)
-			}
-		})
+		tracks.Go(func() { v.follow(t, w) })
 	}
 	tracks.Wait()
 	v.session.end(ErrNothingLeft)
 }
 
+// follow keeps a viewer on a track. When the track breaks off, because another
+// publisher took the name or this one was lost, the viewer waits for it to go on.
+func (v *viewing) follow(t *viewerTrack, w *viewer) {
+	for {
+		h := t.hold()
+		h.join(w)
+		select {
+		case <-v.session.ctx.Done():
+			h.leave(w)
+			return
+		case <-h.done:
+		}
+		if errors.Is(h.err, io.EOF) {
+			return // the publisher ended it
+		}
+		next, err := v.resume(h.key)
+		if err != nil {
+			v.session.log.Debug("track does not go on", slog.String("track", h.key.name.Track), slog.Any("err", err))
+			return
+		}
+		w.move() // it is ours again: the lane has ended
+		v.edge.egress.release(t.swap(next))
+	}
+}
+
+// resume waits for a track to go on, with the same codec: nothing else could be
+// sent to a viewer that has negotiated.
+func (v *viewing) resume(key laneKey) (*laneHold, error) {
+	ctx, cancel := context.WithTimeout(v.session.ctx, resumeTimeout)
+	defer cancel()
+	watch := v.edge.cfg.Table.WatchAnnounced(wire.Prefix(key.name.Broadcast))
+	defer watch.Close()
+	for {
+		e, err := watch.Next(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case !e.Active || e.Name != key.name.Broadcast:
+			continue
+		}
+		audio := key.codec.Audio()
+		c, err := v.edge.readCatalog(ctx, key.name.Broadcast, audio, !audio)
+		if err == nil && !carries(c, key) {
+			err = fmt.Errorf("%s is not in the new catalog with %s", key.name.Track, key.codec)
+		}
+		if err == nil {
+			return v.edge.egress.hold(key)
+		}
+		v.session.log.Debug("resume", slog.Any("err", err))
+	}
+}
+
+// resumeTimeout is how long viewers of a broadcast that broke off wait for it to
+// go on, before they are told that it is over.
+const resumeTimeout = 10 * time.Second
+
+// carries reports whether a catalog has the track of a lane in the same codec.
+func carries(c hang.Catalog, key laneKey) bool {
+	same := func(codec string, container hang.Container) bool {
+		p, err := framing.ParseParams(codec)
+		return err == nil && p.Codec == key.codec && container == key.container
+	}
+	for _, t := range c.AudioTracks() {
+		if t.Track == key.name.Track {
+			return same(t.Codec, t.Container)
+		}
+	}
+	for _, t := range c.VideoTracks() {
+		if t.Track == key.name.Track {
+			return same(t.Codec, t.Container)
+		}
+	}
+	return false
+}
+
 // finish lets go of the lanes.
 func (v *viewing) finish(error) {
 	for _, t := range v.tracks {
-		v.edge.egress.release(t.hold)
+		v.edge.egress.release(t.hold())
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"trellis/internal/relay"
 	"trellis/wire"
 )
 
@@ -119,6 +120,9 @@ func (s *Session) Answer() string { return s.answer }
 // Context ends with the session; its cause says why.
 func (s *Session) Context() context.Context { return s.ctx }
 
+// cause returns why the session is over, nil while it is not.
+func (s *Session) cause() error { return context.Cause(s.ctx) }
+
 // End ends the session. cause is what logs and Context say.
 func (s *Session) End(cause error) { s.end(cause) }
 
@@ -140,7 +144,7 @@ func (s *Session) connect(
 	go func() {
 		s.supervise(expires)
 		s.shut()
-		finish(context.Cause(s.ctx))
+		finish(s.cause())
 		s.edge.leave(s)
 	}()
 	return err
@@ -197,10 +201,16 @@ func (s *Session) makeAnswer(ctx context.Context) (string, error) {
 	case <-gathered:
 		return s.pc.LocalDescription().SDP, nil
 	case <-s.ctx.Done():
-		return "", context.Cause(s.ctx)
+		return "", s.cause()
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
+}
+
+// endWith ends the session when a broadcast ends; stop undoes that.
+func (s *Session) endWith(b *relay.Broadcast) (stop func() bool) {
+	ctx := b.Context()
+	return context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
 }
 
 // supervise returns when the session is over, and ends it when its time has come.
@@ -238,7 +248,7 @@ func (s *Session) shut() {
 		}
 	}
 	s.tasks.finish()
-	cause := context.Cause(s.ctx)
+	cause := s.cause()
 	s.edge.metrics.ended(s.role, cause)
 	s.log.Info("session ended", slog.Any("cause", cause), slog.Duration("after", time.Since(s.created)))
 }
