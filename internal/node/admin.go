@@ -20,7 +20,7 @@ func (n *Node) adminHandler() http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /v1/status", n.serveStatus)
-	return sameMachine(mux)
+	return SameMachine(mux)
 }
 
 func answer(w http.ResponseWriter, ok bool, yes, no string) {
@@ -48,10 +48,10 @@ func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
 	_ = enc.Encode(s) // a client that went away needs no answer
 }
 
-// sameMachine refuses requests that name another host than this machine. A web
+// SameMachine refuses requests that name another host than this machine. A web
 // page can point a name of its own at 127.0.0.1 and so pass for the same origin
 // (DNS rebinding), but it cannot choose what the browser writes into Host.
-func sameMachine(h http.Handler) http.Handler {
+func SameMachine(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {

@@ -64,7 +64,7 @@ func (n *Node) assemble() error {
 	if cfg.Credentials != nil {
 		n.port.mesh, err = backbone.New(backbone.Config{
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
-			Table: n.table, WallClock: cfg.WallClock, Log: n.log, Metrics: n.registry,
+			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
 		})
 		if err != nil {
 			return err

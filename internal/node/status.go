@@ -48,7 +48,9 @@ type Quantiles struct {
 
 // Sessions counts the clients.
 type Sessions struct {
-	MoQ int `json:"moq"`
+	MoQ  int `json:"moq"`
+	WHIP int `json:"whip"` // WebRTC publishers
+	WHEP int `json:"whep"` // WebRTC viewers
 }
 
 // BroadcastStatus is a broadcast that the node knows.
@@ -84,9 +86,10 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 			Ready: n.health.ready(), Draining: n.health.draining.Load(),
 		},
 		Nodes: []backbone.NodeStatus{}, Links: []LinkStatus{},
-		Sessions:   Sessions{MoQ: n.moq.Sessions()},
 		Broadcasts: []BroadcastStatus{},
 	}
+	s.Sessions.MoQ = n.moq.Sessions()
+	s.Sessions.WHIP, s.Sessions.WHEP = n.rtc.Sessions()
 	type key struct{ broadcast, track string }
 	routes := map[key]backbone.TrackStatus{}
 	if n.port.mesh != nil {

@@ -43,6 +43,12 @@ func (n *Node) leaf() []byte {
 	return cert.Certificate[0]
 }
 
+// ServeHTTP serves h on l in the clear until ctx ends, with the limits of a
+// node's own listeners.
+func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	return serveHTTP(ctx, l, h, nil, log)
+}
+
 // serveHTTP serves h on l until ctx ends. Requests under way may then finish
 // within a moment; TLS is added if conf is not nil.
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, conf *tls.Config, log *slog.Logger) error {
