@@ -92,8 +92,8 @@ func (p *Planner) alone(i int) *treeState {
 	o := &solver{g: s.g, k: s.k, l: own, rng: s.rng, copies: s.copies}
 	tree := s.tree()
 	o.build(&tree)
-	o.adopt(tree)
-	return o.r.best
+	o.r.cur.load(s.k.Source, tree, o.localNumbers()) // as it is, whatever it leaves out
+	return o.r.cur
 }
 
 // leastTo is the least delay to a node of the graph that the problem left out.
@@ -149,10 +149,20 @@ func (t *treeState) targets(spare float64) (served []int32, deadline []float64) 
 }
 
 // quanta are the resolutions tried, coarse to fine.
-var quanta = []float64{4, 1, 0.5, 0.25, 0.125}
+var quanta = []float64{4, 2, 1, 0.5, 0.25, 0.125}
 
-// maxLayeredArcs bounds the memory of a layered graph: 8 bytes each.
-const maxLayeredArcs = 40_000_000
+const (
+	// maxLayeredArcs bounds the memory of a layered graph: 8 bytes each.
+	maxLayeredArcs = 40_000_000
+	// layeredArcsPerMs is how large a layered graph may be to be worked through,
+	// many times over, in a millisecond of budget.
+	layeredArcsPerMs = 9_000
+	// layeredStep is what looking at one layered arc takes, in steps: they lie in
+	// rows, and are looked at in order.
+	layeredStep = 0.25
+	// ascendRounds is in how many small steps the bound is raised.
+	ascendRounds = 32
+)
 
 // costBound bounds from below the cost of serving what the tree serves, with
 // finer and finer resolution until the bound meets the tree or steps are spent.
@@ -162,18 +172,27 @@ func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64
 		return 0, 0, nil
 	}
 	cost := t.score().CostUSD
-	for _, q := range quanta {
-		// A pass looks at each arc a few dozen times.
-		g := newLayered(t.p, deadline, targets, q, int(min(max(steps/8, 1_000_000), maxLayeredArcs)))
+	left := float64(steps)
+	for i := 0; i < len(quanta) && left > 0; i++ {
+		q := quanta[i]
+		g := newLayered(t.p, deadline, targets, q, maxLayeredArcs)
 		if g == nil {
 			break
 		}
-		g.ascend(48, steps)
-		steps -= g.steps + int64(len(g.reduced))
+		g.ascend(ascendRounds, int64(left/layeredStep))
+		left -= layeredStep * float64(g.steps+int64(len(g.reduced)))
 		if g.bound > bound || best == nil {
 			bound, quantum, best = g.bound, q, g
 		}
-		if bound >= cost-costTie || steps <= 0 {
+		if bound >= cost-costTie {
+			break
+		}
+		// Skip to the finest resolution that the budget lets through.
+		most := left / stepsPerMs * layeredArcsPerMs
+		for i+2 < len(quanta) && float64(len(g.reduced))*q/quanta[i+2] <= most {
+			i++
+		}
+		if float64(len(g.reduced))*2 > most {
 			break
 		}
 	}

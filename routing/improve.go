@@ -39,7 +39,7 @@ func (s *search) movePath(v int32) bool {
 	t := s.cur
 	delay, limit := t.c[v].delay, t.limit(v)
 	late := delay > limit+boundSlackMs
-	s.undo.copyFrom(t)
+	s.saveUndo()
 	saved := t.cutCost(v)
 	t.cut(v)
 	if late {
@@ -82,7 +82,7 @@ func (s *search) closeRelays(score Score) Score {
 		if s.cur.c[v].status != rooted || s.p.viewers[v] > 0 {
 			continue
 		}
-		s.undo.copyFrom(s.cur)
+		s.saveUndo()
 		s.order = s.cur.remove(v, s.order[:0])
 		s.attachAll()
 		if after := s.cur.score(); after.Compare(score) > 0 {
@@ -180,7 +180,7 @@ func (s *search) adopt(r, a int32, delay float64) bool {
 	if gain <= costTie {
 		return false
 	}
-	s.undo.copyFrom(t)
+	s.saveUndo()
 	t.link(r, a)
 	for _, i := range s.floats {
 		v := p.to[i]
@@ -206,4 +206,10 @@ func (t *treeState) below(u, v int32) bool {
 		}
 	}
 	return false
+}
+
+// saveUndo remembers the current tree. Copying cells takes time too, and counts.
+func (s *search) saveUndo() {
+	s.undo.copyFrom(s.cur)
+	s.f.steps += int64(s.p.n) / 2
 }

@@ -17,6 +17,7 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 	baseScore := score
 	anneal := newAnnealer(s.p, score)
 	for round := 0; !stop(); round++ {
+		s.f.steps += 2 * int64(s.p.n) // copies and scores of a round
 		s.ruin()
 		s.attachAll()
 		s.attachMissing()

@@ -57,7 +57,9 @@ func (t Tree) walk(source int, visit func(v int)) bool {
 		row := kids.of(int(v))
 		reached += len(row)
 		for i := len(row) - 1; i >= 0; i-- {
-			stack = append(stack, row[i])
+			if int(row[i]) != source { // a stray plan may have circles
+				stack = append(stack, row[i])
+			}
 		}
 	}
 	return reached == t.Arcs()

@@ -17,20 +17,13 @@ func TestTmpBound(t *testing.T) {
 		t0 := time.Now()
 		p.Plan(nil)
 		fmt.Println(f, time.Since(t0), p.solvers[0].r.bestScore)
-		s := p.solvers[0]
-		pr, tr := s.r.p, s.r.best
-		targets, deadline := tr.targets(tr.lateSpare())
-		for _, q := range quanta {
-			for _, rounds := range []int{1, 4, 16, 64} {
-				t0 = time.Now()
-				g := newLayered(pr, deadline, targets, q, 60e6)
-				if g == nil {
-					break
-				}
-				b := time.Since(t0)
-				g.ascend(rounds, 1e12)
-				fmt.Println(q, rounds, b, time.Since(t0), g.bound, len(g.reduced), g.steps)
-			}
+		for _, x := range []time.Duration{1e8, 5e8, 1e9, 4e9} {
+			t0 = time.Now()
+			b := p.Bounds(x)
+			fmt.Println(x, time.Since(t0), b, b.Gap(p.solvers[0].r.bestScore.CostUSD))
 		}
+		t0 = time.Now()
+		p.Improve(1e9)
+		fmt.Println("improve 1s", time.Since(t0))
 	}
 }

@@ -45,7 +45,7 @@ about so many in the given time.`,
 	flags.StringVar(&f.prev, "prev", "", "running plan: depart from this `FILE` only where it gains enough")
 	flags.StringVar(&f.backup, "backup", "none", "standby trees against the loss of any one node, region or provider")
 	flags.DurationVar(&f.budget, "budget", time.Second, "time for improving a plan that is not proven optimal")
-	flags.DurationVar(&f.certify, "certify", time.Second, "time for proving how good the plan is")
+	flags.DurationVar(&f.certify, "certify", 2*time.Second, "time for proving how good the plan is")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the search")
 	flags.Float64Var(&f.maxShare, "max-share", 0, "largest share of the viewers that may depend on one relay; 0 is no limit")
 	flags.StringVar(&f.explain, "explain", "", "say why this `NODE` has its parent, and what others would cost")

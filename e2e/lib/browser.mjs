@@ -33,7 +33,7 @@ export const smallCamera = { width: 640, height: 360 };
  * both are properties of the browser that is being simulated; the packages on the page are untouched.
  */
 export async function openPage(browser, demo, choice = {}, { camera = smallCamera } = {}) {
-	const page = await browser.newPage({ viewport: { width: 960, height: 720 } });
+	const page = await browser.newPage({ viewport: { width: 960, height: 720 }, reducedMotion: "reduce" });
 	page.complaints = [];
 	page.on("pageerror", (err) => page.complaints.push(`error: ${err.message}`));
 	page.on("console", (message) => {

@@ -44,8 +44,8 @@ describe("the demo page", () => {
 
 	test("publishes the camera from the form and shows it to itself", async () => {
 		const page = await openPage(browser, demo, { region: "us-east" });
-		await page.getByLabel("As").selectOption("VP8");
-		await page.getByLabel("Name").fill("demo/from-the-form");
+		await page.locator("#codec").selectOption("VP8");
+		await page.locator("#publish input[name=name]").fill("demo/from-the-form");
 		await page.getByRole("button", { name: "Start" }).click();
 		await page.waitForURL(/broadcast=demo\/from-the-form/);
 		await untilPlaying(page, "one's own camera");
