@@ -16,9 +16,11 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 	base.copyFrom(s.cur)
 	baseScore := score
 	anneal := newAnnealer(s.p, score)
+	s.tight = s.isTight()
 	for round := 0; !stop(); round++ {
 		s.f.steps += 2 * int64(s.p.n) // copies and scores of a round
 		s.ruin()
+		s.useFloors(s.tight)
 		s.attachAll()
 		s.attachMissing()
 		for _, v := range s.rank { // whoever was moved gets a second look
@@ -46,6 +48,17 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 		}
 		anneal.cool()
 	}
+}
+
+// isTight reports whether more than a few nodes of the current tree are full.
+func (s *search) isTight() bool {
+	full := 0
+	for v := range s.cur.c {
+		if c := &s.cur.c[v]; c.status == rooted && s.p.slots[v] > 0 && c.kids >= s.p.slots[v] {
+			full++
+		}
+	}
+	return full > 2+len(s.p.terminals)/20
 }
 
 // ruin takes apart a few nodes that are near one another, or a relay with all
