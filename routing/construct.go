@@ -62,7 +62,7 @@ var constructions = []func(p *problem, t int32) float64{
 // construct builds the current tree from nothing, in order of the key.
 func (s *search) construct(key func(p *problem, t int32) float64) Score {
 	s.cur.reset()
-	s.f.floors = nil
+	s.useFloors(false)
 	s.order = append(s.order[:0], s.p.terminals...)
 	for _, t := range s.order {
 		s.key[t] = key(s.p, t)
@@ -123,12 +123,12 @@ func (s *search) attachAll() {
 
 // freshenAfter is how many nodes may enter the tree before floors are computed
 // anew.
-const freshenAfter = 12
+const freshenAfter = 16
 
 // freshen keeps the floors of a tree under construction useful.
 func (s *search) freshen() {
 	if f := s.f.floors; f != nil && f.stale >= freshenAfter {
-		s.f.steps += f.compute(s.cur, s.tight)
+		s.f.steps += f.compute(s.cur, true)
 	}
 }
 

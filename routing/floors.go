@@ -76,3 +76,23 @@ func (f *floors) entered(t *treeState, u int32) int64 {
 	}
 	return int64(len(row))
 }
+
+// copyFrom makes f the same as o.
+func (f *floors) copyFrom(o *floors) {
+	copy(f.delay, o.delay)
+	copy(f.cost, o.cost)
+	f.stale = o.stale
+}
+
+// opened lowers the floors around nodes of the tree that have a free slot, and
+// had none when the floors were computed.
+func (f *floors) opened(t *treeState) int64 {
+	steps := int64(0)
+	for v := range t.c {
+		c := &t.c[v]
+		if c.status == rooted && c.kids < f.p.slots[v] && f.delay[v] > c.delay {
+			steps += f.entered(t, int32(v))
+		}
+	}
+	return steps
+}

@@ -17,10 +17,16 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 	baseScore := score
 	anneal := newAnnealer(s.p, score)
 	s.tight = s.isTight()
+	s.useFloors(s.tight)
+	floors := newFloors(s.p) // of base; a round only lowers them
+	floors.copyFrom(s.floors)
+	accepted := 0
 	for round := 0; !stop(); round++ {
 		s.f.steps += 2 * int64(s.p.n) // copies and scores of a round
 		s.ruin()
-		s.useFloors(s.tight)
+		s.floors.copyFrom(floors)
+		s.f.floors = s.floors
+		s.f.steps += s.floors.opened(s.cur)
 		s.attachAll()
 		s.attachMissing()
 		for _, v := range s.rank { // whoever was moved gets a second look
@@ -35,9 +41,12 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 			s.keep(after)
 			base.copyFrom(s.cur)
 			baseScore = after
+			accepted = freshFloors
 		case after.Compare(baseScore) >= 0 || anneal.accept(baseScore, after, s.rng.Float64()):
 			base.copyFrom(s.cur)
 			baseScore = after
+			floors.copyFrom(s.floors)
+			accepted++
 		default:
 			s.cur.copyFrom(base)
 		}
@@ -45,10 +54,20 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 			s.cur.copyFrom(s.best)
 			base.copyFrom(s.best)
 			baseScore = s.bestScore
+			accepted = freshFloors
+		}
+		if accepted >= freshFloors {
+			accepted = 0
+			s.useFloors(s.tight)
+			floors.copyFrom(s.floors)
 		}
 		anneal.cool()
 	}
 }
+
+// freshFloors is after how many accepted rounds floors are computed anew: nodes
+// that left the tree make them lower than they need be.
+const freshFloors = 24
 
 // isTight reports whether more than a few nodes of the current tree are full.
 func (s *search) isTight() bool {
