@@ -1,5 +1,7 @@
 package routing
 
+import "math/rand/v2"
+
 // The one primitive of construction and search: the cheapest path that brings
 // the track to v in time. It starts anywhere in the tree where a slot is free
 // and runs over relays that are still outside. Delay-constrained cheapest paths
@@ -22,6 +24,11 @@ type label struct {
 	limit float64
 }
 
+// blinkEvery is how rarely a search overlooks a place: rebuilding a part of a tree
+// without it always ends in the same tree (Christiaens and Vanden Berghe,
+// Transportation Science 54, 2020).
+const blinkEvery = 40
+
 // labelSteps is what settling a label takes, in steps: a heap, and other labels
 // of the node.
 const labelSteps = 24
@@ -40,7 +47,8 @@ type finder struct {
 	// machine.
 	steps int64
 
-	floors *floors // what prunes, if not nil, beside the least delays
+	blink  *rand.Rand // if not nil, a place is overlooked now and then
+	floors *floors    // what prunes, if not nil, beside the least delays
 
 	// Restrictions, off when nil or zero.
 	weightLimit int64              // on the weight of any node with children, the source excepted
@@ -74,7 +82,7 @@ func (f found) better(o found) bool {
 // mayStart reports whether tree node u can take one more child of the given
 // weight.
 func (s *finder) mayStart(t *treeState, u int32, weight int64) bool {
-	if t.c[u].kids >= s.p.slots[u] {
+	if t.c[u].kids >= s.p.slots[u] || s.blink != nil && s.blink.Uint32()%blinkEvery == 0 {
 		return false
 	}
 	if s.weightLimit > 0 {

@@ -18,8 +18,9 @@ type search struct {
 	// bestScore is best's; the score of cur is kept by whoever changes it.
 	bestScore Score
 
-	floors *floors
-	tight  bool // slots are short: many nodes are full
+	floors   *floors
+	building bool // a tree from nothing: floors grow old fast
+	tight    bool // slots are short: many nodes are full
 
 	order  []int32 // scratch: terminals to attach
 	floats []int32 // scratch: roots of floating subtrees
@@ -68,7 +69,9 @@ func (s *search) construct(key func(p *problem, t int32) float64) Score {
 		s.key[t] = key(s.p, t)
 	}
 	s.sortOrder()
+	s.building = true
 	s.attachAll()
+	s.building = false
 	return s.cur.score()
 }
 
@@ -127,7 +130,7 @@ const freshenAfter = 16
 
 // freshen keeps the floors of a tree under construction useful.
 func (s *search) freshen() {
-	if f := s.f.floors; f != nil && f.stale >= freshenAfter {
+	if f := s.f.floors; s.building && f.stale >= freshenAfter {
 		s.f.steps += f.compute(s.cur, true)
 	}
 }

@@ -27,7 +27,11 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 		s.floors.copyFrom(floors)
 		s.f.floors = s.floors
 		s.f.steps += s.floors.opened(s.cur)
+		if round%2 == 1 {
+			s.f.blink = s.rng
+		}
 		s.attachAll()
+		s.f.blink = nil
 		s.attachMissing()
 		for _, v := range s.rank { // whoever was moved gets a second look
 			if s.cur.c[v].status == rooted {
@@ -69,6 +73,9 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 // that left the tree make them lower than they need be.
 const freshFloors = 24
 
+// maxRuin is how many terminals at most a round takes out.
+const maxRuin = 26
+
 // isTight reports whether more than a few nodes of the current tree are full.
 func (s *search) isTight() bool {
 	full := 0
@@ -95,7 +102,7 @@ func (s *search) ruin() {
 		}
 	}
 	seed := s.randomTerminal()
-	count := 2 + s.rng.IntN(min(12, max(1, len(s.p.terminals)/2)))
+	count := 2 + s.rng.IntN(min(maxRuin, max(1, len(s.p.terminals)/2)))
 	for _, v := range s.related(seed, count) {
 		if t.c[v].status == outside {
 			s.isolated(v)
@@ -195,8 +202,8 @@ func newAnnealer(p *problem, score Score) *annealer {
 	viewers := float64(max(p.total, 1)) / terminals
 	a := &annealer{perViewer: 2 * perTerminal / viewers}
 	a.perLate = a.perViewer / 10
-	a.temperature = perTerminal / 2
-	a.floor = a.temperature / 100
+	a.temperature = perTerminal / 50
+	a.floor = a.temperature / 50
 	return a
 }
 
