@@ -5,6 +5,8 @@ import { openPage, startBrowser, stats } from "../lib/browser.mjs";
 import { startDemo } from "../lib/demo.mjs";
 import { until, untilPlaying } from "../lib/measure.mjs";
 
+const viewport = { width: 1240, height: 900 };
+
 describe("the demo page", () => {
 	let demo, browser;
 	before(async () => {
@@ -17,7 +19,7 @@ describe("the demo page", () => {
 	});
 
 	test("plays the clip, with sound, and says how old it is and which way it came", async (t) => {
-		const page = await openPage(t, browser, demo);
+		const page = await openPage(t, browser, demo, {}, { viewport });
 		await untilPlaying(page, "the clip");
 		await page.getByRole("button", { name: "Sound is off" }).click();
 		await page.getByRole("button", { name: "Sound is on" }).waitFor();
@@ -30,7 +32,7 @@ describe("the demo page", () => {
 	});
 
 	test("keeps its state in the address, and changes by keyboard", async (t) => {
-		const page = await openPage(t, browser, demo, { region: "eu-west", via: "whep", broadcast: demo.broadcast });
+		const page = await openPage(t, browser, demo, { region: "eu-west", via: "whep", broadcast: demo.broadcast }, { viewport });
 		await untilPlaying(page, "the clip by WHEP");
 		await page.getByRole("radio", { name: /WebRTC/ }).focus();
 		await page.keyboard.press("ArrowRight");
@@ -41,7 +43,7 @@ describe("the demo page", () => {
 	});
 
 	test("publishes the camera from the form and shows it to itself", async (t) => {
-		const page = await openPage(t, browser, demo, { region: "us-east" });
+		const page = await openPage(t, browser, demo, { region: "us-east" }, { viewport });
 		await page.locator("#codec").selectOption("VP8");
 		await page.locator("#publish input[name=name]").fill("demo/from-the-form");
 		await page.getByRole("button", { name: "Start" }).click();

@@ -5,6 +5,7 @@ import { startDemo } from "../lib/demo.mjs";
 import { observe, until, untilPlaying, wantPlayed } from "../lib/measure.mjs";
 import assert from "node:assert/strict";
 
+const seconds = 20;
 const [a, b, c] = ["us-east", "eu-west", "ap-southeast"];
 
 describe("published by WHIP", () => {
@@ -18,7 +19,7 @@ describe("published by WHIP", () => {
 		await demo?.stop();
 	});
 
-	test("watched by WHEP two regions away and by @moq/watch in the third, for 20 s", async (t) => {
+	test("watched by WHEP two regions away and by @moq/watch in the third", async (t) => {
 		const broadcast = "demo/e2e-whip";
 		const publisher = await openPage(t, browser, demo, { region: a, broadcast }, { camera: { width: 1280, height: 720 } });
 		await publisher.evaluate(() => window.trellis.stop());
@@ -30,7 +31,7 @@ describe("published by WHIP", () => {
 		await untilPlaying(whep, "WHEP viewer");
 		await untilPlaying(moq, "MoQ viewer");
 
-		const { sent, viewers } = await observe(publisher, [whep, moq], 20);
+		const { sent, viewers } = await observe(publisher, [whep, moq], seconds);
 		t.diagnostic(wantPlayed(viewers[0], sent, `WHEP at ${c}`));
 		t.diagnostic(wantPlayed(viewers[1], sent, `@moq/watch at ${b}`));
 		assert.match(viewers[1].last.transport, /^moq-lite-05/);
@@ -53,7 +54,7 @@ describe("published by WHIP", () => {
 			await untilPlaying(whep, "WHEP viewer");
 			await untilPlaying(moq, "MoQ viewer");
 
-			const { sent, viewers } = await observe(publisher, [whep, moq], 6);
+			const { sent, viewers } = await observe(publisher, [whep, moq], seconds);
 			t.diagnostic(wantPlayed(viewers[0], sent, "WHEP"));
 			t.diagnostic(wantPlayed(viewers[1], sent, "@moq/watch"));
 			assert.equal((await stats(publisher)).publisher.codec, codec);
