@@ -105,7 +105,7 @@ func (ss *session) run(ctx context.Context) {
 	if r, ok := asRefusal(cause); ok {
 		ss.metrics.refuse(r.reason)
 	}
-	ss.log.Info("session ended", slog.Any("cause", cause))
+	ss.log.Info("session ended", slog.String("code", codeOf(cause).String()), slog.Any("cause", cause))
 }
 
 // start runs f as one of the session's goroutines. False: the session is over.
