@@ -152,6 +152,7 @@ func (o *sender) run(ctx context.Context) error {
 					code = wire.CodeCancel
 				}
 				out.CancelWrite(streamCode(code))
+				_ = out.SetWriteDeadline(time.Now()) // see cancelRead
 			})
 			err := writeFrames(groupCtx, out, g, o.session.version)
 			if !stop() {
