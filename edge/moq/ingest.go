@@ -39,7 +39,7 @@ func (ss *session) receiveGroup(wt *webtransport.ReceiveStream, in *moqlite.Read
 	pl.arrivals.begin()
 	defer pl.arrivals.done()
 	// Nobody wants the track any more, or the session is over.
-	defer context.AfterFunc(pl.track.Context(), func() { wt.CancelRead(streamCode(wire.CodeCancel)) })()
+	defer context.AfterFunc(pl.track.Context(), func() { cancelRead(wt, wire.CodeCancel) })()
 	if err := pl.awaitReady(); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 // FuzzPublish hands offers to the whole stack, pion included: whatever a client
 // writes, the answer is an error or a session, and never a panic.
 func FuzzPublish(f *testing.F) {
-	f.Add(sessionLines + section("video", "sendonly", "VP8/90000") + section("audio", "sendonly", "opus/48000/2"))
+	f.Add(sessionLines + bundled + section("video", "sendonly", "VP8/90000") + section("audio", "sendonly", "opus/48000/2"))
 	f.Add(sessionLines + section("video", "sendrecv", "H264/90000 packetization-mode=1;profile-level-id=42e01f", "rtx/90000 apt=100"))
 	f.Add(sessionLines + section("video", "sendonly", "AV1/90000") + "a=ssrc-group:FID 1 2\r\na=ssrc:1 cname:x\r\na=simulcast:send hi;lo\r\na=rid:hi send\r\n")
 	table, err := relay.NewTable(relay.Config{})

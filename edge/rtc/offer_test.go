@@ -29,6 +29,8 @@ func section(kind, direction string, formats ...string) string {
 
 const sessionLines = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=fingerprint:sha-256 AB:CD\r\n"
 
+const bundled = "a=group:BUNDLE audio video\r\n"
+
 func TestParseOfferFormats(t *testing.T) {
 	for _, tc := range []struct {
 		format string
@@ -107,6 +109,7 @@ func TestParseOfferRefuses(t *testing.T) {
 		"no ufrag":       sessionLines + strings.Replace(video, "a=ice-ufrag:abcd\r\n", "", 1),
 		"no fingerprint": strings.Replace(sessionLines, "a=fingerprint:sha-256 AB:CD\r\n", "", 1) + video,
 		"many sections":  sessionLines + strings.Repeat("m=x 9 y 0\r\n", 20),
+		"not bundled":    sessionLines + video + section("audio", "sendonly", "opus/48000/2"),
 		"many formats":   sessionLines + strings.Replace(video, " 100", strings.Repeat(" 100", 300), 1),
 	} {
 		if _, err := parseOffer(text); !errors.Is(err, ErrBadOffer) {
@@ -116,7 +119,7 @@ func TestParseOfferRefuses(t *testing.T) {
 }
 
 func FuzzParseOffer(f *testing.F) {
-	f.Add(sessionLines + section("video", "sendonly", "VP8/90000") + section("audio", "recvonly", "opus/48000/2 stereo=1"))
+	f.Add(sessionLines + bundled + section("video", "sendonly", "VP8/90000") + section("audio", "recvonly", "opus/48000/2 stereo=1"))
 	f.Add(sessionLines + section("video", "sendrecv", "H264/90000 packetization-mode=1;profile-level-id=42e01f"))
 	f.Fuzz(func(t *testing.T, text string) {
 		o, err := parseOffer(text)

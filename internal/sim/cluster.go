@@ -65,7 +65,7 @@ func NewCluster(n *Network, cfg ClusterConfig) (*Cluster, error) {
 		if err != nil {
 			return nil, err
 		}
-		node, err := newNode(c, spec, credentials, peers)
+		node, err := newNode(n.Host(spec.ID), spec, credentials, peers, cfg.Log)
 		if err != nil {
 			return nil, fmt.Errorf("node %s: %w", spec.ID, err)
 		}
@@ -76,7 +76,7 @@ func NewCluster(n *Network, cfg ClusterConfig) (*Cluster, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, node := range c.nodes {
 		g.Go(func() error {
-			if err := node.run(ctx); err != nil {
+			if err := node.Run(ctx); err != nil {
 				return fmt.Errorf("node %s: %w", node.ID, err)
 			}
 			return nil

@@ -91,7 +91,7 @@ func (tb *testBackbone) link(node, peer string) backbone.LinkStatus {
 // tracks returns what a node says of the one broadcast's tracks.
 func (tb *testBackbone) tracks(node string) []relay.TrackStatus {
 	tb.Helper()
-	all := tb.Node(node).Table.Status()
+	all := tb.Node(node).Table().Status()
 	if len(all) != 1 || len(all[0].Tracks) == 0 {
 		tb.Fatalf("node %s knows %+v, want one broadcast with tracks", node, all)
 	}

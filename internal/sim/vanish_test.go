@@ -49,7 +49,7 @@ func TestNewestPublisherWins(t *testing.T) {
 		next := tb.publishWHIP("second camera", "b", "room/camera", Clip{Take: 1})
 		tb.sleep(200 * ms) // its first packets have reached its node, and the news all others
 		for _, node := range []string{"a", "b", "c"} {
-			if all := tb.Node(node).Table.Status(); len(all) != 1 || all[0].Origin != "b" {
+			if all := tb.Node(node).Table().Status(); len(all) != 1 || all[0].Origin != "b" {
 				tb.Errorf("%s takes the broadcast from %+v, want from b", node, all)
 			}
 		}
@@ -75,7 +75,7 @@ func TestNewestPublisherWins(t *testing.T) {
 }
 
 func (tb *testBackbone) knows(node, broadcast string) bool {
-	for _, b := range tb.Node(node).Table.Status() {
+	for _, b := range tb.Node(node).Table().Status() {
 		if b.Name == broadcast {
 			return true
 		}

@@ -123,7 +123,7 @@ func (w *Watch) followMoQ(ctx context.Context, session *moqclient.Session) error
 	if _, err := announced.Wait(ctx, w.pub.Broadcast); err != nil {
 		return err
 	}
-	catalog, err := readCatalog(ctx, session, w.pub.Broadcast)
+	catalog, err := w.catalog(ctx, session)
 	if err != nil {
 		return err
 	}
@@ -136,12 +136,13 @@ func (w *Watch) followMoQ(ctx context.Context, session *moqclient.Session) error
 	return nil
 }
 
-func readCatalog(ctx context.Context, session *moqclient.Session, broadcast string) (hang.Catalog, error) {
-	sub, err := session.Subscribe(ctx, broadcast, hang.CatalogTrack, moqlite.Delivery{Priority: 100, Ordered: true})
+// catalog subscribes to the catalog for as long as the viewer watches, and
+// returns the first. The clips here never change theirs.
+func (w *Watch) catalog(ctx context.Context, session *moqclient.Session) (hang.Catalog, error) {
+	sub, err := session.Subscribe(ctx, w.pub.Broadcast, hang.CatalogTrack, moqlite.Delivery{Priority: 100, Ordered: true})
 	if err != nil {
 		return hang.Catalog{}, err
 	}
-	defer sub.Close()
 	object, err := sub.Next(ctx)
 	if err != nil {
 		return hang.Catalog{}, err
