@@ -61,8 +61,9 @@ fuzz: ## each fuzz target for FUZZTIME (2m)
 	@tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## micro-benchmarks with machine and commit, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)
+bench: ## micro-benchmarks and the harness, with machine and commit, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)
 	@tools/bench.sh '$(BENCH)' '$(BENCHTIME)' '$(BENCHRUNS)' '$(RESULTS)'
+	$(GO) run ./bench -out '$(RESULTS)'
 
 # ---- checks ----
 
