@@ -365,8 +365,8 @@ type peerList struct {
 	changed chan struct{}
 }
 
-func (p *peerList) add(t testing.TB, n discovery.Node) {
-	t.Helper()
+func (p *peerList) add(tb testing.TB, n discovery.Node) {
+	tb.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.nodes = append(p.nodes, n)

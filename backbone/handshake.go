@@ -30,9 +30,9 @@ const (
 )
 
 // ServerTLS returns the TLS configuration for connections from other nodes. A
-// node that shares its port with HTTP/3 returns it from GetConfigForClient when
-// the client offers peer.ALPN. Refused peers are logged here, since a handshake
-// that fails never becomes a connection.
+// node that shares its port with HTTP/3 calls its GetConfigForClient from its own
+// when the client offers peer.ALPN: crypto/tls asks only the outermost. Refused
+// peers are logged here, since a handshake that fails never becomes a connection.
 func (m *Mesh) ServerTLS() *tls.Config {
 	base := ca.ServerTLS(m.cfg.Credentials, m.known)
 	conf := base.Clone()

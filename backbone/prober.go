@@ -98,7 +98,7 @@ func (p *prober) receive(ctx context.Context) error {
 
 // watchPeriod is how often liveness is looked at: a fraction of the shortest
 // silence that means something.
-const watchPeriod = 50 * time.Millisecond
+const watchPeriod = 25 * time.Millisecond
 
 // watch looks whether packets come, and tells the loop when the link becomes
 // suspect and when it is well again. A link that is down it ends.

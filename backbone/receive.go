@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -27,11 +28,15 @@ func (l *link) acceptGroups(ctx context.Context, conn *quic.Conn) error {
 	}
 }
 
+// headerLimit is how long a stream may take to say what it is.
+const headerLimit = 10 * time.Second
+
 // receive reads one unidirectional stream.
 func (l *link) receive(ctx context.Context, s *quic.ReceiveStream) {
 	r := groupReaders.Get().(*groupReader)
 	defer groupReaders.Put(r)
 	r.reset(s)
+	_ = s.SetReadDeadline(time.Now().Add(headerLimit)) // fails only if the stream has ended
 	t, err := r.streamType()
 	switch {
 	case err != nil: // reset, or the lane ended, before it said anything
@@ -56,6 +61,7 @@ func (l *link) receiveGroup(ctx context.Context, s *quic.ReceiveStream, r *group
 	if err != nil {
 		return wire.CodeDecode, err
 	}
+	_ = s.SetReadDeadline(time.Time{}) // a group lasts as long as it lasts
 	f := l.feed(h.Subscription)
 	if f == nil || !f.enter(s) {
 		return wire.CodeUnexpectedStream, errLeft

@@ -31,6 +31,9 @@ func (m *Mesh) topology() *spf.Graph {
 
 // cost is what a link costs as its own end measures it.
 func (l *link) cost() time.Duration {
+	if l.quality.Samples == 0 { // no probe has come back yet, but the handshake has
+		return linkCost(l.main.ConnectionStats().SmoothedRTT/2, 0)
+	}
 	return linkCost(l.quality.DelayP50, max(l.quality.LossIn, l.quality.LossOut))
 }
 

@@ -1,5 +1,7 @@
 package routing
 
+import "math/rand/v2"
+
 // The one primitive of construction and search: the cheapest path that brings
 // the track to v in time. It starts anywhere in the tree where a slot is free
 // and runs over relays that are still outside. Delay-constrained cheapest paths
@@ -17,7 +19,19 @@ type label struct {
 	alt  int32 // the previous label of the same node; -1
 	cost float64
 	hop  float64
+	// limit is the latest arrival at v with which the terminals on the path, who
+	// get the track too, meet their deadlines.
+	limit float64
 }
+
+// blinkEvery is how rarely a search overlooks a place: rebuilding a part of a tree
+// without it always ends in the same tree (Christiaens and Vanden Berghe,
+// Transportation Science 54, 2020).
+const blinkEvery = 40
+
+// labelSteps is what settling a label takes, in steps: a heap, and other labels
+// of the node.
+const labelSteps = 24
 
 // finder holds the memory of the path search between calls.
 type finder struct {
@@ -32,6 +46,9 @@ type finder struct {
 	// steps counts arcs looked at: the planner's clock, the same on every
 	// machine.
 	steps int64
+
+	blink  *rand.Rand // if not nil, a place is overlooked now and then
+	floors *floors    // what prunes, if not nil, beside the least delays
 
 	// Restrictions, off when nil or zero.
 	weightLimit int64              // on the weight of any node with children, the source excepted
@@ -65,7 +82,7 @@ func (f found) better(o found) bool {
 // mayStart reports whether tree node u can take one more child of the given
 // weight.
 func (s *finder) mayStart(t *treeState, u int32, weight int64) bool {
-	if t.c[u].kids >= s.p.slots[u] {
+	if t.c[u].kids >= s.p.slots[u] || s.blink != nil && s.blink.Uint32()%blinkEvery == 0 {
 		return false
 	}
 	if s.weightLimit > 0 {
@@ -78,12 +95,14 @@ func (s *finder) mayStart(t *treeState, u int32, weight int64) bool {
 	return s.bannedRoot == nil || !s.bannedRoot(u)
 }
 
-// mayPass reports whether outside node u can be an inner node of the path.
+// mayPass reports whether outside node u can be an inner node of the path. A
+// terminal can, and is served on the way, unless shares are limited: its viewers
+// would count for all nodes above.
 func (s *finder) mayPass(t *treeState, u int32, weight int64) bool {
-	if t.c[u].status != outside || s.p.viewers[u] > 0 || s.p.slots[u] <= 0 {
+	if t.c[u].status != outside || s.p.slots[u] <= 0 {
 		return false
 	}
-	if s.weightLimit > 0 && weight > s.weightLimit {
+	if s.weightLimit > 0 && (weight > s.weightLimit || s.p.viewers[u] > 0) {
 		return false
 	}
 	return s.banned == nil || !s.banned(u)
@@ -95,7 +114,7 @@ func (s *finder) cheapest(t *treeState, v int32, limit, maxCost float64) found {
 	best := found{label: -1, arc: -1, cost: maxCost, delay: limit}
 	s.byHop = false
 	limit += boundSlackMs
-	weight := s.start(t, v)
+	weight := s.start(t, v, limit)
 	roomBelow := s.p.maxDepth - t.height(v)
 	for {
 		i := s.popLabel()
@@ -110,7 +129,7 @@ func (s *finder) cheapest(t *treeState, v int32, limit, maxCost float64) found {
 			continue
 		}
 		first, last := s.p.inStart[l.node], s.p.inStart[l.node+1]
-		s.steps += int64(last - first)
+		s.steps += int64(last-first) + labelSteps
 		for a := first; a < last; a++ {
 			cost, hop := l.cost+s.p.cost[a], l.hop+s.p.hop[a]
 			if cost > best.cost { // and so are all that follow
@@ -118,12 +137,12 @@ func (s *finder) cheapest(t *treeState, v int32, limit, maxCost float64) found {
 				break
 			}
 			u := s.p.from[a]
-			if s.p.least[u]+hop > limit || (s.onlyArc != nil && !s.onlyArc[a]) {
+			if s.p.least[u]+hop > l.limit || (s.onlyArc != nil && !s.onlyArc[a]) {
 				continue
 			}
 			c := &t.c[u]
 			if c.status == rooted {
-				if delay := c.delay + hop; delay <= limit && c.depth+l.arcs+1 <= roomBelow {
+				if delay := c.delay + hop; delay <= l.limit && c.depth+l.arcs+1 <= roomBelow {
 					f := found{label: i, arc: a, cost: cost, delay: delay}
 					if (f.better(best) || !best.ok()) && s.mayStart(t, u, weight) {
 						best = f
@@ -131,18 +150,22 @@ func (s *finder) cheapest(t *treeState, v int32, limit, maxCost float64) found {
 				}
 				continue
 			}
+			if f := s.floors; f != nil && (f.delay[u]+hop > l.limit || cost+f.cost[u] > best.cost+costTie) {
+				continue
+			}
 			if l.arcs+2 <= roomBelow && s.mayPass(t, u, weight) {
-				s.pushLabel(u, a, i, l.arcs+1, cost, hop)
+				s.pushLabel(u, a, i, l.arcs+1, cost, hop, l.limit)
 			}
 		}
 	}
 }
 
-// fastest finds the path that reaches v first, the cheapest among equals.
-func (s *finder) fastest(t *treeState, v int32) found {
-	best := found{label: -1, arc: -1, cost: unlimitedDelay, delay: unlimitedDelay}
+// fastest finds the path that reaches v first, before the given time, and the
+// cheapest among equals.
+func (s *finder) fastest(t *treeState, v int32, before float64) found {
+	best := found{label: -1, arc: -1, cost: unlimitedDelay, delay: before}
 	s.byHop = true
-	weight := s.start(t, v)
+	weight := s.start(t, v, unlimitedDelay)
 	roomBelow := s.p.maxDepth - t.height(v)
 	for {
 		i := s.popLabel()
@@ -154,7 +177,7 @@ func (s *finder) fastest(t *treeState, v int32) found {
 			continue
 		}
 		first, last := s.p.inStart[l.node], s.p.inStart[l.node+1]
-		s.steps += int64(last - first)
+		s.steps += int64(last-first) + labelSteps
 		for a := first; a < last; a++ {
 			hop := l.hop + s.p.hop[a]
 			u := s.p.from[a]
@@ -165,28 +188,31 @@ func (s *finder) fastest(t *treeState, v int32) found {
 			cost := l.cost + s.p.cost[a]
 			if c.status == rooted {
 				f := found{label: i, arc: a, cost: cost, delay: c.delay + hop}
-				if c.depth+l.arcs+1 <= roomBelow && (f.delay < best.delay-boundSlackMs ||
+				if f.delay <= l.limit && c.depth+l.arcs+1 <= roomBelow && (f.delay < best.delay-boundSlackMs ||
 					f.delay <= best.delay+boundSlackMs && f.cost < best.cost) && s.mayStart(t, u, weight) {
 					best = f
 				}
 				continue
 			}
+			if s.floors != nil && s.floors.delay[u]+hop > best.delay+boundSlackMs {
+				continue
+			}
 			if l.arcs+2 <= roomBelow && s.mayPass(t, u, weight) {
-				s.pushLabel(u, a, i, l.arcs+1, cost, hop)
+				s.pushLabel(u, a, i, l.arcs+1, cost, hop, l.limit)
 			}
 		}
 	}
 }
 
 // start begins a search from v, and returns the weight that the path carries.
-func (s *finder) start(t *treeState, v int32) int64 {
+func (s *finder) start(t *treeState, v int32, limit float64) int64 {
 	s.round++
 	if s.round == 0 { // the counter has gone round: old stamps could match
 		clear(s.stamp)
 		s.round = 1
 	}
 	s.labels, s.heap = s.labels[:0], s.heap[:0]
-	s.pushLabel(v, -1, -1, 0, 0, 0)
+	s.pushLabel(v, -1, -1, 0, 0, 0, limit)
 	if t.c[v].status == outside {
 		return s.p.viewers[v]
 	}
@@ -198,7 +224,7 @@ func (s *finder) start(t *treeState, v int32) int64 {
 func (s *finder) stale(i int32, l label) bool {
 	for j := s.last[l.node]; j >= 0; j = s.labels[j].alt {
 		o := &s.labels[j]
-		if j != i && o.hop <= l.hop && o.cost <= l.cost && (o.arcs <= l.arcs || s.p.maxDepth == unlimitedDepth) &&
+		if j != i && o.hop <= l.hop && o.cost <= l.cost && o.limit >= l.limit && (o.arcs <= l.arcs || s.p.maxDepth == unlimitedDepth) &&
 			(o.hop < l.hop || o.cost < l.cost || j < i) {
 			return true
 		}
@@ -207,19 +233,23 @@ func (s *finder) stale(i int32, l label) bool {
 }
 
 // pushLabel adds a label unless one of the same node is as good in every way.
-func (s *finder) pushLabel(node, arc, rest, arcs int32, cost, hop float64) {
+func (s *finder) pushLabel(node, arc, rest, arcs int32, cost, hop, limit float64) {
+	if rest >= 0 && s.p.viewers[node] > 0 {
+		limit = min(limit, s.p.deadline[node]+boundSlackMs+hop)
+	}
 	alt := int32(-1)
 	if s.stamp[node] == s.round {
 		alt = s.last[node]
 		for j := alt; j >= 0; j = s.labels[j].alt {
+			s.steps++
 			o := &s.labels[j]
-			if o.hop <= hop && o.cost <= cost && (o.arcs <= arcs || s.p.maxDepth == unlimitedDepth) {
+			if o.hop <= hop && o.cost <= cost && o.limit >= limit && (o.arcs <= arcs || s.p.maxDepth == unlimitedDepth) {
 				return
 			}
 		}
 	}
 	i := int32(len(s.labels))
-	s.labels = append(s.labels, label{node: node, arc: arc, rest: rest, arcs: arcs, alt: alt, cost: cost, hop: hop})
+	s.labels = append(s.labels, label{node: node, arc: arc, rest: rest, arcs: arcs, alt: alt, cost: cost, hop: hop, limit: limit})
 	s.last[node], s.stamp[node] = i, s.round
 	s.heap = append(s.heap, i)
 	at := len(s.heap) - 1
@@ -283,6 +313,12 @@ func (s *finder) apply(t *treeState, f found) {
 		t.link(l.node, a)
 		a = l.arc
 	}
+	if s.floors == nil {
+		return
+	}
+	for i := f.label; i >= 0; i = s.labels[i].rest {
+		s.steps += s.floors.entered(t, s.labels[i].node)
+	}
 }
 
 // attach hangs v where it is cheapest in time; if that cannot be, where it is
@@ -294,7 +330,7 @@ func (s *finder) attach(t *treeState, v int32) bool {
 	}
 	f := s.cheapest(t, v, limit, unlimitedDelay)
 	if !f.ok() {
-		f = s.fastest(t, v)
+		f = s.fastest(t, v, unlimitedDelay)
 	}
 	if !f.ok() {
 		return false

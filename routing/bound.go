@@ -148,8 +148,8 @@ func (t *treeState) targets(spare float64) (served []int32, deadline []float64) 
 	return served, deadline
 }
 
-// quanta are the resolutions tried, coarse to fine.
-var quanta = []float64{4, 2, 1, 0.5, 0.25, 0.125}
+// quanta are the resolutions tried, coarse to fine; the first knows no layers.
+var quanta = []float64{math.Inf(1), 4, 2, 1, 0.5, 0.25, 0.125}
 
 const (
 	// maxLayeredArcs bounds the memory of a layered graph: 8 bytes each.
@@ -186,6 +186,9 @@ func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64
 		}
 		if bound >= cost-costTie {
 			break
+		}
+		if math.IsInf(q, 1) {
+			continue
 		}
 		// Skip to the finest resolution that the budget lets through.
 		most := left / stepsPerMs * layeredArcsPerMs

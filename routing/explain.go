@@ -45,7 +45,7 @@ func (d *Demand) Explain(p *Plan, i, v, limit int) Reason {
 			r.Viewers, r.BoundMs = e.Viewers, k.bound(e)
 		}
 	}
-	least := leastDelays(g, k.Source)
+	least := LeastDelays(g, k.Source)
 	r.LeastMs = least[v]
 	if b := p.Tracks[i].Backup.Parent; b != nil && b[v] != None {
 		r.Backup = g.nodes[b[v]].ID
@@ -182,9 +182,9 @@ func (d *Demand) loadsOf(p *Plan) *loads {
 	return l
 }
 
-// leastDelays is Dijkstra's algorithm over the whole graph, over nodes that may
-// relay.
-func leastDelays(g *Graph, source int) []float64 {
+// LeastDelays returns the least possible delay from source to every node, by
+// Dijkstra's algorithm over all nodes that may relay; 1e300 where no path leads.
+func LeastDelays(g *Graph, source int) []float64 {
 	d := make([]float64, g.Len())
 	for v := range d {
 		d[v] = unlimitedDelay
@@ -272,7 +272,7 @@ func (d *Demand) Shortfalls(p *Plan) []Shortfall {
 				continue
 			}
 			if least == nil {
-				least = leastDelays(d.Graph, k.Source)
+				least = LeastDelays(d.Graph, k.Source)
 			}
 			s := Shortfall{Track: k.ID, Node: d.Graph.nodes[e.Node].ID, Viewers: e.Viewers, Served: delays[e.Node] >= 0}
 			switch {

@@ -7,7 +7,8 @@ package routing
 func (s *search) improve(score Score, stop func() bool) Score {
 	for {
 		before := score
-		score = s.movePaths(score)
+		s.useFloors(false)
+		score = s.movePaths(score, stop)
 		if stop() {
 			return score
 		}
@@ -15,18 +16,26 @@ func (s *search) improve(score Score, stop func() bool) Score {
 		if stop() {
 			return score
 		}
-		score = s.closeRelays(score)
+		s.useFloors(false)
+		score = s.closeRelays(score, stop)
 		if stop() || score.Compare(before) <= 0 {
 			return score
 		}
 	}
 }
 
+// useFloors computes floors for the current tree and has the path search use
+// them.
+func (s *search) useFloors(openOnly bool) {
+	s.f.steps += s.floors.compute(s.cur, openOnly)
+	s.f.floors = s.floors
+}
+
 // movePaths cuts each node from its parent, together with the relays that then
 // serve nobody, and looks for a better path for it: a change of parent, a new
 // relay in between and a chain of several are all the same move.
-func (s *search) movePaths(score Score) Score {
-	for v := int32(1); v < s.p.n; v++ {
+func (s *search) movePaths(score Score, stop func() bool) Score {
+	for v := int32(1); v < s.p.n && !stop(); v++ {
 		if s.cur.c[v].status == rooted && s.movePath(v) {
 			score = s.cur.score()
 		}
@@ -47,7 +56,7 @@ func (s *search) movePath(v int32) bool {
 			s.f.apply(t, f)
 			return true
 		}
-		if f := s.f.fastest(t, v); f.ok() && f.delay < delay-boundSlackMs {
+		if f := s.f.fastest(t, v, delay-2*boundSlackMs); f.ok() {
 			s.f.apply(t, f)
 			return true
 		}
@@ -77,8 +86,8 @@ func (t *treeState) cutCost(v int32) float64 {
 }
 
 // closeRelays removes each relay in turn and attaches its children elsewhere.
-func (s *search) closeRelays(score Score) Score {
-	for v := int32(1); v < s.p.n; v++ {
+func (s *search) closeRelays(score Score, stop func() bool) Score {
+	for v := int32(1); v < s.p.n && !stop(); v++ {
 		if s.cur.c[v].status != rooted || s.p.viewers[v] > 0 {
 			continue
 		}

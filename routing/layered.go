@@ -17,6 +17,7 @@ type layered struct {
 	latest  []int32   // by target: last layer
 	hopq    []int32   // layers per arc
 	lo, hi  []int32   // layers in which a node is of use; lo > hi if in none
+	until   []float64 // latest arrival at a node that is of use
 	base    []int32   // first layered node of each node
 	row     []int     // first entry in reduced of each node's first layer
 	owner   []int32   // node of each layered node
@@ -39,7 +40,7 @@ var eliminated = math.Inf(1)
 func newLayered(p *problem, deadline []float64, targets []int32, quantum float64, maxArcs int) *layered {
 	g := &layered{p: p, targets: targets}
 	g.hopq = make([]int32, len(p.hop))
-	for i, h := range p.hop {
+	for i, h := range p.hop { // none, for an infinite quantum
 		g.hopq[i] = int32(math.Floor(h/quantum + 1e-9))
 	}
 	g.latest = make([]int32, len(targets))
@@ -47,6 +48,7 @@ func newLayered(p *problem, deadline []float64, targets []int32, quantum float64
 		g.latest[j] = int32(math.Floor((deadline[t]+boundSlackMs)/quantum + 1e-9))
 	}
 	g.findRange()
+	g.findUntil(deadline)
 	nodes, arcs := int32(0), 0
 	g.base, g.row = make([]int32, p.n+1), make([]int, p.n+1)
 	for v := range p.n {
@@ -69,7 +71,7 @@ func newLayered(p *problem, deadline []float64, targets []int32, quantum float64
 			row := g.reduced[g.row[v]+int(x-g.lo[v])*int(last-first):]
 			for a := first; a < last; a++ {
 				u := p.from[a]
-				if from := x - g.hopq[a]; from < g.lo[u] || from > g.hi[u] {
+				if from := x - g.hopq[a]; from < g.lo[u] || from > g.hi[u] || p.least[u]+p.hop[a] > g.until[v] {
 					row[a-first] = eliminated
 				} else {
 					row[a-first] = p.cost[a]
@@ -120,6 +122,30 @@ func (g *layered) findRange() {
 		}
 	}
 	g.hi[0] = 0 // the source is heard at once or never
+}
+
+// findUntil computes in real delays what findRange does in layers: it is all that
+// an infinite quantum knows of time.
+func (g *layered) findUntil(deadline []float64) {
+	p := g.p
+	g.until = make([]float64, p.n)
+	for v := range g.until {
+		g.until[v] = math.Inf(-1)
+	}
+	h := newHeap(int(p.n))
+	for _, t := range g.targets {
+		g.until[t] = deadline[t] + boundSlackMs
+		h.push(t, -g.until[t])
+	}
+	for h.len() > 0 {
+		v, _ := h.pop()
+		for a := p.inStart[v]; a < p.inStart[v+1]; a++ {
+			if u, d := p.from[a], g.until[v]-p.hop[a]; d > g.until[u] {
+				g.until[u] = d
+				h.push(u, -d)
+			}
+		}
+	}
 }
 
 // ascend raises the bound (Wong 1984): around each target in turn grow the set

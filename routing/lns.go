@@ -16,10 +16,22 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 	base.copyFrom(s.cur)
 	baseScore := score
 	anneal := newAnnealer(s.p, score)
+	s.tight = s.isTight()
+	s.useFloors(s.tight)
+	floors := newFloors(s.p) // of base; a round only lowers them
+	floors.copyFrom(s.floors)
+	accepted := 0
 	for round := 0; !stop(); round++ {
 		s.f.steps += 2 * int64(s.p.n) // copies and scores of a round
 		s.ruin()
+		s.floors.copyFrom(floors)
+		s.f.floors = s.floors
+		s.f.steps += s.floors.opened(s.cur)
+		if round%2 == 1 {
+			s.f.blink = s.rng
+		}
 		s.attachAll()
+		s.f.blink = nil
 		s.attachMissing()
 		for _, v := range s.rank { // whoever was moved gets a second look
 			if s.cur.c[v].status == rooted {
@@ -33,9 +45,12 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 			s.keep(after)
 			base.copyFrom(s.cur)
 			baseScore = after
+			accepted = freshFloors
 		case after.Compare(baseScore) >= 0 || anneal.accept(baseScore, after, s.rng.Float64()):
 			base.copyFrom(s.cur)
 			baseScore = after
+			floors.copyFrom(s.floors)
+			accepted++
 		default:
 			s.cur.copyFrom(base)
 		}
@@ -43,9 +58,33 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 			s.cur.copyFrom(s.best)
 			base.copyFrom(s.best)
 			baseScore = s.bestScore
+			accepted = freshFloors
+		}
+		if accepted >= freshFloors {
+			accepted = 0
+			s.useFloors(s.tight)
+			floors.copyFrom(s.floors)
 		}
 		anneal.cool()
 	}
+}
+
+// freshFloors is after how many accepted rounds floors are computed anew: nodes
+// that left the tree make them lower than they need be.
+const freshFloors = 24
+
+// maxRuin is how many terminals at most a round takes out.
+const maxRuin = 26
+
+// isTight reports whether more than a few nodes of the current tree are full.
+func (s *search) isTight() bool {
+	full := 0
+	for v := range s.cur.c {
+		if c := &s.cur.c[v]; c.status == rooted && s.p.slots[v] > 0 && c.kids >= s.p.slots[v] {
+			full++
+		}
+	}
+	return full > 2+len(s.p.terminals)/20
 }
 
 // ruin takes apart a few nodes that are near one another, or a relay with all
@@ -63,7 +102,7 @@ func (s *search) ruin() {
 		}
 	}
 	seed := s.randomTerminal()
-	count := 2 + s.rng.IntN(min(12, max(1, len(s.p.terminals)/2)))
+	count := 2 + s.rng.IntN(min(maxRuin, max(1, len(s.p.terminals)/2)))
 	for _, v := range s.related(seed, count) {
 		if t.c[v].status == outside {
 			s.isolated(v)
@@ -163,8 +202,8 @@ func newAnnealer(p *problem, score Score) *annealer {
 	viewers := float64(max(p.total, 1)) / terminals
 	a := &annealer{perViewer: 2 * perTerminal / viewers}
 	a.perLate = a.perViewer / 10
-	a.temperature = perTerminal / 2
-	a.floor = a.temperature / 100
+	a.temperature = perTerminal / 50
+	a.floor = a.temperature / 50
 	return a
 }
 

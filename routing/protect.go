@@ -205,7 +205,9 @@ func (pr *protector) construct(order []int32) (value [3]int64, cost float64) {
 
 func (pr *protector) attach(t int32, strict, inTime, overTerminals bool) bool {
 	f := pr.f
-	f.banned = func(u int32) bool { return pr.conflicts(t, u, strict) || !pr.reserve.fits(t, u) }
+	f.banned = func(u int32) bool {
+		return pr.p.viewers[u] > 0 || pr.conflicts(t, u, strict) || !pr.reserve.fits(t, u)
+	}
 	f.bannedRoot = func(u int32) bool {
 		if u > 0 && pr.p.viewers[u] > 0 && !overTerminals {
 			return true
@@ -223,7 +225,7 @@ func (pr *protector) attach(t int32, strict, inTime, overTerminals bool) bool {
 	}
 	p := f.cheapest(pr.t, t, limit, unlimitedDelay)
 	if !inTime && p.ok() {
-		p = f.fastest(pr.t, t)
+		p = f.fastest(pr.t, t, unlimitedDelay)
 	}
 	if !p.ok() {
 		return false

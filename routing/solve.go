@@ -21,6 +21,10 @@ type solver struct {
 // of a class cost more time than they bring.
 const maxNodes = 900
 
+// descendSteps ends the descent of a first plan: about ten milliseconds. Large and
+// tight problems are not through by then; improving goes on where it ended.
+const descendSteps = 10 * stepsPerMs
+
 // promisedExact is the number of nodes up to which a single track is solved to
 // proven optimality.
 const promisedExact = 12
@@ -70,7 +74,8 @@ func (s *solver) first(warm *Tree) {
 // descend improves the best tree until no move helps.
 func (s *solver) descend() {
 	s.r.cur.copyFrom(s.r.best)
-	s.r.keep(s.r.improve(s.r.bestScore, func() bool { return false }))
+	limit := s.r.f.steps + descendSteps
+	s.r.keep(s.r.improve(s.r.bestScore, func() bool { return s.r.f.steps >= limit }))
 	s.r.cur.copyFrom(s.r.best)
 }
 

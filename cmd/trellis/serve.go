@@ -173,7 +173,7 @@ func (b *builder) certificates(cfg *node.Config) error {
 		cfg.Certificates = ca.NewEphemeral(w.Hosts...)
 		return nil
 	}
-	cert, err := node.LoadCertificate(w.Cert, w.Key, b.now)
+	cert, err := ca.LoadCertificate(w.Cert, w.Key, b.now)
 	if err != nil {
 		return err
 	}

@@ -76,9 +76,9 @@ func (a *av1Packetizer) add(o obu, more bool, piece int, dst *Payloads) {
 			a.elements = append(a.elements, o)
 			a.room = left
 			return
-		case a.room < minFragment:
+		case a.room < minFragment && len(a.elements) > 0:
 			a.flush(false, piece, dst)
-		default:
+		default: // of a packet, or of all packets together, there is room for one byte at least
 			n := min(a.room-len(o.header), len(o.payload)-1)
 			a.elements = append(a.elements, obu{header: o.header, payload: o.payload[:n]})
 			o = obu{payload: o.payload[n:]}

@@ -18,27 +18,24 @@ import (
 	"trellis/wire/moqlite"
 )
 
-func TestExpired(t *testing.T) {
+func TestStale(t *testing.T) {
 	at := func(d time.Duration) time.Time { return time.Unix(1000, 0).Add(d) }
 	newest := mark{seq: 9, at: at(3 * time.Second), time: 270_000, timed: true}
 	for _, tc := range []struct {
 		what string
 		g    mark
-		max  time.Duration
 		want bool
 	}{
-		{"the newest itself", newest, 0, false},
-		{"a newer one", mark{seq: 10, at: at(0)}, 0, false},
-		{"young by both clocks", mark{seq: 8, at: at(2 * time.Second), time: 180_000, timed: true}, time.Second, false},
-		{"old by arrival", mark{seq: 8, at: at(time.Second), time: 180_000, timed: true}, time.Second, true},
-		{"old by its time", mark{seq: 8, at: at(2 * time.Second), time: 90_000, timed: true}, time.Second, true},
-		{"no time known", mark{seq: 8, at: at(2 * time.Second)}, time.Second, false},
-		{"a burst, and only the newest matters", mark{seq: 8, at: at(2900 * time.Millisecond)}, 0, false},
-		{"only the newest matters", mark{seq: 8, at: at(2700 * time.Millisecond)}, 0, true},
-		{"its time is later", mark{seq: 8, at: at(3 * time.Second), time: math.MaxInt32, timed: true}, 0, false},
+		{"the newest itself", newest, false},
+		{"a newer one", mark{seq: 10, at: at(0)}, false},
+		{"young by both clocks", mark{seq: 8, at: at(2900 * time.Millisecond), time: 260_000, timed: true}, false},
+		{"old by arrival", mark{seq: 8, at: at(time.Second), time: 260_000, timed: true}, true},
+		{"old by its time", mark{seq: 8, at: at(2900 * time.Millisecond), time: 90_000, timed: true}, true},
+		{"no time known", mark{seq: 8, at: at(2900 * time.Millisecond)}, false},
+		{"its time is later", mark{seq: 8, at: at(3 * time.Second), time: math.MaxInt32, timed: true}, false},
 	} {
-		if got := tc.g.expired(newest, tc.max, 90_000); got != tc.want {
-			t.Errorf("%s: expired %v, want %v", tc.what, got, tc.want)
+		if got := tc.g.stale(newest, 90_000); got != tc.want {
+			t.Errorf("%s: stale %v, want %v", tc.what, got, tc.want)
 		}
 	}
 	if got := spanOf(2*moqlite.MaxTime, 1); got <= 0 {

@@ -26,6 +26,8 @@ type outGroup struct {
 
 	// Guarded by outbox.mu.
 	begun   mark
+	passed  time.Time        // when a newer group of the view came, zero before
+	expiry  *time.Timer      // looks again when it has held that up for too long
 	stream  *quic.SendStream // nil while it waits
 	urgency urgency
 

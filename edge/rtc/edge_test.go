@@ -21,7 +21,7 @@ func answerOf(t *testing.T, configure func(*Config)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // a test
+	tcp, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

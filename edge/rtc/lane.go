@@ -46,7 +46,6 @@ type lane struct {
 	// Fixed at construction.
 	codec     framing.Codec
 	container hang.Container
-	epoch     time.Time // NTP time of PTS zero, the same for all tracks of a broadcast
 	metrics   *metrics
 	log       *slog.Logger
 	track     *relay.Track

@@ -122,7 +122,7 @@ func (l *lane) send(v *viewer, budget int, now time.Time) {
 func (l *lane) report(v *viewer, now time.Time) {
 	v.reportDue = now.Add(reportEvery)
 	pts := l.lastPTS + now.Sub(l.lastAppend).Microseconds()
-	ntp := stream.NTP(l.epoch.Add(time.Duration(pts) * time.Microsecond))
+	ntp := stream.NTP(time.UnixMicro(pts))
 	if err := v.report(ntp, ticksOf(pts, l.codec.ClockRate())); err != nil {
 		l.skip(skipWriteFailed)
 	}

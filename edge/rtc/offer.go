@@ -201,7 +201,15 @@ func parseH264Profile(s string) (h264Profile, bool) {
 	if err != nil || len(s) != 6 {
 		return 0, false
 	}
-	return h264ProfileOf(byte(v>>16), byte(v>>8))
+	switch idc := byte(v >> 16); idc {
+	case 110, 122, 244:
+		// High 10, High 4:2:2 and High 4:4:4 Predictive: whoever decodes one of them
+		// decodes High (ITU-T H.264, A.2.5 to A.2.7). Chromium without a hardware
+		// decoder offers the last, and not High.
+		return profileHigh, true
+	default:
+		return h264ProfileOf(idc, byte(v>>8))
+	}
 }
 
 // h264ProfileOf returns the profile of profile_idc and the constraint flags.

@@ -21,8 +21,8 @@ type Verifier interface {
 	Verify(token string, now time.Time) (auth.Grant, error)
 }
 
-// Certificates are what browsers are shown. *ca.Ephemeral is one, *FileCertificate
-// another. hello may be nil, where only the certificate is asked for.
+// Certificates are what browsers are shown. *ca.Ephemeral is one,
+// *ca.FileCertificate another. hello may be nil, where only the certificate is asked for.
 type Certificates interface {
 	GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 }

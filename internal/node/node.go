@@ -16,6 +16,7 @@ import (
 	"trellis/edge/moq"
 	"trellis/edge/rtc"
 	"trellis/edge/whip"
+	"trellis/internal/auth"
 	"trellis/internal/relay"
 )
 
@@ -86,8 +87,10 @@ func (n *Node) assemble() error {
 	if err != nil {
 		return err
 	}
+	// WHIP asks for a token before it asks what the token allows.
+	_, anonymous := cfg.Verifier.(auth.Open)
 	n.whip, err = whip.New(whip.Config{
-		Edge: n.rtc, Verifier: cfg.Verifier, AllowedOrigins: cfg.AllowedOrigins, Log: n.log, Metrics: n.registry,
+		Edge: n.rtc, Verifier: cfg.Verifier, Anonymous: anonymous, AllowedOrigins: cfg.AllowedOrigins, Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {
 		return err

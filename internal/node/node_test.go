@@ -184,6 +184,31 @@ func TestTokensAtEveryDoor(t *testing.T) {
 	})
 }
 
+// TestOpenNode: without keys everybody gets in, by every door.
+func TestOpenNode(t *testing.T) {
+	inWorld(t, func(w *world) {
+		n := w.node("a", nil, func(c *node.Config) { c.Verifier = auth.Open{} })
+		c := sim.NewClient(w.net.Host("c"), sim.Door{MoQ: n.host.AddrPort(quicPort), HTTP: n.host.AddrPort(quicPort)}, "")
+		w.ends = append(w.ends, func() { w.must(c.Close()) })
+		whip, err := c.PublishWHIP(w.Context(), "room/whip", sim.Clip{})
+		w.must(err)
+		moq, err := c.PublishMoQ(w.Context(), "room/moq", sim.Clip{})
+		w.must(err)
+		time.Sleep(2 * time.Second)
+		byMoQ, err := c.WatchMoQ(w.Context(), whip)
+		w.must(err)
+		byWHEP, err := c.WatchWHEP(w.Context(), moq)
+		w.must(err)
+		time.Sleep(2 * time.Second)
+		for name, got := range map[string]*sim.Watch{"moq": byMoQ, "whep": byWHEP} {
+			if len(got.Arrivals(sim.Video)) == 0 {
+				t.Errorf("%s: nothing arrived", name)
+			}
+		}
+		w.must(errors.Join(byMoQ.Stop(), byWHEP.Stop(), whip.Stop(), moq.Stop()))
+	})
+}
+
 func TestAdmin(t *testing.T) {
 	inWorld(t, func(w *world) {
 		n := w.node("a", nil, nil)

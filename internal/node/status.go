@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"trellis/backbone"
+	"trellis/edge/rtc"
 	"trellis/internal/relay"
 	"trellis/wire"
 )
@@ -16,6 +17,7 @@ type Status struct {
 	Links      []LinkStatus          `json:"links"`
 	Sessions   Sessions              `json:"sessions"`
 	Broadcasts []BroadcastStatus     `json:"broadcasts"`
+	WebRTC     rtc.Status            `json:"webrtc"`
 }
 
 // Self is the node itself.
@@ -88,6 +90,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		Nodes: []backbone.NodeStatus{}, Links: []LinkStatus{},
 		Broadcasts: []BroadcastStatus{},
 	}
+	s.WebRTC = n.rtc.Status()
 	s.Sessions.MoQ = n.moq.Sessions()
 	s.Sessions.WHIP, s.Sessions.WHEP = n.rtc.Sessions()
 	type key struct{ broadcast, track string }

@@ -261,7 +261,7 @@ func TestLyingCounts(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
 		}
 		allocs := testing.AllocsPerRun(10, func() { _ = tc.parse(tc.in) }) // the error was looked at above
-		if allocs > 12 {
+		if allocs > 40 {                                                   // an error and its text; a list would be thousands
 			t.Errorf("%s: %v allocations", tc.name, allocs)
 		}
 	}

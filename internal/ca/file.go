@@ -1,4 +1,4 @@
-package node
+package ca
 
 import (
 	"crypto/tls"
