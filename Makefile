@@ -62,8 +62,9 @@ fuzz: ## each fuzz target for FUZZTIME (2m), FUZZJOBS (2) at once
 	@tools/fuzz.sh $(FUZZTIME) $(FUZZJOBS)
 
 .PHONY: bench
-bench: ## micro-benchmarks with machine and commit, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)
+bench: ## micro-benchmarks and the harness, with machine and commit, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)
 	@tools/bench.sh '$(BENCH)' '$(BENCHTIME)' '$(BENCHRUNS)' '$(RESULTS)'
+	$(GO) run ./bench -out '$(RESULTS)'
 
 # ---- checks ----
 

@@ -30,7 +30,7 @@ func TestKeyFrameIsCutThrough(t *testing.T) {
 		got := tb.wantComplete("viewer", p, w, Video, from, to)
 		var keys, deltas []Arrival
 		for _, a := range got {
-			if p.Clip.isKey(Video, a.Frame) {
+			if p.Clip.IsKey(Video, a.Frame) {
 				keys = append(keys, a)
 			} else {
 				deltas = append(deltas, a)
