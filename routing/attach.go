@@ -29,6 +29,10 @@ type label struct {
 // Transportation Science 54, 2020).
 const blinkEvery = 40
 
+// freshenAfter is how many nodes may enter a tree under construction before its
+// floors are computed anew.
+const freshenAfter = 16
+
 // labelSteps is what settling a label takes, in steps: a heap, and other labels
 // of the node.
 const labelSteps = 24
@@ -48,6 +52,7 @@ type finder struct {
 	steps int64
 
 	blink  *rand.Rand // if not nil, a place is overlooked now and then
+	spare  *floors    // to use when slots run short while a tree is built from nothing
 	floors *floors    // what prunes, if not nil, beside the least delays
 
 	// Restrictions, off when nil or zero.
@@ -330,6 +335,10 @@ func (s *finder) attach(t *treeState, v int32) bool {
 	}
 	f := s.cheapest(t, v, limit, unlimitedDelay)
 	if !f.ok() {
+		if s.spare != nil && (s.floors == nil || s.floors.stale >= freshenAfter) {
+			s.floors = s.spare
+			s.steps += s.floors.compute(t, true)
+		}
 		f = s.fastest(t, v, unlimitedDelay)
 	}
 	if !f.ok() {

@@ -18,9 +18,8 @@ type search struct {
 	// bestScore is best's; the score of cur is kept by whoever changes it.
 	bestScore Score
 
-	floors   *floors
-	building bool // a tree from nothing: floors grow old fast
-	tight    bool // slots are short: many nodes are full
+	floors *floors
+	tight  bool // slots are short: many nodes are full
 
 	order  []int32 // scratch: terminals to attach
 	floats []int32 // scratch: roots of floating subtrees
@@ -63,15 +62,15 @@ var constructions = []func(p *problem, t int32) float64{
 // construct builds the current tree from nothing, in order of the key.
 func (s *search) construct(key func(p *problem, t int32) float64) Score {
 	s.cur.reset()
-	s.useFloors(false)
+	s.f.floors = nil
 	s.order = append(s.order[:0], s.p.terminals...)
 	for _, t := range s.order {
 		s.key[t] = key(s.p, t)
 	}
 	s.sortOrder()
-	s.building = true
+	s.f.spare = s.floors
 	s.attachAll()
-	s.building = false
+	s.f.spare = nil
 	return s.cur.score()
 }
 
@@ -100,7 +99,6 @@ func (s *search) attachAll() {
 			if c := &s.cur.c[t]; c.status == rooted || c.status == outside && s.p.viewers[t] == 0 {
 				continue // there already, or a relay that lost all its children
 			}
-			s.freshen()
 			if s.f.attach(s.cur, t) {
 				progress = true
 			} else {
@@ -121,17 +119,6 @@ func (s *search) attachAll() {
 		if !taken {
 			return
 		}
-	}
-}
-
-// freshenAfter is how many nodes may enter the tree before floors are computed
-// anew.
-const freshenAfter = 16
-
-// freshen keeps the floors of a tree under construction useful.
-func (s *search) freshen() {
-	if f := s.f.floors; s.building && f.stale >= freshenAfter {
-		s.f.steps += f.compute(s.cur, true)
 	}
 }
 

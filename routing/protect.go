@@ -102,7 +102,7 @@ func (pr *protector) build(tree Tree, l *loads) {
 	}
 	s := &solver{g: pr.g, k: pr.k, l: free}
 	// A standby tree needs relays beside the primary's.
-	pr.p = newProblem(pr.g, pr.k, free, s.firstCopies()+1, keep)
+	pr.p = newProblem(pr.g, pr.k, free, s.firstCopies()+1, keep, false)
 	pr.t = newTreeState(pr.p)
 	pr.f = newFinder(pr.p)
 	pr.avoid = make([]map[int32]bool, pr.p.n)
@@ -163,11 +163,14 @@ func (pr *protector) best(rng *rand.Rand) Tree {
 	return best
 }
 
-// wanted is the number of viewers who need a second path.
+// wanted is the number of viewers who need a second path and may have one in
+// bound.
 func (pr *protector) wanted() int64 {
 	n := int64(0)
 	for _, t := range pr.needs {
-		n += pr.p.viewers[t]
+		if pr.p.least[t] <= pr.p.bound[t]+boundSlackMs {
+			n += pr.p.viewers[t]
+		}
 	}
 	return n
 }

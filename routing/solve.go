@@ -12,6 +12,8 @@ type solver struct {
 	weightLimit int64     // see finder
 	surcharge   []float64 // USD per hour and copy, by graph node; nil for none
 
+	few bool // see newProblem
+
 	r      *search
 	copies int
 	proven bool // best is the optimum
@@ -39,7 +41,7 @@ func (s *solver) build(keep *Tree) {
 			}
 		}
 	}
-	p := newProblem(s.g, s.k, s.l, s.copies, nodes)
+	p := newProblem(s.g, s.k, s.l, s.copies, nodes, s.few)
 	if s.surcharge != nil {
 		p.charge(s.surcharge)
 	}

@@ -57,9 +57,7 @@ func livePart(b *bench) error {
 		if l.Carries(v) {
 			continue
 		}
-		start := time.Now()
-		l.Join(v, 1)
-		attach = append(attach, time.Since(start))
+		attach = append(attach, took(func() { l.Join(v, 1) }))
 		l.Leave(v, 1)
 		l.Prune(v)
 	}
