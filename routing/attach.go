@@ -52,6 +52,7 @@ type finder struct {
 	steps int64
 
 	blink  *rand.Rand // if not nil, a place is overlooked now and then
+	hurry  bool       // attach where it is fastest, whatever it costs
 	spare  *floors    // to use when slots run short while a tree is built from nothing
 	floors *floors    // what prunes, if not nil, beside the least delays
 
@@ -333,7 +334,10 @@ func (s *finder) attach(t *treeState, v int32) bool {
 	if t.c[v].status == floating {
 		limit = t.limit(v)
 	}
-	f := s.cheapest(t, v, limit, unlimitedDelay)
+	f := found{arc: -1}
+	if !s.hurry {
+		f = s.cheapest(t, v, limit, unlimitedDelay)
+	}
 	if !f.ok() {
 		if s.spare != nil && (s.floors == nil || s.floors.stale >= freshenAfter) {
 			s.floors = s.spare

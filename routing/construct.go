@@ -59,8 +59,9 @@ var constructions = []func(p *problem, t int32) float64{
 	func(p *problem, t int32) float64 { return -float64(p.viewers[t]) },
 }
 
-// construct builds the current tree from nothing, in order of the key.
-func (s *search) construct(key func(p *problem, t int32) float64) Score {
+// construct builds the current tree from nothing, in order of the key; fast
+// attaches everybody where it is fastest, and lets the descent look for savings.
+func (s *search) construct(key func(p *problem, t int32) float64, fast bool) Score {
 	s.cur.reset()
 	s.f.floors = nil
 	s.order = append(s.order[:0], s.p.terminals...)
@@ -68,9 +69,9 @@ func (s *search) construct(key func(p *problem, t int32) float64) Score {
 		s.key[t] = key(s.p, t)
 	}
 	s.sortOrder()
-	s.f.spare = s.floors
+	s.f.spare, s.f.hurry = s.floors, fast
 	s.attachAll()
-	s.f.spare = nil
+	s.f.spare, s.f.hurry = nil, false
 	return s.cur.score()
 }
 

@@ -45,7 +45,7 @@ const unlimitedDepth = math.MaxInt32 / 4
 // at most copies members of each class of interchangeable relays. The nodes of
 // keep are always part of it. With few only the most promising classes of a
 // compact graph are: small rooms by the thousand need no more.
-func newProblem(g *Graph, k *Track, l *loads, copies int, keep []int32, few bool) *problem {
+func newProblem(g *Graph, k *Track, l *loads, copies []int32, keep []int32, few bool) *problem {
 	p := &problem{rate: k.RateMbps, maxDepth: int32(min(k.MaxDepth, unlimitedDepth))}
 	if p.maxDepth == 0 {
 		p.maxDepth = unlimitedDepth
@@ -84,7 +84,7 @@ func (p *problem) addNode(v int, viewers int64, bound float64, slots int32) {
 
 // chooseNodes picks the source, the terminals that can carry their viewers and
 // the relays, and returns each graph node's number here, -1 for the others.
-func (p *problem) chooseNodes(g *Graph, k *Track, l *loads, copies int, keep []int32, few bool) []int32 {
+func (p *problem) chooseNodes(g *Graph, k *Track, l *loads, copies []int32, keep []int32, few bool) []int32 {
 	local := make([]int32, g.Len())
 	for i := range local {
 		local[i] = -1
@@ -144,7 +144,7 @@ func (p *problem) chooseNodes(g *Graph, k *Track, l *loads, copies int, keep []i
 		}
 		// The roomiest first; other tracks may have left them unequal.
 		slices.SortStableFunc(free, func(a, b candidate) int { return cmp.Compare(b.slots, a.slots) })
-		for _, c := range free[:min(copies, len(free))] {
+		for _, c := range free[:min(int(copies[class]), len(free))] {
 			relay(c.v)
 		}
 	}

@@ -102,7 +102,11 @@ func (pr *protector) build(tree Tree, l *loads) {
 	}
 	s := &solver{g: pr.g, k: pr.k, l: free}
 	// A standby tree needs relays beside the primary's.
-	pr.p = newProblem(pr.g, pr.k, free, s.firstCopies()+1, keep, false)
+	copies := s.firstCopies()
+	for c := range copies {
+		copies[c]++
+	}
+	pr.p = newProblem(pr.g, pr.k, free, copies, keep, false)
 	pr.t = newTreeState(pr.p)
 	pr.f = newFinder(pr.p)
 	pr.avoid = make([]map[int32]bool, pr.p.n)
