@@ -47,17 +47,19 @@ func (s *search) keep(score Score) bool {
 	return true
 }
 
-// constructions are orders in which terminals are attached. Which is best
-// depends on what binds: time, slots or money; trying all costs little.
-var constructions = []func(p *problem, t int32) float64{
-	// Least slack first: who has no choice chooses first, and those who will be
-	// late in any case get the fastest paths before others take the slots.
-	func(p *problem, t int32) float64 { return p.deadline[t] - p.least[t] },
-	// Nearest first, as Prim and Takahashi-Matsuyama do it.
-	func(p *problem, t int32) float64 { return p.least[t] },
-	// Most viewers first: when slots run short, it is them that count.
-	func(p *problem, t int32) float64 { return -float64(p.viewers[t]) },
-}
+// Orders in which terminals are attached, least key first. Which is best depends
+// on what binds: time, slots or money.
+
+// leastSlack lets who has no choice choose first; those who will be late in any
+// case get the fastest paths before others take the slots.
+func leastSlack(p *problem, t int32) float64 { return p.deadline[t] - p.least[t] }
+
+// nearestFirst grows the tree outwards, as Prim and Takahashi-Matsuyama do.
+func nearestFirst(p *problem, t int32) float64 { return p.least[t] }
+
+// heaviestFirst serves most viewers first: when slots run short, it is them that
+// count.
+func heaviestFirst(p *problem, t int32) float64 { return -float64(p.viewers[t]) }
 
 // construct builds the current tree from nothing, in order of the key; fast
 // attaches everybody where it is fastest, and lets the descent look for savings.

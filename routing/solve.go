@@ -62,33 +62,49 @@ func (s *solver) first(warm *Tree) {
 	if warm != nil {
 		s.adopt(*warm)
 	}
+	way := s.construct()
+	s.descend()
 	for range maxGrowths {
-		s.construct()
-		s.descend()
 		if !s.grow() {
 			return
 		}
+		s.r.keep(s.r.construct(way.key, way.fast)) // the new relays may change it all
+		s.descend()
 	}
 }
 
 // maxGrowths is how often a first plan looks for relays beyond the first ones.
-const maxGrowths = 4
+const maxGrowths = 3
 
-// construct builds trees in several ways and keeps the best. Where time and slots
-// allow everything that physics allows, money is the question, and terminals go
-// where it is cheapest; otherwise also where it is fastest, since what hangs late
-// has its slots late.
-func (s *solver) construct() {
-	for _, key := range constructions {
-		s.r.keep(s.r.construct(key, false))
+// way is one way to build a tree from nothing.
+type way struct {
+	key  func(p *problem, t int32) float64
+	fast bool
+}
+
+// construct builds trees in several ways, keeps the best, and returns how it was
+// made. Where time and slots allow everything that physics allows, money is the
+// question, and terminals go where it is cheapest; otherwise where it is fastest,
+// since what hangs late has its slots late.
+func (s *solver) construct() way {
+	ways := []way{{leastSlack, false}, {nearestFirst, false}, {heaviestFirst, false}}
+	best := ways[0]
+	for i := 0; i < len(ways); i++ {
+		if s.r.keep(s.r.construct(ways[i].key, ways[i].fast)) {
+			best = ways[i]
+		}
+		if i == 0 && !s.ideal() {
+			ways = []way{best, {nearestFirst, true}, {heaviestFirst, true}}
+		}
 	}
-	if p := s.r.p; s.r.bestScore.InBound >= p.reachable() && s.r.bestScore.LateMs <= s.r.best.leastLate()+lateTie &&
-		s.r.best.complete() {
-		return
-	}
-	for _, key := range constructions {
-		s.r.keep(s.r.construct(key, true))
-	}
+	return best
+}
+
+// ideal reports whether the best tree has in bound whom physics allows, serves
+// everybody and is as little late as can be.
+func (s *solver) ideal() bool {
+	p, t := s.r.p, s.r.best
+	return s.r.bestScore.InBound >= p.reachable() && s.r.bestScore.LateMs <= t.leastLate()+lateTie && t.complete()
 }
 
 // complete reports whether every terminal is in the tree.
