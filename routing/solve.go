@@ -135,7 +135,7 @@ func (s *solver) adopt(t Tree) {
 
 // improve spends a number of steps on ruin and recreate.
 func (s *solver) improve(steps int64) {
-	if s.proven {
+	if s.proven || len(s.r.p.terminals) == 0 {
 		return
 	}
 	limit := s.r.f.steps + steps
