@@ -29,6 +29,10 @@ type label struct {
 // Transportation Science 54, 2020).
 const blinkEvery = 40
 
+// freshenAfter is how many nodes may enter a tree under construction before its
+// floors are computed anew.
+const freshenAfter = 24
+
 // labelSteps is what settling a label takes, in steps: a heap, and other labels
 // of the node.
 const labelSteps = 24
@@ -48,6 +52,8 @@ type finder struct {
 	steps int64
 
 	blink  *rand.Rand // if not nil, a place is overlooked now and then
+	hurry  bool       // attach where it is fastest, whatever it costs
+	spare  *floors    // to use when slots run short while a tree is built from nothing
 	floors *floors    // what prunes, if not nil, beside the least delays
 
 	// Restrictions, off when nil or zero.
@@ -125,7 +131,7 @@ func (s *finder) cheapest(t *treeState, v int32, limit, maxCost float64) found {
 		if l.cost > best.cost {
 			return best
 		}
-		if s.stale(i, l) {
+		if s.stale(i, &l) {
 			continue
 		}
 		first, last := s.p.inStart[l.node], s.p.inStart[l.node+1]
@@ -173,7 +179,7 @@ func (s *finder) fastest(t *treeState, v int32, before float64) found {
 			return best
 		}
 		l := s.labels[i]
-		if s.stale(i, l) {
+		if s.stale(i, &l) {
 			continue
 		}
 		first, last := s.p.inStart[l.node], s.p.inStart[l.node+1]
@@ -219,13 +225,22 @@ func (s *finder) start(t *treeState, v int32, limit float64) int64 {
 	return t.c[v].weight
 }
 
+// covers reports whether a label of the same node makes another one superfluous:
+// it is as good in every way. The search for the fastest path asks for less: one
+// label per node is nearly always right, and many are not worth their time.
+func (s *finder) covers(o *label, hop, cost, limit float64, arcs int32) bool {
+	if o.hop > hop || o.arcs > arcs && s.p.maxDepth != unlimitedDepth {
+		return false
+	}
+	return s.byHop || o.cost <= cost && o.limit >= limit
+}
+
 // stale reports whether another label of the node, settled or waiting, makes
 // label i superfluous.
-func (s *finder) stale(i int32, l label) bool {
+func (s *finder) stale(i int32, l *label) bool {
 	for j := s.last[l.node]; j >= 0; j = s.labels[j].alt {
 		o := &s.labels[j]
-		if j != i && o.hop <= l.hop && o.cost <= l.cost && o.limit >= l.limit && (o.arcs <= l.arcs || s.p.maxDepth == unlimitedDepth) &&
-			(o.hop < l.hop || o.cost < l.cost || j < i) {
+		if j != i && s.covers(o, l.hop, l.cost, l.limit, l.arcs) && (o.hop < l.hop || o.cost < l.cost || j < i) {
 			return true
 		}
 	}
@@ -243,7 +258,7 @@ func (s *finder) pushLabel(node, arc, rest, arcs int32, cost, hop, limit float64
 		for j := alt; j >= 0; j = s.labels[j].alt {
 			s.steps++
 			o := &s.labels[j]
-			if o.hop <= hop && o.cost <= cost && o.limit >= limit && (o.arcs <= arcs || s.p.maxDepth == unlimitedDepth) {
+			if s.covers(o, hop, cost, limit, arcs) {
 				return
 			}
 		}
@@ -328,8 +343,15 @@ func (s *finder) attach(t *treeState, v int32) bool {
 	if t.c[v].status == floating {
 		limit = t.limit(v)
 	}
-	f := s.cheapest(t, v, limit, unlimitedDelay)
+	f := found{arc: -1}
+	if !s.hurry {
+		f = s.cheapest(t, v, limit, unlimitedDelay)
+	}
 	if !f.ok() {
+		if s.spare != nil && (s.floors == nil || s.floors.stale >= freshenAfter) {
+			s.floors = s.spare
+			s.steps += s.floors.computeDelays(t, true)
+		}
 		f = s.fastest(t, v, unlimitedDelay)
 	}
 	if !f.ok() {

@@ -18,9 +18,8 @@ type search struct {
 	// bestScore is best's; the score of cur is kept by whoever changes it.
 	bestScore Score
 
-	floors   *floors
-	building bool // a tree from nothing: floors grow old fast
-	tight    bool // slots are short: many nodes are full
+	floors *floors
+	tight  bool // slots are short: many nodes are full
 
 	order  []int32 // scratch: terminals to attach
 	floats []int32 // scratch: roots of floating subtrees
@@ -48,30 +47,33 @@ func (s *search) keep(score Score) bool {
 	return true
 }
 
-// constructions are orders in which terminals are attached. Which is best
-// depends on what binds: time, slots or money; trying all costs little.
-var constructions = []func(p *problem, t int32) float64{
-	// Least slack first: who has no choice chooses first, and those who will be
-	// late in any case get the fastest paths before others take the slots.
-	func(p *problem, t int32) float64 { return p.deadline[t] - p.least[t] },
-	// Nearest first, as Prim and Takahashi-Matsuyama do it.
-	func(p *problem, t int32) float64 { return p.least[t] },
-	// Most viewers first: when slots run short, it is them that count.
-	func(p *problem, t int32) float64 { return -float64(p.viewers[t]) },
-}
+// Orders in which terminals are attached, least key first. Which is best depends
+// on what binds: time, slots or money.
 
-// construct builds the current tree from nothing, in order of the key.
-func (s *search) construct(key func(p *problem, t int32) float64) Score {
+// leastSlack lets who has no choice choose first; those who will be late in any
+// case get the fastest paths before others take the slots.
+func leastSlack(p *problem, t int32) float64 { return p.deadline[t] - p.least[t] }
+
+// nearestFirst grows the tree outwards, as Prim and Takahashi-Matsuyama do.
+func nearestFirst(p *problem, t int32) float64 { return p.least[t] }
+
+// heaviestFirst serves most viewers first: when slots run short, it is them that
+// count.
+func heaviestFirst(p *problem, t int32) float64 { return -float64(p.viewers[t]) }
+
+// construct builds the current tree from nothing, in order of the key; fast
+// attaches everybody where it is fastest, and lets the descent look for savings.
+func (s *search) construct(key func(p *problem, t int32) float64, fast bool) Score {
 	s.cur.reset()
-	s.useFloors(false)
+	s.f.floors = nil
 	s.order = append(s.order[:0], s.p.terminals...)
 	for _, t := range s.order {
 		s.key[t] = key(s.p, t)
 	}
 	s.sortOrder()
-	s.building = true
+	s.f.spare, s.f.hurry = s.floors, fast
 	s.attachAll()
-	s.building = false
+	s.f.spare, s.f.hurry = nil, false
 	return s.cur.score()
 }
 
@@ -100,7 +102,6 @@ func (s *search) attachAll() {
 			if c := &s.cur.c[t]; c.status == rooted || c.status == outside && s.p.viewers[t] == 0 {
 				continue // there already, or a relay that lost all its children
 			}
-			s.freshen()
 			if s.f.attach(s.cur, t) {
 				progress = true
 			} else {
@@ -121,17 +122,6 @@ func (s *search) attachAll() {
 		if !taken {
 			return
 		}
-	}
-}
-
-// freshenAfter is how many nodes may enter the tree before floors are computed
-// anew.
-const freshenAfter = 16
-
-// freshen keeps the floors of a tree under construction useful.
-func (s *search) freshen() {
-	if f := s.f.floors; s.building && f.stale >= freshenAfter {
-		s.f.steps += f.compute(s.cur, true)
 	}
 }
 

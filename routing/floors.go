@@ -27,6 +27,13 @@ func (f *floors) compute(t *treeState, openOnly bool) int64 {
 	return f.spread(t, openOnly, f.delay, f.p.hop, true) + f.spread(t, openOnly, f.cost, f.p.cost, false)
 }
 
+// computeDelays sets the floors of delay alone; those of cost say nothing.
+func (f *floors) computeDelays(t *treeState, openOnly bool) int64 {
+	f.stale = 0
+	clear(f.cost)
+	return f.spread(t, openOnly, f.delay, f.p.hop, true)
+}
+
 func (f *floors) spread(t *treeState, openOnly bool, out, length []float64, delays bool) int64 {
 	p := f.p
 	f.heap.clear()

@@ -9,9 +9,13 @@ package routing
 const (
 	// gateQuantumMs is how far a terminal may slip beyond its bound, or beyond its
 	// least possible delay if that is later, before it counts as late: real routes
-	// wander by 2 ms and step by 30 or more.
+	// wander by 2 ms and step by 30 or more. It is also how much room a move must
+	// leave, so that the next wandering does not undo it. A long delay may slip by
+	// a tenth.
 	gateQuantumMs = 5
-	// gateCost is the share of the cost that a new plan must save.
+	gateSlip      = 0.10
+	// gateCost is the share of the cost that a new plan must save. It must also
+	// save a share no smaller than the share of the viewers that it moves.
 	gateCost = 0.05
 	// gateLate is the share of the lateness that it must save.
 	gateLate = 0.10
@@ -32,19 +36,16 @@ func (p *Planner) PlanGated(prev *Plan) {
 func (s *solver) gated(prev Tree) {
 	s.copies = s.firstCopies()
 	s.build(&prev)
-	kept := s.keepRunning(prev)
-	// The plan that knows nothing of the running one but where to begin.
-	running := newTreeState(s.r.p)
-	running.copyFrom(s.r.cur)
-	warm := running.tree(s.g.Len())
+	s.keepRunning(prev)
+	warm := s.r.cur.tree(s.g.Len())
+	// What a plan would be that only begins with the running one.
 	s.first(&warm)
 	if s.g.Len() <= promisedExact {
 		s.prove(exactBranches)
 	}
-	local := s.localNumbers()
-	running = newTreeState(s.r.p)
-	running.load(s.k.Source, warm, local)
-	if passes(kept, s.r.best.gateScore()) {
+	running := newTreeState(s.r.p)
+	running.load(s.k.Source, warm, s.localNumbers())
+	if running.passes(s.r.best) {
 		return
 	}
 	s.r.best.copyFrom(running)
@@ -52,33 +53,108 @@ func (s *solver) gated(prev Tree) {
 	s.proven = false
 }
 
-// keepRunning loads the running tree, attaches who is missing, and makes single
-// moves that pass the gate. It returns what the outcome is worth to the gate.
-func (s *solver) keepRunning(prev Tree) Score {
+// keepRunning loads the running tree as the current one, attaches who is
+// missing, and makes single moves that pass the gate.
+func (s *solver) keepRunning(prev Tree) {
 	r := s.r
+	p := r.p
 	r.cur.reset()
 	r.cur.load(s.k.Source, prev, s.localNumbers())
 	r.attachMissing()
-	score := r.cur.gateScore()
-	base := newTreeState(r.p)
+	strict := p.deadline
+	p.deadline = p.narrowBounds() // moves go where there is room to wander
+	before := newTreeState(p)
 	for again := true; again; {
 		again = false
-		for v := int32(1); v < r.p.n; v++ {
+		for v := int32(1); v < p.n; v++ {
 			if r.cur.c[v].status != rooted {
 				continue
 			}
-			base.copyFrom(r.cur)
+			before.copyFrom(r.cur)
 			if !r.movePath(v) {
 				continue
 			}
-			if after := r.cur.gateScore(); passes(score, after) {
-				score, again = after, true
+			if before.passes(r.cur) {
+				again = true
 			} else {
-				r.cur.copyFrom(base)
+				r.cur.copyFrom(before)
 			}
 		}
 	}
-	return score
+	p.deadline = strict
+}
+
+// wideBounds are the latest delays that move nobody.
+func (p *problem) wideBounds() []float64 {
+	out := make([]float64, p.n)
+	for v := range out {
+		x := max(p.bound[v], p.least[v])
+		out[v] = x + max(gateQuantumMs, gateSlip*x)
+	}
+	return out
+}
+
+// narrowBounds leave room to wander; nobody is asked for less than is possible.
+func (p *problem) narrowBounds() []float64 {
+	out := make([]float64, p.n)
+	for v := range out {
+		out[v] = max(p.bound[v]-gateQuantumMs, p.least[v])
+	}
+	return out
+}
+
+// scoreWithin is the score as if the bounds were others.
+func (t *treeState) scoreWithin(bound []float64) Score {
+	strict := t.p.bound
+	t.p.bound = bound
+	s := t.score()
+	t.p.bound = strict
+	return s
+}
+
+// passes reports whether tree after is better than t by the margins.
+func (t *treeState) passes(after *treeState) bool {
+	wide := t.p.wideBounds()
+	a, b := t.scoreWithin(wide), after.scoreWithin(wide)
+	switch {
+	case b.InBound != a.InBound:
+		return b.InBound > a.InBound
+	case b.Served != a.Served:
+		return b.Served > a.Served
+	case b.LateMs < a.LateMs*(1-gateLate)-lateTie:
+		return true
+	case b.LateMs > a.LateMs+lateTie:
+		return false
+	}
+	saved := a.CostUSD - b.CostUSD
+	if saved <= max(gateCost, t.movedShare(after))*a.CostUSD+costTie {
+		return false
+	}
+	// Money moves nobody closer to the edge: what has room to wander keeps it.
+	narrow := t.p.narrowBounds()
+	a, b = t.scoreWithin(narrow), after.scoreWithin(narrow)
+	return b.InBound >= a.InBound && b.LateMs <= a.LateMs+lateTie
+}
+
+// movedShare is the share of the viewers whose path differs in the other tree.
+func (t *treeState) movedShare(o *treeState) float64 {
+	moved, total := int64(0), int64(0)
+	var walk func(v int32, same bool)
+	walk = func(v int32, same bool) {
+		for k := o.c[v].firstKid; k >= 0; k = o.c[k].next {
+			kept := same && t.c[k].parent == v
+			total += t.p.viewers[k]
+			if !kept {
+				moved += t.p.viewers[k]
+			}
+			walk(k, kept)
+		}
+	}
+	walk(0, true)
+	if total == 0 {
+		return 0
+	}
+	return float64(moved) / float64(total)
 }
 
 // localNumbers is the inverse of the problem's list of nodes.
@@ -91,34 +167,6 @@ func (s *solver) localNumbers() []int32 {
 		local[gv] = int32(v)
 	}
 	return local
-}
-
-// gateScore is the score with bounds widened by the quantum.
-func (t *treeState) gateScore() Score {
-	p := t.p
-	strict := p.bound
-	p.bound = make([]float64, p.n)
-	for v := range p.bound {
-		p.bound[v] = max(strict[v], p.least[v]) + gateQuantumMs
-	}
-	s := t.score()
-	p.bound = strict
-	return s
-}
-
-// passes reports whether after is better than before by the margins.
-func passes(before, after Score) bool {
-	switch {
-	case after.InBound != before.InBound:
-		return after.InBound > before.InBound
-	case after.Served != before.Served:
-		return after.Served > before.Served
-	case after.LateMs < before.LateMs*(1-gateLate)-lateTie:
-		return true
-	case after.LateMs > before.LateMs+lateTie:
-		return false
-	}
-	return after.CostUSD < before.CostUSD*(1-gateCost)-costTie
 }
 
 // Moved counts viewers, by track, who are served by both plans but over another

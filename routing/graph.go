@@ -188,3 +188,26 @@ func (g *Graph) arcIndex(u, v int) int32 {
 	}
 	return -1
 }
+
+// WithNodes returns a copy of the graph in which each node is what change makes
+// of it; ids, regions and providers must stay. It costs no more than a copy of
+// the nodes: what depends on places is shared.
+func (g *Graph) WithNodes(change func(*Node)) (*Graph, error) {
+	out := *g
+	out.nodes = slices.Clone(g.nodes)
+	for v := range out.nodes {
+		n := &out.nodes[v]
+		change(n)
+		if old := &g.nodes[v]; n.ID != old.ID || n.Region != old.Region || n.Provider != old.Provider {
+			return nil, fmt.Errorf("%w: node %s became another", ErrGraph, old.ID)
+		}
+	}
+	if err := out.indexNodes(); err != nil {
+		return nil, err
+	}
+	if out.sites != nil {
+		out.classes = nil
+		out.classify()
+	}
+	return &out, nil
+}

@@ -7,7 +7,7 @@ package routing
 func (s *search) improve(score Score, stop func() bool) Score {
 	for {
 		before := score
-		s.useFloors(false)
+		s.f.floors = nil
 		score = s.movePaths(score, stop)
 		if stop() {
 			return score
@@ -16,7 +16,9 @@ func (s *search) improve(score Score, stop func() bool) Score {
 		if stop() {
 			return score
 		}
-		s.useFloors(false)
+		if s.f.floors != nil {
+			s.useFloors(false)
+		}
 		score = s.closeRelays(score, stop)
 		if stop() || score.Compare(before) <= 0 {
 			return score
@@ -35,7 +37,11 @@ func (s *search) useFloors(openOnly bool) {
 // serve nobody, and looks for a better path for it: a change of parent, a new
 // relay in between and a chain of several are all the same move.
 func (s *search) movePaths(score Score, stop func() bool) Score {
+	begun := s.f.steps
 	for v := int32(1); v < s.p.n && !stop(); v++ {
+		if s.f.floors == nil && s.f.steps-begun > 2*int64(len(s.p.from)) {
+			s.useFloors(false) // searches are long here, and floors cheaper
+		}
 		if s.cur.c[v].status == rooted && s.movePath(v) {
 			score = s.cur.score()
 		}
@@ -196,7 +202,7 @@ func (s *search) adopt(r, a int32, delay float64) bool {
 		if t.c[r].kids >= p.slots[r] || t.below(r, v) || t.c[v].status != rooted || t.c[r].depth+1+t.height(v) > p.maxDepth {
 			continue
 		}
-		if s.f.weightLimit > 0 && t.c[r].weight+t.c[v].weight > s.f.weightLimit {
+		if s.f.weightLimit > 0 && !s.bearable(r, v) {
 			continue
 		}
 		u := t.unlink(v)
@@ -204,6 +210,18 @@ func (s *search) adopt(r, a int32, delay float64) bool {
 		t.prune(u)
 	}
 	t.prune(r)
+	return true
+}
+
+// bearable reports whether all nodes above and including r, v's own ancestors
+// excepted, may carry v's viewers too.
+func (s *search) bearable(r, v int32) bool {
+	t := s.cur
+	for a := r; a > 0; a = t.c[a].parent {
+		if !t.below(v, a) && t.c[a].weight+t.c[v].weight > s.f.weightLimit {
+			return false
+		}
+	}
 	return true
 }
 

@@ -43,7 +43,7 @@ type relayChoice struct {
 }
 
 // maxRelayChoices is how many relays a join looks at beside its direct parents.
-const maxRelayChoices = 8
+const maxRelayChoices = 6
 
 // JoinResult says what a join did.
 type JoinResult uint8
@@ -329,6 +329,9 @@ func (l *Live) attach(v int32, limit float64) bool {
 	l.direct(v, limit, height, &best)
 	l.relays(v, limit)
 	for i := range l.near {
+		if best.parent >= 0 && best.inTime && l.near[i].cost > best.cost {
+			break // the relay's own arc is dearer already, and all that follow are
+		}
 		l.through(v, &l.near[i], limit, height, &best)
 	}
 	if best.parent < 0 {
@@ -388,7 +391,10 @@ func (l *Live) direct(v int32, limit float64, height int32, best *offer) {
 func (l *Live) relays(v int32, limit float64) {
 	l.near = l.near[:0]
 	add := func(r int32, delay, price float64) {
-		if delay > limit || l.c[r].at >= 0 || l.cap.down[r] || r == v || !l.mayFeed(r) {
+		if i := len(l.near); delay > limit || i == maxRelayChoices && price > l.near[i-1].cost {
+			return
+		}
+		if l.c[r].at >= 0 || l.cap.down[r] || r == v || !l.mayFeed(r) {
 			return
 		}
 		n := relayChoice{node: r, delay: delay, cost: price}

@@ -20,7 +20,7 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 	s.useFloors(s.tight)
 	floors := newFloors(s.p) // of base; a round only lowers them
 	floors.copyFrom(s.floors)
-	accepted := 0
+	accepted, polish := 0, false
 	for round := 0; !stop(); round++ {
 		s.f.steps += 2 * int64(s.p.n) // copies and scores of a round
 		s.ruin()
@@ -41,8 +41,8 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 		after := s.cur.score()
 		switch {
 		case after.Compare(s.bestScore) > 0:
-			after = s.improve(after, stop)
 			s.keep(after)
+			polish = true
 			base.copyFrom(s.cur)
 			baseScore = after
 			accepted = freshFloors
@@ -53,6 +53,14 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 			accepted++
 		default:
 			s.cur.copyFrom(base)
+		}
+		if polish && round%polishEvery == polishEvery-1 {
+			polish = false
+			s.cur.copyFrom(s.best)
+			s.keep(s.improve(s.bestScore, stop))
+			base.copyFrom(s.best)
+			baseScore = s.bestScore
+			accepted = freshFloors
 		}
 		if round%512 == 511 { // back to the best from time to time
 			s.cur.copyFrom(s.best)
@@ -75,6 +83,10 @@ const freshFloors = 24
 
 // maxRuin is how many terminals at most a round takes out.
 const maxRuin = 26
+
+// polishEvery is after how many rounds a tree that got better goes through the
+// local search: often enough to gain, not for every small step.
+const polishEvery = 64
 
 // isTight reports whether more than a few nodes of the current tree are full.
 func (s *search) isTight() bool {

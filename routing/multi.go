@@ -33,7 +33,7 @@ func (p *Planner) planTracks(warm *Plan) {
 	}
 	order := make([]int, len(p.solvers))
 	best := p.planInOrder(p.trackOrder(order, trackOrders[0]))
-	if p.lossless() {
+	if p.lossless() || len(p.solvers) > manyTracks {
 		return
 	}
 	for _, key := range trackOrders[1:] {

@@ -15,6 +15,10 @@ const stepsPerMs = 80_000
 // exactBranches ends the proof of a small problem that resists: a few seconds.
 const exactBranches = 4_000_000
 
+// manyTracks is the number of tracks from which speed counts more than the last
+// per cent of any one of them.
+const manyTracks = 50
+
 // Config says how to plan. The zero value is the plain objective.
 type Config struct {
 	// Seed of all randomness.
@@ -57,7 +61,7 @@ func New(d *Demand, cfg Config) (*Planner, error) {
 	}
 	for i := range d.Tracks {
 		k := &d.Tracks[i]
-		s := &solver{g: d.Graph, k: k, l: l, rng: p.rng}
+		s := &solver{g: d.Graph, k: k, l: l, rng: p.rng, few: len(d.Tracks) > manyTracks}
 		if cfg.MaxShare > 0 {
 			total := int64(0)
 			for _, t := range k.Terminals {

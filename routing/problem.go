@@ -43,13 +43,14 @@ const unlimitedDepth = math.MaxInt32 / 4
 
 // newProblem builds the problem of track k beside the other tracks' loads, with
 // at most copies members of each class of interchangeable relays. The nodes of
-// keep are always part of it.
-func newProblem(g *Graph, k *Track, l *loads, copies int, keep []int32) *problem {
+// keep are always part of it. With few only the most promising classes of a
+// compact graph are: small rooms by the thousand need no more.
+func newProblem(g *Graph, k *Track, l *loads, copies []int32, keep []int32, few bool) *problem {
 	p := &problem{rate: k.RateMbps, maxDepth: int32(min(k.MaxDepth, unlimitedDepth))}
 	if p.maxDepth == 0 {
 		p.maxDepth = unlimitedDepth
 	}
-	local := p.chooseNodes(g, k, l, copies, keep)
+	local := p.chooseNodes(g, k, l, copies, keep, few)
 	if g.sites != nil {
 		p.siteArcs(g)
 	} else {
@@ -83,7 +84,7 @@ func (p *problem) addNode(v int, viewers int64, bound float64, slots int32) {
 
 // chooseNodes picks the source, the terminals that can carry their viewers and
 // the relays, and returns each graph node's number here, -1 for the others.
-func (p *problem) chooseNodes(g *Graph, k *Track, l *loads, copies int, keep []int32) []int32 {
+func (p *problem) chooseNodes(g *Graph, k *Track, l *loads, copies []int32, keep []int32, few bool) []int32 {
 	local := make([]int32, g.Len())
 	for i := range local {
 		local[i] = -1
@@ -127,7 +128,14 @@ func (p *problem) chooseNodes(g *Graph, k *Track, l *loads, copies int, keep []i
 		slots int32
 	}
 	var free []candidate
-	for _, members := range g.classes {
+	var chosen []bool
+	if few && g.sites != nil {
+		chosen = p.promising(g, k)
+	}
+	for class, members := range g.classes {
+		if chosen != nil && !chosen[class] {
+			continue
+		}
 		free = free[:0]
 		for _, v := range members {
 			if local[v] == -1 {
@@ -136,7 +144,7 @@ func (p *problem) chooseNodes(g *Graph, k *Track, l *loads, copies int, keep []i
 		}
 		// The roomiest first; other tracks may have left them unequal.
 		slices.SortStableFunc(free, func(a, b candidate) int { return cmp.Compare(b.slots, a.slots) })
-		for _, c := range free[:min(copies, len(free))] {
+		for _, c := range free[:min(int(copies[class]), len(free))] {
 			relay(c.v)
 		}
 	}
@@ -144,6 +152,56 @@ func (p *problem) chooseNodes(g *Graph, k *Track, l *loads, copies int, keep []i
 		local[t.Node] = -1
 	}
 	return local
+}
+
+// fewClasses is how many classes of relays a small room looks at.
+const fewClasses = 32
+
+// promising marks the classes over which some terminal is heard in time and for
+// little: one arc from the source, one to the terminal.
+func (p *problem) promising(g *Graph, k *Track) []bool {
+	type rated struct {
+		class int32
+		price float64
+	}
+	t := g.sites
+	best := make([]rated, 0, fewClasses+1)
+	for c, members := range g.classes {
+		v := int(members[0])
+		n := &g.nodes[v]
+		if n.MaxChildren == 0 {
+			continue
+		}
+		d0, p0 := t.arc(k.Source, v)
+		if v == k.Source {
+			d0, p0 = 0, 0
+		}
+		r := rated{int32(c), math.Inf(1)}
+		for _, x := range p.terminals {
+			gx := int(p.node[x])
+			d, price := t.arc(v, gx)
+			late := max(0, d0+d+n.ProcMs+g.nodes[k.Source].ProcMs-p.bound[x])
+			r.price = min(r.price, p0+price+late)
+		}
+		i := len(best)
+		if i == fewClasses {
+			if r.price >= best[i-1].price {
+				continue
+			}
+			i--
+			best = best[:i]
+		}
+		best = append(best, r)
+		for ; i > 0 && best[i-1].price > r.price; i-- {
+			best[i] = best[i-1]
+		}
+		best[i] = r
+	}
+	out := make([]bool, len(g.classes))
+	for _, r := range best {
+		out[r.class] = true
+	}
+	return out
 }
 
 // siteArcs lists the arcs between all nodes of a compact graph. Arcs into a

@@ -19,17 +19,18 @@ type protector struct {
 	g      *Graph
 	k      *Track
 	p      *problem
-	groups failGroups
+	groups failGroups // of the grade asked for
+	wide   failGroups // of all grades up to it: what is avoided if that is possible
 	nodes  failGroups // at grade node, which every grade includes
 	t      *treeState
 	f      *finder
 
-	avoid   []map[int32]bool // by node of p: groups on its primary path
-	shun    []map[int32]bool // by node of p: nodes on its primary path, numbered as in p
-	needs   []int32          // terminals that need a second path
-	local   []int32
-	source  int32 // group of the source
-	reserve *reservation
+	avoid     []map[int32]bool // by node of p: groups on its primary path
+	avoidWide []map[int32]bool
+	shun      []map[int32]bool // by node of p: nodes on its primary path, numbered as in p
+	needs     []int32          // terminals that need a second path
+	local     []int32
+	reserve   *reservation
 }
 
 // Protect returns a copy of the plan with standby trees that survive the loss
@@ -60,6 +61,7 @@ func newProtector(d *Demand, i int, tree Tree, l *loads, grade Grade) *protector
 	pr := &protector{
 		g: d.Graph, k: k,
 		groups: newFailGroups(d.Graph, max(grade, ByNode)),
+		wide:   newFailGroups(d.Graph, min(max(grade, ByNode), ByRegion)),
 		nodes:  newFailGroups(d.Graph, ByNode),
 	}
 	pr.build(tree, l)
@@ -70,6 +72,7 @@ func newProtector(d *Demand, i int, tree Tree, l *loads, grade Grade) *protector
 			continue // not served: nothing to protect
 		}
 		groups, _ := pr.groups.inner(tree, k.Source, v, nil)
+		wide, _ := pr.wide.inner(tree, k.Source, v, nil)
 		inner, _ := pr.nodes.inner(tree, k.Source, v, nil)
 		if len(inner) == 0 {
 			continue
@@ -77,6 +80,10 @@ func newProtector(d *Demand, i int, tree Tree, l *loads, grade Grade) *protector
 		pr.avoid[t], pr.shun[t] = map[int32]bool{}, map[int32]bool{}
 		for _, g := range groups {
 			pr.avoid[t][g] = true
+		}
+		pr.avoidWide[t] = map[int32]bool{}
+		for _, g := range wide {
+			pr.avoidWide[t][g] = true
 		}
 		for _, n := range inner {
 			pr.shun[t][n] = true
@@ -102,12 +109,16 @@ func (pr *protector) build(tree Tree, l *loads) {
 	}
 	s := &solver{g: pr.g, k: pr.k, l: free}
 	// A standby tree needs relays beside the primary's.
-	pr.p = newProblem(pr.g, pr.k, free, s.firstCopies()+1, keep)
+	copies := s.firstCopies()
+	for c := range copies {
+		copies[c]++
+	}
+	pr.p = newProblem(pr.g, pr.k, free, copies, keep, false)
 	pr.t = newTreeState(pr.p)
 	pr.f = newFinder(pr.p)
 	pr.avoid = make([]map[int32]bool, pr.p.n)
+	pr.avoidWide = make([]map[int32]bool, pr.p.n)
 	pr.shun = make([]map[int32]bool, pr.p.n)
-	pr.source = pr.groups.of[pr.k.Source]
 	pr.local = make([]int32, pr.g.Len())
 	for i := range pr.local {
 		pr.local[i] = -1
@@ -117,15 +128,26 @@ func (pr *protector) build(tree Tree, l *loads) {
 	}
 }
 
+// level says how much a backup path must avoid.
+type level int
+
+const (
+	nodesOnly level = iota // the nodes of the primary path
+	asAsked                // and their groups
+	allGrades              // and the groups of narrower grades: a provider's loss is not the only one
+)
+
 // conflicts reports whether node u, as an inner node of the backup path of
 // terminal t, shares a fate with t's primary path.
-func (pr *protector) conflicts(t, u int32, strict bool) bool {
-	gu := pr.p.node[u]
-	if pr.shun[t][gu] {
-		return true
+func (pr *protector) conflicts(t, u int32, l level) bool {
+	gu, gt := pr.p.node[u], pr.p.node[t]
+	shares := func(f *failGroups, avoid []map[int32]bool) bool {
+		group := f.of[gu]
+		return group != f.of[pr.k.Source] && group != f.of[gt] && avoid[t][group]
 	}
-	group := pr.groups.of[gu]
-	return strict && group != pr.source && group != pr.groups.of[pr.p.node[t]] && pr.avoid[t][group]
+	return pr.shun[t][gu] ||
+		l >= asAsked && shares(&pr.groups, pr.avoid) ||
+		l >= allGrades && shares(&pr.wide, pr.avoidWide)
 }
 
 // best tries several orders of the terminals and keeps the tree that protects
@@ -156,43 +178,48 @@ func (pr *protector) best(rng *rand.Rand) Tree {
 			best, bestValue, bestCost = pr.t.tree(pr.g.Len()), value, cost
 			pr.reserve.keep()
 		}
-		if value[0] == pr.wanted() {
+		if w := pr.wanted(); value[0] == w && value[1] == w {
 			break
 		}
 	}
 	return best
 }
 
-// wanted is the number of viewers who need a second path.
+// wanted is the number of viewers who need a second path and may have one in
+// bound.
 func (pr *protector) wanted() int64 {
 	n := int64(0)
 	for _, t := range pr.needs {
-		n += pr.p.viewers[t]
+		if pr.p.least[t] <= pr.p.bound[t]+boundSlackMs {
+			n += pr.p.viewers[t]
+		}
 	}
 	return n
 }
 
 // construct builds a standby tree in the given order. The value counts viewers
-// protected as asked in bound, in bound against loss of a node, and protected
-// at all.
+// protected as asked in bound, against narrower losses as well, and protected at
+// all.
 func (pr *protector) construct(order []int32) (value [3]int64, cost float64) {
 	pr.t.reset()
 	pr.reserve.reset()
 	done := make([]bool, pr.p.n)
-	for pass := range 4 {
-		strict, inTime := pass == 0 || pass == 2, pass < 2
+	for _, pass := range []struct {
+		level  level
+		inTime bool
+	}{{allGrades, true}, {asAsked, true}, {nodesOnly, true}, {allGrades, false}, {asAsked, false}, {nodesOnly, false}} {
 		for relays := range 2 { // first leave terminals out as relays: theirs are the odd paths
 			for _, t := range order {
 				if done[t] || pr.t.c[t].status != outside {
 					continue
 				}
-				if pr.attach(t, strict, inTime, relays == 1) {
+				if pr.attach(t, pass.level, pass.inTime, relays == 1) {
 					done[t] = true
 					w := pr.p.viewers[t]
-					if strict && inTime {
+					if pass.level >= asAsked && pass.inTime {
 						value[0] += w
 					}
-					if inTime {
+					if pass.level == allGrades && pass.inTime {
 						value[1] += w
 					}
 					value[2] += w
@@ -203,17 +230,17 @@ func (pr *protector) construct(order []int32) (value [3]int64, cost float64) {
 	return value, pr.t.score().CostUSD
 }
 
-func (pr *protector) attach(t int32, strict, inTime, overTerminals bool) bool {
+func (pr *protector) attach(t int32, l level, inTime, overTerminals bool) bool {
 	f := pr.f
 	f.banned = func(u int32) bool {
-		return pr.p.viewers[u] > 0 || pr.conflicts(t, u, strict) || !pr.reserve.fits(t, u)
+		return pr.p.viewers[u] > 0 || pr.conflicts(t, u, l) || !pr.reserve.fits(t, u)
 	}
 	f.bannedRoot = func(u int32) bool {
 		if u > 0 && pr.p.viewers[u] > 0 && !overTerminals {
 			return true
 		}
 		for a := u; a > 0; a = pr.t.c[a].parent {
-			if pr.conflicts(t, a, strict) {
+			if pr.conflicts(t, a, l) {
 				return true
 			}
 		}

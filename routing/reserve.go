@@ -11,6 +11,7 @@ type reservation struct {
 	room   []float64 // by node of the problem: egress beside the primary trees; negative for no limit
 	groups [][]int32 // by terminal: numbers of the failures that activate it
 	fails  int       // distinct failures
+	freed  [][]int32 // by node, failure: primary arcs out of the node that fall silent
 
 	active [][]bool  // by node, failure: the backup arc into the node carries
 	load   [][]int32 // by node, failure: active arcs out of the node
@@ -48,6 +49,7 @@ func newReservation(pr *protector, tree Tree, l *loads) *reservation {
 		}
 	}
 	r.fails = len(number)
+	r.findFreed(tree, number)
 	r.active = make([][]bool, pr.p.n)
 	r.load = make([][]int32, pr.p.n)
 	for v := range r.active {
@@ -55,6 +57,36 @@ func newReservation(pr *protector, tree Tree, l *loads) *reservation {
 		r.load[v] = make([]int32, r.fails)
 	}
 	return r
+}
+
+// findFreed counts for each failure the primary arcs that no longer carry: those
+// into dead nodes, and all below them.
+func (r *reservation) findFreed(tree Tree, number map[int32]int32) {
+	pr := r.pr
+	r.freed = make([][]int32, pr.p.n)
+	for v := range r.freed {
+		r.freed[v] = make([]int32, r.fails)
+	}
+	alive := make([]bool, len(tree.Parent))
+	for g, i := range number {
+		dead := func(v int) bool {
+			if g < 0 {
+				return int32(v) == ^g
+			}
+			return pr.groups.of[v] == g
+		}
+		tree.walk(pr.k.Source, func(v int) {
+			u := tree.Parent[v]
+			if v == pr.k.Source || u == None {
+				alive[v] = true
+				return
+			}
+			alive[v] = alive[u] && !dead(v)
+			if x := pr.local[u]; x >= 0 && !alive[v] {
+				r.freed[x][i]++
+			}
+		})
+	}
 }
 
 func (r *reservation) reset() {
@@ -71,7 +103,7 @@ func (r *reservation) fits(t, u int32) bool {
 		return true
 	}
 	for _, g := range r.groups[t] {
-		if float64(r.load[u][g]+1)*r.rate > r.room[u]+loadSlackMbps {
+		if float64(r.load[u][g]+1-r.freed[u][g])*r.rate > r.room[u]+loadSlackMbps {
 			return false
 		}
 	}
@@ -90,7 +122,7 @@ func (r *reservation) chainFits(t, u int32) bool {
 			continue
 		}
 		for _, g := range r.groups[t] {
-			if !r.active[v][g] && float64(r.load[a][g]+1)*r.rate > r.room[a]+loadSlackMbps {
+			if !r.active[v][g] && float64(r.load[a][g]+1-r.freed[a][g])*r.rate > r.room[a]+loadSlackMbps {
 				return false
 			}
 		}
@@ -123,8 +155,10 @@ func (r *reservation) keep() {
 // trees leave it free.
 func (r *reservation) commit(l *loads, pr *protector) {
 	for v, row := range r.kept {
-		if len(row) > 0 {
-			l.egress[pr.p.node[v]] += r.rate * float64(slices.Max(row))
+		most := int32(0)
+		for g, n := range row {
+			most = max(most, n-r.freed[v][g])
 		}
+		l.egress[pr.p.node[v]] += r.rate * float64(most)
 	}
 }

@@ -12,9 +12,11 @@ type solver struct {
 	weightLimit int64     // see finder
 	surcharge   []float64 // USD per hour and copy, by graph node; nil for none
 
+	few bool // see newProblem
+
 	r      *search
-	copies int
-	proven bool // best is the optimum
+	copies []int32 // relays of each class that the search sees
+	proven bool    // best is the optimum
 }
 
 // maxNodes bounds a problem whose relays come in classes; beyond it more copies
@@ -39,7 +41,7 @@ func (s *solver) build(keep *Tree) {
 			}
 		}
 	}
-	p := newProblem(s.g, s.k, s.l, s.copies, nodes)
+	p := newProblem(s.g, s.k, s.l, s.copies, nodes, s.few)
 	if s.surcharge != nil {
 		p.charge(s.surcharge)
 	}
@@ -60,15 +62,59 @@ func (s *solver) first(warm *Tree) {
 	if warm != nil {
 		s.adopt(*warm)
 	}
-	for {
-		for _, key := range constructions {
-			s.r.keep(s.r.construct(key))
-		}
-		s.descend()
+	way := s.construct()
+	s.descend()
+	for range maxGrowths {
 		if !s.grow() {
 			return
 		}
+		s.r.keep(s.r.construct(way.key, way.fast)) // the new relays may change it all
+		s.descend()
 	}
+}
+
+// maxGrowths is how often a first plan looks for relays beyond the first ones.
+const maxGrowths = 3
+
+// way is one way to build a tree from nothing.
+type way struct {
+	key  func(p *problem, t int32) float64
+	fast bool
+}
+
+// construct builds trees in several ways, keeps the best, and returns how it was
+// made. Where time and slots allow everything that physics allows, money is the
+// question, and terminals go where it is cheapest; otherwise where it is fastest,
+// since what hangs late has its slots late.
+func (s *solver) construct() way {
+	ways := []way{{leastSlack, false}, {nearestFirst, false}, {heaviestFirst, false}}
+	best := ways[0]
+	for i := 0; i < len(ways); i++ {
+		if s.r.keep(s.r.construct(ways[i].key, ways[i].fast)) {
+			best = ways[i]
+		}
+		if i == 0 && !s.ideal() {
+			ways = []way{best, {nearestFirst, true}, {heaviestFirst, true}}
+		}
+	}
+	return best
+}
+
+// ideal reports whether the best tree has in bound whom physics allows, serves
+// everybody and is as little late as can be.
+func (s *solver) ideal() bool {
+	p, t := s.r.p, s.r.best
+	return s.r.bestScore.InBound >= p.reachable() && s.r.bestScore.LateMs <= t.leastLate()+lateTie && t.complete()
+}
+
+// complete reports whether every terminal is in the tree.
+func (t *treeState) complete() bool {
+	for _, v := range t.p.terminals {
+		if t.c[v].status != rooted {
+			return false
+		}
+	}
+	return true
 }
 
 // descend improves the best tree until no move helps.
@@ -89,19 +135,22 @@ func (s *solver) adopt(t Tree) {
 
 // improve spends a number of steps on ruin and recreate.
 func (s *solver) improve(steps int64) {
-	if s.proven {
+	if s.proven || len(s.r.p.terminals) == 0 {
 		return
 	}
 	limit := s.r.f.steps + steps
-	stop := func() bool { return s.r.f.steps >= limit }
-	for {
+	for s.r.f.steps < limit {
+		// Now and then see whether relays run out.
+		pause := min(limit, s.r.f.steps+growEvery)
 		s.r.cur.copyFrom(s.r.best)
-		s.r.ruinAndRecreate(s.r.bestScore, stop)
-		if !s.grow() {
-			return
-		}
+		s.r.ruinAndRecreate(s.r.bestScore, func() bool { return s.r.f.steps >= pause })
+		s.grow()
 	}
 }
+
+// growEvery is how many steps of improvement pass between looks at classes of
+// relays that are used up.
+const growEvery = 250 * stepsPerMs
 
 // tree returns the best tree over the graph.
 func (s *solver) tree() Tree { return s.r.best.tree(s.g.Len()) }
@@ -119,44 +168,42 @@ func (s *solver) prove(limit int64) bool {
 	return proven
 }
 
-// firstCopies is how many relays of each class the search sees at first: one is
-// enough where a relay has many slots.
-func (s *solver) firstCopies() int {
-	if s.g.Len() <= maxExact {
-		return maxExact // all there are
-	}
-	need := len(s.k.Terminals)
-	limit := max(1, (maxNodes-need)/max(1, len(s.g.classes)))
-	copies := 1
-	for _, members := range s.g.classes {
-		if f := int(s.l.slots(int(members[0]), s.k.RateMbps, 0)); f > 0 && 4*f < need {
-			copies = max(copies, need/(4*f))
+// firstCopies is how many relays of each class the search sees at first: one,
+// but for the source's own place, where a small fan-out is widened at once.
+func (s *solver) firstCopies() []int32 {
+	out := make([]int32, len(s.g.classes))
+	for c := range out {
+		out[c] = 1
+		if s.g.Len() <= maxExact {
+			out[c] = maxExact // all there are
 		}
 	}
-	return min(copies, limit)
+	return out
 }
 
-// grow rebuilds the problem with more relays of each class, if some class is
-// used up, its members full, and the graph has more of it.
+// grow rebuilds the problem with more relays of the classes that are used up,
+// all their members that the search sees being full, if the graph has more.
 func (s *solver) grow() bool {
 	p, t := s.r.p, s.r.best
 	if s.g.sites == nil || int(p.n) >= maxNodes {
 		return false
 	}
-	used := make([]int, len(s.g.classes))
+	used := make([]int32, len(s.g.classes))
 	more := false
 	for v := int32(1); v < p.n; v++ {
 		if c := &t.c[v]; c.status == rooted && p.viewers[v] == 0 && c.kids >= p.slots[v] {
 			class := s.g.class[p.node[v]]
 			used[class]++
-			more = more || used[class] >= s.copies && len(s.g.classes[class]) > used[class]
+			if used[class] == s.copies[class] && len(s.g.classes[class]) > int(used[class]) {
+				s.copies[class] += 2 + s.copies[class]/2
+				more = true
+			}
 		}
 	}
 	if !more {
 		return false
 	}
 	best := s.tree()
-	s.copies *= 3
 	s.build(&best)
 	s.adopt(best)
 	return true

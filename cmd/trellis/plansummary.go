@@ -123,9 +123,12 @@ func (r *planRun) summary() (*planSummary, error) {
 		InBound: score.InBound, Served: score.Served,
 		LateMs: tidy(score.LateMs), LeastLateMs: tidy(r.bounds.LeastLateMs), CostUSD: tidy(score.CostUSD),
 		CostBoundUSD: tidy(r.bounds.CostUSD), GapPercent: -1,
-		BoundQuantumMs: r.bounds.QuantumMs, Proven: r.planner.Proven(),
+		Proven: r.planner.Proven(),
 		PlanMs: ms(r.first), CertifyMs: ms(r.certify), ImproveMs: ms(r.improved), ProtectMs: ms(r.protect),
 		DelayMs: map[string]float64{},
+	}
+	if q := r.bounds.QuantumMs; !math.IsInf(q, 0) { // infinite: found without layers
+		s.BoundQuantumMs = q
 	}
 	if gap := r.bounds.Gap(score.CostUSD); !math.IsInf(gap, 0) {
 		s.GapPercent = tidy(100 * gap)

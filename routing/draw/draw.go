@@ -259,23 +259,32 @@ func (p *picture) nodes() {
 	// Those on whom most depend are labelled first; whose label finds no room
 	// keeps the tooltip.
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p.below[b], p.below[a]) })
-	total := float64(max(p.below[p.k.Source], 1))
 	for _, v := range order {
 		at := p.pos(v)
-		r := 2.6 + 26*math.Sqrt(float64(p.wait[v])/total)
+		r := p.radius(v)
 		title := html.EscapeString(p.tooltip(v))
 		if p.wait[v] == 0 {
 			p.writef(`<rect x="%.1f" y="%.1f" width="9" height="9" transform="rotate(45 %.1f %.1f)" fill="%s" stroke="#fff"><title>%s</title></rect>`+"\n",
 				at.x-4.5, at.y-4.5, at.x, at.y, relaying, title)
-			r = 6
 		} else {
 			p.writef(`<circle cx="%.1f" cy="%.1f" r="%.1f" fill="%s" fill-opacity="0.85" stroke="#fff"><title>%s</title></circle>`+"\n",
 				at.x, at.y, r, p.colour(v, false), title)
 		}
-		p.label(v, at, r)
+		p.labels = append(p.labels, box{at.x - r, at.y - r, at.x + r, at.y + r})
+	}
+	for _, v := range order {
+		p.label(v, p.pos(v), p.radius(v))
 	}
 	at := p.pos(p.k.Source)
 	p.writef(`<circle cx="%.1f" cy="%.1f" r="9" fill="none" stroke="%s" stroke-width="2.5"/>`+"\n", at.x, at.y, ink)
+}
+
+// radius of a node's disc: its area is its viewers.
+func (p *picture) radius(v int) float64 {
+	if p.wait[v] == 0 {
+		return 6
+	}
+	return 2.6 + 26*math.Sqrt(float64(p.wait[v])/float64(max(p.below[p.k.Source], 1)))
 }
 
 func (p *picture) tooltip(v int) string {
@@ -294,6 +303,9 @@ func (p *picture) tooltip(v int) string {
 func (p *picture) label(v int, at point, r float64) {
 	name := p.d.Graph.Node(v).ID
 	wide, high := float64(len(name))*5.6, 11.0
+	if v == p.k.Source {
+		r = 11
+	}
 	b := box{at.x + r + 3, at.y - high/2, at.x + r + 3 + wide, at.y + high/2}
 	anchor, x := "start", b.x0
 	if at.x < centreX {
