@@ -8,6 +8,7 @@ GO        ?= go
 GOTEST    ?= $(GO) test
 TOOL      := $(GO) tool -modfile=tools/go.mod
 FUZZTIME  ?= 2m
+FUZZJOBS  ?= 2
 BENCH     ?= .
 BENCHTIME ?= 1s
 BENCHRUNS ?= 1
@@ -57,8 +58,8 @@ e2e/node_modules/.package-lock.json: e2e/package.json e2e/package-lock.json e2e/
 	@touch $@
 
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME (2m)
-	@tools/fuzz.sh $(FUZZTIME)
+fuzz: ## each fuzz target for FUZZTIME (2m), FUZZJOBS (2) at once
+	@tools/fuzz.sh $(FUZZTIME) $(FUZZJOBS)
 
 .PHONY: bench
 bench: ## micro-benchmarks with machine and commit, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)

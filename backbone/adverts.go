@@ -37,7 +37,9 @@ type record struct {
 	made      time.Time // when the owner made seq, as far as we know
 	entries   map[entryKey]*entry
 	withdrawn int    // how many of the entries are
-	forgotten uint64 // highest sequence of a withdrawn entry that was forgotten
+	forgotten uint64 // entries withdrawn up to here may be missing
+
+	anew *record // the same record, while it comes from its beginning; see rebuild
 
 	// The values, parsed.
 	about      peer.NodeValue
@@ -134,29 +136,62 @@ func (s *adverts) apply(a peer.Advert, now time.Time) (verdict, changes) {
 	var c changes
 	r := s.records[a.Node]
 	switch {
-	case r == nil && len(s.records) >= maxRecords:
+	case r == nil && len(s.records) >= maxRecords, r != nil && a.Boot < r.boot:
 		return advertOld, changes{}
-	case r != nil && (a.Boot < r.boot || a.Boot == r.boot && a.Seq <= r.seq):
-		return advertOld, changes{}
-	case a.Base == 0:
-		// A record from its beginning replaces what we have. Whoever is told of
-		// the changes looks at what there is then, so what stays is not disturbed.
+	case (r == nil || a.Boot > r.boot) && a.Base > 0:
+		return advertGap, changes{}
+	case r == nil || a.Boot > r.boot:
 		if r != nil {
-			c = s.drop(a.Node)
+			c = s.drop(a.Node) // its former life
 		}
 		r = newRecord(a.Boot)
 		s.records[a.Node] = r
-	case r == nil || a.Boot > r.boot || a.Base > r.seq:
+	case a.Base == 0 || r.anew != nil && r.anew.follows(a):
+		return s.rebuild(r, a, now.Add(-age))
+	case a.Seq <= r.seq:
+		return advertOld, changes{}
+	case !r.follows(a):
 		return advertGap, changes{}
 	}
+	r.merge(a, now.Add(-age), &c)
+	return advertStored, c
+}
+
+// follows reports whether a holds all that changed since r.
+func (r *record) follows(a peer.Advert) bool {
+	return a.Base <= r.seq && (a.Forgotten <= r.seq || a.Forgotten == r.forgotten)
+}
+
+func (r *record) merge(a peer.Advert, made time.Time, c *changes) {
 	for _, e := range a.Entries {
 		if len(r.entries) < maxRecordEntries || r.entries[entryKey{e.Kind, e.Key}] != nil {
-			r.store(e, &c)
+			r.store(e, c)
 		}
 	}
-	r.seq, r.made = a.Seq, now.Add(-age)
+	r.seq, r.made, r.forgotten = max(r.seq, a.Seq), made, max(r.forgotten, a.Forgotten)
 	r.forget()
-	return advertStored, c
+}
+
+// rebuild takes a part of a record that comes from its beginning although we have
+// a copy. It is put together aside, so that what stays in it is not disturbed,
+// and takes the copy's place when it is whole and newer.
+func (s *adverts) rebuild(r *record, a peer.Advert, made time.Time) (verdict, changes) {
+	if a.Base == 0 {
+		r.anew = newRecord(a.Boot)
+	}
+	var c changes
+	n := r.anew
+	n.merge(a, made, &c)
+	if n.seq < n.forgotten {
+		return advertOld, changes{} // more parts follow
+	}
+	r.anew = nil
+	if n.seq <= r.seq {
+		return advertOld, changes{}
+	}
+	old := s.drop(a.Node)
+	s.records[a.Node] = n
+	return advertStored, changes{links: true, broadcasts: append(old.broadcasts, slices.Collect(maps.Keys(n.broadcasts))...)}
 }
 
 // store puts one entry in its place, and its value where it is looked for.
@@ -245,13 +280,16 @@ func (r *record) since(node string, base uint64, now time.Time) []peer.Advert {
 
 	age := uint64(max(now.Sub(r.made), 0).Milliseconds())
 	part := peer.Advert{Node: node, Boot: r.boot, Base: base, AgeMs: age}
+	if base == 0 {
+		part.Forgotten = r.seq // withdrawn entries are left out
+	}
 	var parts []peer.Advert
 	size := 0
 	for _, e := range entries {
 		if n := len(part.Entries); n == peer.MaxEntries || size+e.Len() > advertPartBytes {
 			part.Seq = part.Entries[n-1].Seq
 			parts = append(parts, part)
-			part = peer.Advert{Node: node, Boot: r.boot, Base: part.Seq, AgeMs: age}
+			part.Base, part.Seq, part.Entries = part.Seq, 0, nil
 			size = 0
 		}
 		part.Entries = append(part.Entries, e)

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/quic-go/quic-go"
 
+	"trellis/internal/ca"
 	"trellis/internal/relay"
 	"trellis/routing/discovery"
 	"trellis/wire/peer"
@@ -25,11 +26,10 @@ type Dialer interface {
 
 // Config describes a Mesh. Fields without a stated default are required.
 type Config struct {
-	// Identity is who this node is. It must be what its certificate says.
-	Identity Identity
+	// Credentials say who this node is, and whom it believes.
+	Credentials *ca.Store
 	// Provider is where the node stands, for failure groups. Default: unknown.
-	Provider    string
-	Credentials Credentials
+	Provider string
 	// Dialer opens connections, from the port at which we are reached.
 	Dialer Dialer
 	// Peers finds the nodes.
@@ -65,15 +65,10 @@ const (
 )
 
 func (c Config) withDefaults() (Config, error) {
-	for what, s := range map[string]string{"cluster": c.Identity.Cluster, "region": c.Identity.Region, "node": c.Identity.Node} {
-		if err := peer.CheckNodeID(s); err != nil {
-			return c, fmt.Errorf("backbone.Config.Identity, %s: %w", what, err)
-		}
-	}
 	switch {
 	case len(c.Provider) > peer.MaxNodeIDBytes:
 		return c, fmt.Errorf("backbone.Config.Provider has %d bytes, at most %d", len(c.Provider), peer.MaxNodeIDBytes)
-	case c.Credentials.Certificate == nil || c.Credentials.Roots == nil:
+	case c.Credentials == nil:
 		return c, errors.New("backbone.Config.Credentials are missing")
 	case c.Dialer == nil:
 		return c, errors.New("backbone.Config.Dialer is missing")
@@ -95,7 +90,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Boot = c.WallClock()
 	}
 	if c.Rand == nil {
-		c.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // spreads redials
+		c.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	switch {
 	case c.WarmUpBytes == 0:

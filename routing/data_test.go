@@ -18,7 +18,7 @@ import (
 	"trellis/routing/scenario"
 )
 
-func mustLoad(t testing.TB, name string) *routing.Demand {
+func mustLoad(t *testing.T, name string) *routing.Demand {
 	t.Helper()
 	b, err := os.ReadFile("testdata/" + name + ".json")
 	if err != nil {

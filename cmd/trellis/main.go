@@ -39,7 +39,7 @@ type app struct {
 // run executes one command line and returns its exit code. An error is one
 // line on stderr; a wrong configuration one line for each thing wrong.
 func (a *app) run(ctx context.Context, args []string) int {
-	root := a.rootCommand()
+	root := a.rootCommand() //nolint:contextcheck // cobra hands the context on
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var invalid *config.InvalidError
@@ -85,11 +85,15 @@ func (a *app) rootCommand() *cobra.Command {
 
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		newPlanCommand(),
+		a.serveCommand(),
+		a.demoCommand(),
 		a.validateCommand(),
 		a.configCommand(),
+		newPlanCommand(),
 		a.tokenCommand(),
 		a.caCommand(),
+		a.publishCommand(),
+		a.watchCommand(),
 		a.versionCommand(),
 	}
 }

@@ -104,8 +104,8 @@ func TestValidateCommand(t *testing.T) {
 	}
 	s.run(exitUsage, "", "validate", "none.yaml")
 	s.run(exitUsage, "", "validate")
-	out, _ := s.run(exitOK, "", "config", "show", "--config", "good.yaml", "--log-level", "debug", "--web-page")
-	if !strings.Contains(out, "level: debug") || !strings.Contains(out, "page: true") {
+	out, _ := s.run(exitOK, "", "config", "show", "--config", "good.yaml", "--log-level", "debug", "--web-plain-http")
+	if !strings.Contains(out, "level: debug") || !strings.Contains(out, "plain_http: true") {
 		t.Errorf("config show says\n%s", out)
 	}
 	s.run(exitOK, "", "config", "reference")

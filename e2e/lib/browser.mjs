@@ -27,13 +27,17 @@ export async function startBrowser() {
 /** The camera that the tests use where nothing else is asked: small, since all encoding and decoding is software. */
 export const smallCamera = { width: 640, height: 360 };
 
+/** A window as small as the page's narrow layout: pictures are painted in software, too. */
+const smallWindow = { width: 400, height: 640 };
+
 /**
- * Opens the demo page in a window of its own. What goes wrong on it is kept in `page.complaints`. `camera` is the
+ * Opens the demo page in a window of its own, for the length of the test `t`. What goes wrong on it is kept in `page.complaints`. `camera` is the
  * size that the page's getUserMedia gets to ask for, and encoded pictures are counted in `window.encodedPictures`:
  * both are properties of the browser that is being simulated; the packages on the page are untouched.
  */
-export async function openPage(browser, demo, choice = {}, { camera = smallCamera } = {}) {
-	const page = await browser.newPage({ viewport: { width: 960, height: 720 } });
+export async function openPage(t, browser, demo, choice = {}, { camera = smallCamera, viewport = smallWindow } = {}) {
+	const page = await browser.newPage({ viewport, reducedMotion: "reduce" });
+	t.after(() => page.close()); // a page left open would go on encoding beside the next test
 	page.complaints = [];
 	page.on("pageerror", (err) => page.complaints.push(`error: ${err.message}`));
 	page.on("console", (message) => {

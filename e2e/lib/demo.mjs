@@ -69,6 +69,18 @@ class Demo {
 		return Object.fromEntries((found?.tracks ?? []).map((t) => [t.name, t]));
 	}
 
+	/** Key frames that a region's node asked of a WebRTC publisher so far, by reason. */
+	async keyFrameRequests(region, broadcast) {
+		const { webrtc } = await this.status(region);
+		const publisher = webrtc.publishers.find((p) => p.broadcast === broadcast);
+		assert.ok(publisher, `no WebRTC publisher of ${broadcast} at ${region}`);
+		const sum = {};
+		for (const track of publisher.tracks) {
+			for (const [reason, n] of Object.entries(track.keyframe_requests)) sum[reason] = (sum[reason] ?? 0) + n;
+		}
+		return sum;
+	}
+
 	/** Ends the process as Ctrl-C does and wants it to end well. */
 	async stop() {
 		if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill("SIGINT");

@@ -27,7 +27,7 @@ describe("a crowd at one node", () => {
 	});
 
 	test("50 viewers: one subscription per track upstream, one copy per link", async (t) => {
-		const publisher = await openPage(browser, demo, { region: a, broadcast }, { camera: { width: 320, height: 180 } });
+		const publisher = await openPage(t, browser, demo, { region: a, broadcast }, { camera: { width: 320, height: 180 } });
 		await publisher.evaluate(() => window.trellis.stop());
 		await publish(publisher, { region: a, via: "whip", codec: "VP8", name: broadcast });
 		const media = await until("picture and sound at the origin", async () => {
@@ -35,7 +35,7 @@ describe("a crowd at one node", () => {
 			return tracks.length === 2 && tracks.map((k) => k.name);
 		});
 
-		const page = await openPage(browser, demo, { region: c, via: "moq", broadcast });
+		const page = await openPage(t, browser, demo, { region: c, via: "moq", broadcast });
 		await addCrowd(page);
 		const { whep, moq } = demo.region(c);
 		await page.evaluate(([url, token]) => window.crowd.addWhep(25, url, token), [`${whep}/${broadcast}`, demo.token]);
@@ -69,6 +69,5 @@ describe("a crowd at one node", () => {
 		}
 		await page.evaluate(() => window.crowd.stop());
 		await until("the crowd to be gone", async () => Object.values(await demo.tracks(c, broadcast)).every((k) => k.viewers <= 1));
-		await Promise.all([publisher, page].map((p) => p.close()));
 	});
 });

@@ -5,6 +5,8 @@ import { openPage, startBrowser, stats } from "../lib/browser.mjs";
 import { startDemo } from "../lib/demo.mjs";
 import { until, untilPlaying } from "../lib/measure.mjs";
 
+const viewport = { width: 1240, height: 900 };
+
 describe("the demo page", () => {
 	let demo, browser;
 	before(async () => {
@@ -16,8 +18,8 @@ describe("the demo page", () => {
 		await demo?.stop();
 	});
 
-	test("plays the clip, with sound, and says how old it is and which way it came", async () => {
-		const page = await openPage(browser, demo);
+	test("plays the clip, with sound, and says how old it is and which way it came", async (t) => {
+		const page = await openPage(t, browser, demo, {}, { viewport });
 		await untilPlaying(page, "the clip");
 		await page.getByRole("button", { name: "Sound is off" }).click();
 		await page.getByRole("button", { name: "Sound is on" }).waitFor();
@@ -27,11 +29,10 @@ describe("the demo page", () => {
 		assert.match(stops.at(-1), /You/);
 		assert.ok(stops.length >= 3, `the path shows ${stops.length} stops: ${stops}`);
 		assert.match(await page.locator("#wan").textContent(), /userspace network impairment/);
-		await page.close();
 	});
 
-	test("keeps its state in the address, and changes by keyboard", async () => {
-		const page = await openPage(browser, demo, { region: "eu-west", via: "whep", broadcast: demo.broadcast });
+	test("keeps its state in the address, and changes by keyboard", async (t) => {
+		const page = await openPage(t, browser, demo, { region: "eu-west", via: "whep", broadcast: demo.broadcast }, { viewport });
 		await untilPlaying(page, "the clip by WHEP");
 		await page.getByRole("radio", { name: /WebRTC/ }).focus();
 		await page.keyboard.press("ArrowRight");
@@ -39,18 +40,16 @@ describe("the demo page", () => {
 		const seen = await untilPlaying(page, "the clip by MoQ", { withSound: false });
 		assert.equal(seen.via, "moq");
 		assert.match(page.url(), /region=eu-west/);
-		await page.close();
 	});
 
-	test("publishes the camera from the form and shows it to itself", async () => {
-		const page = await openPage(browser, demo, { region: "us-east" });
-		await page.getByLabel("As").selectOption("VP8");
-		await page.getByLabel("Name").fill("demo/from-the-form");
+	test("publishes the camera from the form and shows it to itself", async (t) => {
+		const page = await openPage(t, browser, demo, { region: "us-east" }, { viewport });
+		await page.locator("#codec").selectOption("VP8");
+		await page.locator("#publish input[name=name]").fill("demo/from-the-form");
 		await page.getByRole("button", { name: "Start" }).click();
 		await page.waitForURL(/broadcast=demo\/from-the-form/);
 		await untilPlaying(page, "one's own camera");
 		await page.getByRole("button", { name: "Stop" }).click();
 		await page.getByRole("button", { name: "Start" }).waitFor();
-		await page.close();
 	});
 });

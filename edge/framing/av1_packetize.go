@@ -48,31 +48,38 @@ func (a *av1Packetizer) Packetize(frame []byte, key bool, dst *Payloads) error {
 	piece := split(total, a.max-aggregationBytes)
 	dst.begin(total + (total/piece+2)*aggregationBytes)
 	a.start = key
-	for _, o := range a.obus {
-		a.add(o, piece, dst)
+	for i, o := range a.obus {
+		a.add(o, i < len(a.obus)-1, piece, dst)
 	}
 	a.flush(false, piece, dst)
 	return nil
 }
 
-// add writes an OBU into packets with room for piece bytes of elements each.
-func (a *av1Packetizer) add(o obu, piece int, dst *Payloads) {
+// add writes an OBU into packets with room for piece bytes of elements each. more
+// says that other OBUs follow.
+//
+// Without a dependency descriptor, receivers take every packet that begins with a
+// whole OBU for the first of its frame. So an OBU that would fill the packet to its
+// end leaves its last byte to the next one, unless it is the last of all.
+func (a *av1Packetizer) add(o obu, more bool, piece int, dst *Payloads) {
 	for {
 		if len(a.elements) == 0 {
 			a.room = piece
 		}
 		size := len(o.header) + len(o.payload)
+		left := a.room - size - leb128Len(size) // with the length that it needs if another follows
+		full := len(a.elements) == maxCounted-1 || left < minFragment
 		switch {
 		case len(a.elements) == maxCounted:
 			a.flush(false, piece, dst)
-		case size <= a.room:
+		case size <= a.room && (!more || !full || len(o.payload) < 2):
 			a.elements = append(a.elements, o)
-			a.room -= size + leb128Len(size) // which it needs if another follows
+			a.room = left
 			return
-		case a.room < minFragment:
+		case a.room < minFragment && len(a.elements) > 0:
 			a.flush(false, piece, dst)
-		default:
-			n := a.room - len(o.header)
+		default: // of a packet, or of all packets together, there is room for one byte at least
+			n := min(a.room-len(o.header), len(o.payload)-1)
 			a.elements = append(a.elements, obu{header: o.header, payload: o.payload[:n]})
 			o = obu{payload: o.payload[n:]}
 			a.flush(true, piece, dst)

@@ -95,9 +95,16 @@ func FuzzPacketize(f *testing.F) {
 		f.Add(uint8(s.codec), uint16(100), loadFrames(f, s.codec, s.file)[0])
 	}
 	f.Fuzz(func(t *testing.T, codec uint8, size uint16, frame []byte) {
+		if size == 0 {
+			size = DefaultMaxPayload
+		}
 		p, err := NewPacketizer(fuzzCodec(codec), PacketizerConfig{MaxPayload: int(size)})
 		if err != nil {
 			return
+		}
+		limit := int(size)
+		if limit == 0 {
+			limit = DefaultMaxPayload
 		}
 		var out Payloads
 		if err := p.Packetize(frame, true, &out); err != nil {
@@ -108,8 +115,8 @@ func FuzzPacketize(f *testing.F) {
 		}
 		for i := range out.Len() {
 			n := len(out.At(i))
-			if n == 0 || n > int(size) && fuzzCodec(codec) != Opus {
-				t.Errorf("payload %d of %d has %d bytes, at most %d", i, out.Len(), n, size)
+			if n == 0 || n > limit && fuzzCodec(codec) != Opus {
+				t.Errorf("payload %d of %d has %d bytes, at most %d", i, out.Len(), n, limit)
 			}
 		}
 	})

@@ -65,23 +65,26 @@ func FuzzParseParams(f *testing.F) {
 
 func TestDescribeStreams(t *testing.T) {
 	want := map[Codec]string{VP8: "vp8", VP9: "vp09.00.10.08", H264: "avc1.42C00B", AV1: "av01.0.00M.08"}
-	forEachStream(t, func(t *testing.T, c Codec, frames [][]byte) {
-		for i, f := range frames {
-			d, err := Describe(c, f)
-			if i%15 != 0 {
-				if !errors.Is(err, ErrNotKey) || IsKey(c, f) {
-					t.Errorf("frame %d: %v, key %v", i, err, IsKey(c, f))
+	for _, s := range videoStreams {
+		t.Run(s.codec.String(), func(t *testing.T) {
+			c, frames := s.load(t)
+			for i, f := range frames {
+				d, err := Describe(c, f)
+				if i%15 != 0 {
+					if !errors.Is(err, ErrNotKey) || IsKey(c, f) {
+						t.Errorf("frame %d: %v, key %v", i, err, IsKey(c, f))
+					}
+					continue
 				}
-				continue
+				if err != nil || d.Width != 192 || d.Height != 108 || d.String() != want[c] || !IsKey(c, f) {
+					t.Errorf("frame %d: %s %dx%d, %v, want %s", i, d, d.Width, d.Height, err, want[c])
+				}
+				if c == H264 && d.FrameRate != 30 {
+					t.Errorf("frame rate %v", d.FrameRate)
+				}
 			}
-			if err != nil || d.Width != 192 || d.Height != 108 || d.String() != want[c] || !IsKey(c, f) {
-				t.Errorf("frame %d: %s %dx%d, %v, want %s", i, d, d.Width, d.Height, err, want[c])
-			}
-			if c == H264 && d.FrameRate != 30 {
-				t.Errorf("frame rate %v", d.FrameRate)
-			}
-		}
-	})
+		})
+	}
 }
 
 func fromHex(tb testing.TB, s string) []byte {
@@ -101,12 +104,16 @@ func TestDescribe(t *testing.T) {
 		frame string
 		want  Description
 	}{
-		{"x264 high 1920x1080, cropped, 30/s", H264,
+		{
+			"x264 high 1920x1080, cropped, 30/s", H264,
 			"00000001" + "67640028acd940780227e5c05a808080a0000003002000000781e30632c0" + "0000000168ebe3cb22c0" + "000000016588",
-			Description{Params: Params{Codec: H264, Profile: 100, Level: 40}, Width: 1920, Height: 1080, FrameRate: 30}},
-		{"browser 640x480 constrained baseline", H264,
+			Description{Params: Params{Codec: H264, Profile: 100, Level: 40}, Width: 1920, Height: 1080, FrameRate: 30},
+		},
+		{
+			"browser 640x480 constrained baseline", H264,
 			"00000001" + "6742c01f8c8d40501e900f08846a" + "0000000168ce3c80" + "0000000165b8",
-			Description{Params: Params{Codec: H264, Profile: 0x42, Constraints: 0xc0, Level: 0x1f}, Width: 640, Height: 480}},
+			Description{Params: Params{Codec: H264, Profile: 0x42, Constraints: 0xc0, Level: 0x1f}, Width: 640, Height: 480},
+		},
 		{"vp8 640x480", VP8, "506b009d012a8002e001", Description{Params: Params{Codec: VP8}, Width: 640, Height: 480}},
 		{"stereo", Opus, "fc", Description{Params: Params{Codec: Opus}, Channels: 2}},
 		{"mono", Opus, "78", Description{Params: Params{Codec: Opus}, Channels: 1}},

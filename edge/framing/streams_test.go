@@ -11,14 +11,26 @@ import (
 // The bitstreams in testdata are one second of colour bars, 192x108 at 30 frames
 // per second with a key frame every 15, encoded by libx264 (two slices per
 // picture), libvpx, libvpx-vp9 and libaom.
-var videoStreams = []struct {
-	codec Codec
-	file  string
-}{
+var videoStreams = []videoStream{
 	{VP8, "bars-vp8.ivf"},
 	{VP9, "bars-vp9.ivf"},
 	{H264, "bars.h264"},
 	{AV1, "bars-av1.ivf"},
+}
+
+type videoStream struct {
+	codec Codec
+	file  string
+}
+
+// load returns the codec and the frames, of which there are 30.
+func (s videoStream) load(tb testing.TB) (Codec, [][]byte) {
+	tb.Helper()
+	frames := loadFrames(tb, s.codec, s.file)
+	if len(frames) != 30 {
+		tb.Fatalf("%d frames in %s, want 30", len(frames), s.file)
+	}
+	return s.codec, frames
 }
 
 // loadFrames returns the frames of a test stream in the form that a depacketizer makes.

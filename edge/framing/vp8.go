@@ -69,7 +69,7 @@ func (d *vp8Depacketizer) Push(p Packet, out []Event) []Event {
 	case !ok:
 		d.lose()
 		return d.leave()
-	case !d.open && !(desc.start && desc.partition == 0):
+	case !d.open && (!desc.start || desc.partition != 0):
 		d.lose() // its first packet is missing
 		return d.leave()
 	case !d.open:

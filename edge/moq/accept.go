@@ -89,10 +89,9 @@ func (ss *session) answer(st *stream, kind string, err error) {
 
 // note counts what a client did wrong.
 func (ss *session) note(err error) {
-	var protocol *moqlite.ProtocolError
 	if r, ok := asRefusal(err); ok {
 		ss.metrics.refuse(r.reason)
-	} else if errors.As(err, &protocol) {
+	} else if _, ok := errors.AsType[*moqlite.ProtocolError](err); ok {
 		ss.metrics.refuse(refuseMalformed)
 	}
 }

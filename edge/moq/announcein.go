@@ -113,7 +113,7 @@ func (d *discovery) apply(m moqlite.Announce) error {
 // the content goes on.
 func (d *discovery) publisherID(m moqlite.Announce) uint64 {
 	for _, hop := range append(slices.Clone(m.Hops), d.hop) {
-		if id := hop & (1<<hopIDBits - 1); id != 0 {
+		if id := hop & hopIDMask; id != 0 {
 			return id
 		}
 	}

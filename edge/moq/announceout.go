@@ -32,7 +32,7 @@ func (ss *session) serveAnnounce(st *stream) error {
 	if err != nil {
 		return refuse(wire.CodeDecode, refuseName, err.Error())
 	}
-	a := &announcer{session: ss, stream: st, prefix: prefix, exclude: m.ExcludeHop, live: map[wire.Broadcast]uint64{}}
+	a := &announcer{session: ss, stream: st, prefix: prefix, exclude: m.ExcludeHop & hopIDMask, live: map[wire.Broadcast]uint64{}}
 	watch := ss.cfg.Table.WatchAnnounced(prefix)
 	defer watch.Close()
 	// The request lasts for as long as the client keeps its half open.

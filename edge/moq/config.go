@@ -128,11 +128,11 @@ func (c Config) withDefaults() (Config, error) {
 
 // What MoQ needs of the QUIC connections that are handed to ServeConn.
 const (
-	// A browser that is killed says nothing: its broadcasts and subscriptions
-	// end when the connection has been silent for this long.
-	idleTimeout = 10 * time.Second
-	// keepAlive lets three probes be lost before the idle timeout.
-	keepAlive = 3 * time.Second
+	// A browser that is killed says nothing. Its broadcasts and subscriptions are
+	// to end within ten seconds: two until a keep-alive is sent, which starts
+	// the idle timer anew (RFC 9000, Section 10.1), and seven more.
+	idleTimeout = 7 * time.Second
+	keepAlive   = 2 * time.Second
 	// Each subscription holds a bidirectional stream for its life, and a
 	// publisher sends a unidirectional one per group: fifty a second for audio
 	// with a group per frame.

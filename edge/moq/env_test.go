@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -42,6 +43,7 @@ type env struct {
 	log      *lockedBuffer
 
 	net     *simnet.Simnet
+	router  *cuttableRouter
 	ctx     context.Context
 	cancel  context.CancelFunc
 	tasks   sync.WaitGroup
@@ -122,7 +124,8 @@ func newEnv(t *testing.T, change func(*Config)) *env {
 	if e.server, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	e.net = &simnet.Simnet{Router: &simnet.PerfectRouter{}}
+	e.router = &cuttableRouter{}
+	e.net = &simnet.Simnet{Router: e.router}
 	transport := &quic.Transport{Conn: e.endpoint(1)}
 	ln, err := transport.ListenEarly(testTLS(t), QUICConfig(nil))
 	if err != nil {
@@ -159,6 +162,34 @@ func newEnv(t *testing.T, change func(*Config)) *env {
 	return e
 }
 
+// cuttableRouter is a perfect network from which hosts can be cut off.
+type cuttableRouter struct {
+	simnet.PerfectRouter
+	mu  sync.Mutex
+	cut map[string]bool
+}
+
+// SendPacket implements simnet.Router.
+func (r *cuttableRouter) SendPacket(p simnet.Packet) error {
+	r.mu.Lock()
+	lost := r.cut[p.From.String()] || r.cut[p.To.String()]
+	r.mu.Unlock()
+	if lost {
+		return nil
+	}
+	return r.PerfectRouter.SendPacket(p)
+}
+
+// cut takes a client off the network.
+func (e *env) cut(c *rawClient) {
+	e.router.mu.Lock()
+	defer e.router.mu.Unlock()
+	if e.router.cut == nil {
+		e.router.cut = map[string]bool{}
+	}
+	e.router.cut[c.conn.LocalAddr().String()] = true
+}
+
 func (e *env) endpoint(host byte) *simnet.SimConn {
 	addr := &net.UDPAddr{IP: net.IPv4(10, 0, 0, host), Port: 443}
 	conn := e.net.NewEndpoint(addr, simnet.NodeBiDiLinkSettings{Latency: oneWay})
@@ -170,13 +201,16 @@ func (e *env) endpoint(host byte) *simnet.SimConn {
 func (e *env) close() {
 	e.cancel()
 	time.Sleep(3 * time.Second)
-	for i := len(e.cleanup) - 1; i >= 0; i-- {
-		e.cleanup[i]()
+	for _, v := range slices.Backward(e.cleanup) {
+		v()
 	}
 	e.tasks.Wait()
 	_ = e.net.Close()
 	time.Sleep(10 * time.Second)
 }
+
+// sleep lets virtual time pass.
+func (e *env) sleep(d time.Duration) { time.Sleep(d) }
 
 // transport returns a client's socket.
 func (e *env) transport() *quic.Transport {

@@ -6,11 +6,19 @@ import (
 	"trellis/wire/moqlite"
 )
 
-// expiryGrace is how old a group may get in any case. A viewer that says "only
-// the newest matters" (max_latency 0, as @moq/watch does) means that it does not
-// want to wait. It does not mean to lose nine of ten audio packets which network
-// jitter delivered to us in one burst, and which are still good to play.
+// expiryGrace is how long a group may take in any case once a newer one has
+// begun. A viewer that says "only the newest matters" (max_latency 0, as
+// @moq/watch does) means that it does not want to wait. It does not mean to lose
+// the end of each group of pictures, which is on its way when the next key frame
+// comes, nor nine of ten audio packets which network jitter delivered to us in
+// one burst.
 const expiryGrace = 200 * time.Millisecond
+
+// expiryOf returns how long after a newer group began a group is still of use.
+// The drafts count from where the old group began, but a group of pictures is
+// always older than its successor by its whole length: what counts is for how
+// long it has held up something newer.
+func expiryOf(maxLatency time.Duration) time.Duration { return max(maxLatency, expiryGrace) }
 
 // mark says when a group began: the presentation time of its first frame, once
 // that is there, and the time when its first byte came to us.
@@ -21,17 +29,16 @@ type mark struct {
 	timed bool
 }
 
-// expired reports whether group g is too old, given the newest group: whether a
-// newer one exists and began more than maxLatency later, by either clock.
-func (g mark) expired(newest mark, maxLatency time.Duration, timescale uint64) bool {
+// stale reports whether newer groups go first. A burst stays in order: what is
+// young next to the newest group, by both clocks, does not count as stale.
+func (g mark) stale(newest mark, timescale uint64) bool {
 	if newest.seq <= g.seq {
 		return false
 	}
-	limit := max(maxLatency, expiryGrace)
-	if newest.at.Sub(g.at) > limit {
+	if newest.at.Sub(g.at) > expiryGrace {
 		return true
 	}
-	return g.timed && newest.timed && spanOf(newest.time-g.time, timescale) > limit
+	return g.timed && newest.timed && spanOf(newest.time-g.time, timescale) > expiryGrace
 }
 
 // spanOf turns units of a timescale into a duration, at most some centuries.
@@ -51,11 +58,12 @@ type urgency = int8
 // and the others, as in catalog and audio, video, the rest.
 const lastRank = 2
 
-// urgencyOf places a track of some rank. Among groups of one track, the newest
-// goes first, or the oldest if the viewer asked for order.
-func urgencyOf(rank int, newest, ordered bool) urgency {
+// urgencyOf places a track of some rank. Among groups of one track, those that
+// are current go before those that are stale, or after them if the viewer asked
+// for order.
+func urgencyOf(rank int, current, ordered bool) urgency {
 	u := urgency(1 + 2*min(rank, lastRank))
-	if newest == ordered {
+	if current == ordered {
 		u++
 	}
 	return u

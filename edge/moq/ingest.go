@@ -36,19 +36,21 @@ func (ss *session) receiveGroup(wt *webtransport.ReceiveStream, in *moqlite.Read
 		}
 		return refuse(wire.CodeNotFound, refuseUnknown, "a group of no subscription")
 	}
-	pl.arrivals.begin(m.Sequence)
+	pl.arrivals.begin()
 	defer pl.arrivals.done()
 	// Nobody wants the track any more, or the session is over.
-	defer context.AfterFunc(pl.track.Context(), func() { wt.CancelRead(streamCode(wire.CodeCancel)) })()
+	defer context.AfterFunc(pl.track.Context(), func() { cancelRead(wt, wire.CodeCancel) })()
 	if err := pl.awaitReady(); err != nil {
 		return err
 	}
+	pl.arrivals.awaitTurn(pl.track.Context(), m.Sequence)
 	group, err := pl.track.Group(m.Sequence)
+	pl.arrivals.passed(m.Sequence)
 	if err != nil {
 		wt.CancelRead(streamCode(codeOf(err)))
 		return nil // too old, or the track is over: nothing that the client did wrong
 	}
-	reader := groupReader{pull: pl, stream: wt, in: in, group: group}
+	reader := groupReader{pull: pl, stream: wt, in: in, group: group, timed: true} // the header's deadline
 	err = reader.run()
 	if endOfStream(err) {
 		group.Close()
@@ -102,11 +104,14 @@ func (pl *pull) awaitReady() error {
 // groupReader writes one group stream into the relay, chunk by chunk.
 type groupReader struct {
 	pull   *pull
-	stream *webtransport.ReceiveStream
+	stream readDeadliner
 	in     *moqlite.Reader
 	group  *relay.Group
 	at     int64 // presentation time of the frame before
+	timed  bool  // a deadline is set
 }
+
+type readDeadliner interface{ SetReadDeadline(t time.Time) error }
 
 // run returns io.EOF when the group is complete.
 func (r *groupReader) run() error {
@@ -125,7 +130,9 @@ func (r *groupReader) run() error {
 			return err
 		}
 		ingress := ss.cfg.Clock()
-		r.expect(ss.cfg.StallTimeout)
+		if r.in.Buffered() < int(h.Size) {
+			r.expect(ss.cfg.StallTimeout)
+		}
 		err = r.frame(index, int(h.Size), relay.ObjectHeader{Time: r.at, Ingress: ingress.UnixMicro()})
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return refuse(wire.CodeTimeout, refuseStall, "a frame stayed half sent")
@@ -142,11 +149,16 @@ func refusedSize(err error) bool {
 	return errors.As(err, &protocol) && protocol.Code == wire.CodeTooLarge
 }
 
+// expect sets how long the next reads may take; zero: for ever.
 func (r *groupReader) expect(limit time.Duration) {
+	if limit == 0 && !r.timed {
+		return
+	}
 	var deadline time.Time
 	if limit > 0 {
 		deadline = time.Now().Add(limit)
 	}
+	r.timed = limit > 0
 	// A stream that is closed already says so on reading.
 	_ = r.stream.SetReadDeadline(deadline)
 }
@@ -176,6 +188,7 @@ func (r *groupReader) frame(index uint64, size int, h relay.ObjectHeader) error 
 	for got := 0; got < size; {
 		if len(room) == 0 {
 			room = track.Alloc(min(size-got, min(max(got, firstPiece), lastPiece)))
+			r.expect(r.pull.session.cfg.StallTimeout) // it goes on
 		}
 		// The first bytes may hold the time that the header must have.
 		n, err := io.ReadAtLeast(r.in, room, min(len(room), legacyHeader))
@@ -197,7 +210,6 @@ func (r *groupReader) frame(index uint64, size int, h relay.ObjectHeader) error 
 			return err
 		}
 		got += n
-		r.expect(r.pull.session.cfg.StallTimeout)
 	}
 	r.learn(index, whole)
 	return nil
@@ -275,16 +287,17 @@ func (ss *session) receiveDatagram(b []byte) error {
 	default:
 		return nil // it beat the track information
 	}
-	pl.arrivals.begin(m.Sequence)
+	pl.arrivals.begin()
 	defer pl.arrivals.done()
 	group, err := pl.track.Group(m.Sequence)
+	pl.arrivals.passed(m.Sequence)
 	if err != nil {
-		return nil //nolint:nilerr // a duplicate, or too old: what datagrams may be
+		return nil // a duplicate, or too old: what datagrams may be
 	}
 	h := relay.ObjectHeader{Time: int64(m.Time), Ingress: ss.cfg.Clock().UnixMicro()}
 	if err := group.Write(0, h, m.Payload); err != nil {
 		group.Abort(relay.DropMalformed)
-		return nil //nolint:nilerr // its stream was faster
+		return nil // its stream was faster
 	}
 	ss.metrics.bytesIn.Add(float64(len(m.Payload)))
 	group.Close()

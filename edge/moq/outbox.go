@@ -97,6 +97,7 @@ func (o *outbox) push(v *view, reader *relay.GroupReader) {
 	if g.seq >= v.newest.seq {
 		v.newest = g.begun
 	}
+	o.passLocked(v, g)
 	changed := v.demoteLocked()
 	victims := o.expireLocked(v)
 	var surplus []*outGroup
@@ -126,9 +127,9 @@ func (o *outbox) timed(g *outGroup, at int64) {
 	if g.seq == g.view.newest.seq {
 		g.view.newest = g.begun
 	}
-	victims := o.expireLocked(g.view)
+	changed := g.view.demoteLocked()
 	o.mu.Unlock()
-	o.bury(victims, dropExpired)
+	apply(changed)
 }
 
 // done is told that a group has left, one way or another.
@@ -143,21 +144,22 @@ func (o *outbox) done(g *outGroup) {
 // run opens streams until ctx ends.
 func (o *outbox) run(ctx context.Context) {
 	var spare *quic.SendStream
+	scarce := false // from when the client allowed no more until nothing waits
 	for {
 		for o.idle() {
+			scarce = scarce && o.backlog()
 			select {
 			case <-o.bell:
 			case <-ctx.Done():
 				return
 			}
 		}
-		stream, scarce := spare, false
+		stream := spare
 		spare = nil
 		if stream == nil {
 			var err error
 			if stream, err = o.open(); err != nil {
-				// The client allows no more just now. What waits meanwhile competes
-				// for the next stream.
+				// What waits meanwhile competes for the next stream.
 				scarce = true
 				if stream, err = o.wait(ctx); err != nil {
 					return // the connection is over
@@ -171,8 +173,16 @@ func (o *outbox) run(ctx context.Context) {
 			continue
 		}
 		g.begin(stream)
-		go g.send(stream) // view.pending counts it, and its view waits for it
+		// view.pending counts it, and its view waits for it.
+		go g.send(stream) //nolint:contextcheck // it ends with its view, not with the outbox
 	}
+}
+
+// backlog reports whether groups wait for others to be sent.
+func (o *outbox) backlog() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting) > 0
 }
 
 // idle reports whether there is no group that may be sent now.
@@ -242,11 +252,37 @@ func (g *outGroup) outranks(other *outGroup) bool {
 	return g.view.rank < other.view.rank
 }
 
+// passLocked notes for the groups of a view which of them the new one passes.
+func (o *outbox) passLocked(v *view, newer *outGroup) {
+	for _, g := range v.groups {
+		switch {
+		case g.seq < newer.seq && g.passed.IsZero():
+			o.passedLocked(g, newer.begun.at)
+		case g.seq > newer.seq && newer.passed.IsZero(): // it came late itself
+			o.passedLocked(newer, newer.begun.at)
+		}
+	}
+}
+
+func (o *outbox) passedLocked(g *outGroup, at time.Time) {
+	g.passed = at
+	g.expiry = time.AfterFunc(expiryOf(g.view.want.MaxLatency), func() { o.expire(g.view) })
+}
+
+// expire gives up what is too old in a view.
+func (o *outbox) expire(v *view) {
+	o.mu.Lock()
+	victims := o.expireLocked(v)
+	o.mu.Unlock()
+	o.bury(victims, dropExpired)
+}
+
 // expireLocked takes the groups of a view off the lists that are too old.
 func (o *outbox) expireLocked(v *view) []*outGroup {
 	var victims []*outGroup
+	now := time.Now()
 	for _, g := range v.groups {
-		if g.begun.expired(v.newest, v.want.MaxLatency, v.info.Timescale) {
+		if !g.passed.IsZero() && now.Sub(g.passed) >= expiryOf(v.want.MaxLatency) {
 			victims = append(victims, g)
 		}
 	}
@@ -258,6 +294,9 @@ func (o *outbox) expireLocked(v *view) []*outGroup {
 
 func (o *outbox) unlistLocked(g *outGroup) {
 	same := func(other *outGroup) bool { return other == g }
+	if g.expiry != nil {
+		g.expiry.Stop()
+	}
 	g.view.groups = slices.DeleteFunc(g.view.groups, same)
 	o.waiting = slices.DeleteFunc(o.waiting, same)
 }
@@ -317,7 +356,8 @@ func (v *view) demoteLocked() []reprioritised {
 }
 
 func (g *outGroup) urgencyLocked() urgency {
-	return urgencyOf(g.view.rank, g.seq >= g.view.newest.seq, g.view.want.Ordered)
+	v := g.view
+	return urgencyOf(v.rank, !g.begun.stale(v.newest, v.info.Timescale), v.want.Ordered)
 }
 
 type reprioritised struct {

@@ -26,6 +26,8 @@ type outGroup struct {
 
 	// Guarded by outbox.mu.
 	begun   mark
+	passed  time.Time        // when a newer group of the view came, zero before
+	expiry  *time.Timer      // looks again when it has held that up for too long
 	stream  *quic.SendStream // nil while it waits
 	urgency urgency
 
@@ -113,10 +115,11 @@ func (g *outGroup) count(err error) {
 // copy returns nil when the group is complete.
 func (g *outGroup) copy(stream *quic.SendStream) error {
 	if len(g.headers) > 0 {
+		// Not marked as reliable: quic-go would promise these bytes on a reset
+		// without the credit for them, and the client end the connection.
 		if err := g.writeRaw(stream, g.headers); err != nil {
 			return err
 		}
-		stream.SetReliableBoundary()
 	}
 	for {
 		chunk, ok, err := g.reader.TryNext()
@@ -141,9 +144,15 @@ func (g *outGroup) copy(stream *quic.SendStream) error {
 	}
 }
 
+// writeStream is what writing needs of a stream.
+type writeStream interface {
+	Write(b []byte) (int, error)
+	SetWriteDeadline(t time.Time) error
+}
+
 // write sends a chunk. The size goes before the payload, so an object whose size
 // is not known yet is collected first.
-func (g *outGroup) write(stream *quic.SendStream, c relay.Chunk) error {
+func (g *outGroup) write(stream writeStream, c relay.Chunk) error {
 	if c.First && c.Object == 0 {
 		g.outbox.timed(g, c.Time)
 	}
@@ -163,7 +172,7 @@ func (g *outGroup) write(stream *quic.SendStream, c relay.Chunk) error {
 	return nil
 }
 
-func (g *outGroup) collect(stream *quic.SendStream, c relay.Chunk) error {
+func (g *outGroup) collect(stream writeStream, c relay.Chunk) error {
 	g.unsized = append(g.unsized, c)
 	if !c.Last {
 		return nil
@@ -198,7 +207,7 @@ var joinPool = sync.Pool{New: func() any { return new([joined + maxFrameHeader]b
 const maxFrameHeader = 16
 
 // writeFirst sends the frame header and the first piece of the payload.
-func (g *outGroup) writeFirst(stream *quic.SendStream, h relay.ObjectHeader, size int, payload []byte) error {
+func (g *outGroup) writeFirst(stream writeStream, h relay.ObjectHeader, size int, payload []byte) error {
 	at := min(max(h.Time, -moqlite.MaxTime), moqlite.MaxTime) // ours never are beyond
 	header := moqlite.FrameHeader{Delta: at - g.at, Size: uint64(size)}
 	g.at = at
@@ -214,7 +223,7 @@ func (g *outGroup) writeFirst(stream *quic.SendStream, h relay.ObjectHeader, siz
 	return g.writeBytes(stream, payload[n:])
 }
 
-func (g *outGroup) writeBytes(stream *quic.SendStream, b []byte) error {
+func (g *outGroup) writeBytes(stream writeStream, b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -225,7 +234,7 @@ func (g *outGroup) writeBytes(stream *quic.SendStream, b []byte) error {
 	return nil
 }
 
-func (g *outGroup) writeRaw(stream *quic.SendStream, b []byte) error {
+func (g *outGroup) writeRaw(stream writeStream, b []byte) error {
 	// A stream that is closed already says so on writing.
 	_ = stream.SetWriteDeadline(time.Now().Add(g.outbox.cfg.StallTimeout))
 	_, err := stream.Write(b)

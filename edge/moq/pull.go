@@ -192,15 +192,18 @@ func (pl *pull) readResponses(st *stream) error {
 			return nil
 		}
 		if err != nil {
-			var protocol *moqlite.ProtocolError
-			if errors.As(err, &protocol) {
+			if _, ok := errors.AsType[*moqlite.ProtocolError](err); ok {
 				pl.session.metrics.refuse(refuseMalformed)
 			}
 			return err
 		}
 		switch m := m.(type) {
+		case moqlite.SubscribeStart:
+			pl.arrivals.expect(m.Group)
 		case moqlite.SubscribeEnd:
 			pl.arrivals.end(m.Group)
+		case moqlite.SubscribeDrop:
+			pl.arrivals.skip(m.Last - m.First + 1)
 		case moqlite.SubscribeOK:
 			return &moqlite.ProtocolError{Code: wire.CodeUnexpected, Reason: "a second SUBSCRIBE_OK"}
 		}
@@ -221,43 +224,4 @@ func (pl *pull) awaitStragglers(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// arrivals knows which groups have come in.
-type arrivals struct {
-	news chan struct{} // one token whenever there is some
-
-	mu     sync.Mutex // guards what follows
-	active int        // groups that are coming in
-	next   uint64     // the highest sequence that began to come in, plus one
-	total  uint64     // from END: the first sequence that will never exist; 0 unknown
-}
-
-func (a *arrivals) begin(seq uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.active++
-	a.next = max(a.next, seq+1)
-}
-
-func (a *arrivals) done() {
-	a.mu.Lock()
-	a.active--
-	a.mu.Unlock()
-	select {
-	case a.news <- struct{}{}:
-	default: // it will look anyway
-	}
-}
-
-func (a *arrivals) end(total uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.total = total
-}
-
-func (a *arrivals) complete() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.total > 0 && a.next >= a.total && a.active == 0
 }

@@ -59,7 +59,8 @@ func New(cfg Config) (*Server, error) {
 		H3: &http3.Server{
 			Handler:     http.HandlerFunc(s.serveHTTP),
 			ConnContext: s.connContext,
-			Logger:      cfg.Log,
+			// The library logs request URIs, and tokens are in them.
+			Logger: slog.New(slog.DiscardHandler),
 		},
 		ApplicationProtocols: protocols,
 		// serveHTTP has looked at the origin before.
@@ -173,7 +174,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Unlock()
 	s.cfg.Log.Info("draining", slog.Int("sessions", len(all)))
 	for _, ss := range all {
-		ss.goaway()
+		ss.goaway() //nolint:contextcheck // the session's context bounds it
 	}
 	select {
 	case <-s.emptied:

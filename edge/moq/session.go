@@ -47,8 +47,9 @@ type session struct {
 	publishing map[wire.Broadcast]*publisher
 }
 
-// hopIDBits keeps hop ids exact in a JavaScript number.
-const hopIDBits = 53
+// hopIDMask keeps hop ids exact in a JavaScript number. Current clients read 62
+// bits, older ones fail above 53.
+const hopIDMask = 1<<53 - 1
 
 func newSession(s *Server, conn *quic.Conn, wt *webtransport.Session, id quic.StreamID, v moqlite.Version,
 	root wire.Prefix, grant auth.Grant, log *slog.Logger,
@@ -56,7 +57,7 @@ func newSession(s *Server, conn *quic.Conn, wt *webtransport.Session, id quic.St
 	ss := &session{
 		server: s, cfg: &s.cfg, metrics: s.metrics, conn: conn, wt: wt, version: v, root: root, grant: grant,
 		log:        log.With(slog.String("version", v.String()), slog.String("client", grant.ID)),
-		mintedID:   1 + rand.Uint64N(1<<hopIDBits-1),
+		mintedID:   1 + rand.Uint64N(hopIDMask),
 		requests:   limit{max: s.cfg.MaxRequests},
 		views:      limit{max: s.cfg.MaxSubscriptions},
 		publishing: map[wire.Broadcast]*publisher{},
@@ -74,6 +75,7 @@ func (ss *session) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() {
 		ss.end(refuse(wire.CodeGoingAway, refuseDraining, "the node is going away"))
 	})()
+	//nolint:contextcheck // the connection's own context says why it ended
 	defer context.AfterFunc(ss.wt.Context(), func() { ss.end(ss.wtError()) })()
 	if !ss.grant.Expires.IsZero() {
 		left := ss.grant.Expires.Sub(ss.cfg.Clock())
@@ -94,7 +96,7 @@ func (ss *session) run(ctx context.Context) {
 	}
 
 	<-ss.ctx.Done()
-	cause := context.Cause(ss.ctx)
+	cause := context.Cause(ss.ctx) //nolint:contextcheck // why the session ended, whatever ctx says
 	ss.close(codeOf(cause), cause.Error())
 	ss.mu.Lock()
 	ss.over = true
@@ -103,7 +105,7 @@ func (ss *session) run(ctx context.Context) {
 	if r, ok := asRefusal(cause); ok {
 		ss.metrics.refuse(r.reason)
 	}
-	ss.log.Info("session ended", slog.Any("cause", cause))
+	ss.log.Info("session ended", slog.String("code", codeOf(cause).String()), slog.Any("cause", cause))
 }
 
 // start runs f as one of the session's goroutines. False: the session is over.
@@ -131,8 +133,7 @@ func (ss *session) close(code wire.Code, reason string) {
 // to those who use the session.
 func (ss *session) wtError() error {
 	_, err := ss.wt.OpenUniStream()
-	var closed *webtransport.SessionError
-	if errors.As(err, &closed) {
+	if _, ok := errors.AsType[*webtransport.SessionError](err); ok {
 		return err
 	}
 	if cause := context.Cause(ss.conn.Context()); cause != nil {
@@ -174,10 +175,6 @@ func (ss *session) goaway() {
 func (ss *session) absolute(path string) (wire.Broadcast, error) {
 	return wire.ParseBroadcast(moqlite.CleanPath(string(ss.root) + "/" + path))
 }
-
-// relative is absolute the other way round. False: the name is not below the
-// session's root.
-func (ss *session) relative(b wire.Broadcast) (string, bool) { return b.Suffix(ss.root) }
 
 // owns reports whether the broadcast with that epoch is the client's own.
 func (ss *session) owns(b wire.Broadcast, epoch uint64) bool {

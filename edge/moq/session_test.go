@@ -61,7 +61,7 @@ func publishAndWatch(e *env, from, to moqlite.Version) {
 		if transit := got.Arrived.Sub(sent); size == 100 && i > 0 && transit > 2*oneWay+5*time.Millisecond {
 			t.Errorf("frame %d took %v, want twice %v", i, transit, oneWay)
 		}
-		time.Sleep(40*time.Millisecond - min(time.Since(sent), 40*time.Millisecond))
+		e.sleep(40*time.Millisecond - min(time.Since(sent), 40*time.Millisecond))
 	}
 	c.broadcast.Close()
 	for {

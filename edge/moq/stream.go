@@ -72,8 +72,22 @@ func (st *stream) respond(m moqlite.Response) error {
 
 // reset gives up both directions.
 func (st *stream) reset(code wire.Code) {
-	st.CancelRead(streamCode(code))
+	cancelRead(st, code)
 	st.CancelWrite(streamCode(code))
+	_ = st.SetWriteDeadline(time.Now()) // see cancelRead
+}
+
+// cancelRead gives up reading, whoever is reading. A Read that has learned that
+// the client ended the session waits inside the library for the session's end,
+// of which a stream that was cancelled is never told: only a deadline gets it
+// out.
+func cancelRead(st interface {
+	CancelRead(code webtransport.StreamErrorCode)
+	SetReadDeadline(at time.Time) error
+}, code wire.Code,
+) {
+	st.CancelRead(streamCode(code))
+	_ = st.SetReadDeadline(time.Now()) // an error says that the stream is closed
 }
 
 // resetOn resets the stream when ctx ends, with the code of its cause. The

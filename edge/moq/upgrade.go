@@ -82,7 +82,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.metrics.sessions[version].Inc()
-	ss.run(c.ctx)
+	ss.run(c.ctx) //nolint:contextcheck // the caller's of ServeConn; the request's ends only with the connection
 }
 
 func (s *Server) refuseConnect(w http.ResponseWriter, log *slog.Logger, status int, reason refuseReason, text string) {

@@ -29,6 +29,7 @@ type catalog struct {
 	timer    *time.Timer // runs from the first description until the first document
 	ready    bool        // the document may be shown
 	document []byte      // nil before it is
+	changed  time.Time   // when it became what it is
 	seq      uint64
 	track    *relay.Track // who reads it now, nil for nobody
 	over     bool
@@ -111,7 +112,7 @@ func (c *catalog) publishLocked() {
 	if string(doc) == string(c.document) {
 		return
 	}
-	c.document = doc
+	c.document, c.changed = doc, time.Now()
 	c.writeLocked()
 }
 
@@ -135,10 +136,10 @@ func (c *catalog) writeLocked() {
 	if c.track == nil || c.track.Context().Err() != nil {
 		return
 	}
-	now := time.Now().UnixMicro()
+	at := c.changed.UnixMicro()
 	g, err := c.track.Group(c.seq)
 	if err == nil {
-		err = g.Write(0, relay.ObjectHeader{Time: now, Ingress: now}, c.document)
+		err = g.Write(0, relay.ObjectHeader{Time: at, Ingress: at}, c.document)
 		g.Close()
 	}
 	c.seq++

@@ -52,6 +52,10 @@ type Config struct {
 
 	// AudioGroup is how many Opus frames make a group. Default 5, 100 ms.
 	AudioGroup int
+	// MaxGroup is how long a group of video may last before the publisher is asked
+	// for a key frame. Browsers send none by themselves, and whoever joins is sent
+	// the whole group. Default 4 s.
+	MaxGroup time.Duration
 	// CatalogWait is how long the first catalog waits until all tracks of the
 	// publisher are known. Default 2 s.
 	CatalogWait time.Duration
@@ -94,6 +98,7 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{"SetupTimeout", &c.SetupTimeout, 10 * time.Second},
 		{"SilenceTimeout", &c.SilenceTimeout, 8 * time.Second},
+		{"MaxGroup", &c.MaxGroup, 4 * time.Second},
 		{"CatalogWait", &c.CatalogWait, 2 * time.Second},
 	} {
 		if *f.v < 0 {

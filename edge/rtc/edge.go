@@ -237,6 +237,11 @@ func (e *Edge) leave(s *Session) {
 	e.sessionsWG.Done()
 }
 
+// Sessions returns how many clients publish and how many view here.
+func (e *Edge) Sessions() (publishers, viewers int) {
+	return e.counts(RolePublisher), e.counts(RoleViewer)
+}
+
 func (e *Edge) counts(r Role) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"sync"
-	"time"
 
 	"trellis/edge/framing"
 	"trellis/internal/relay"
@@ -71,6 +70,7 @@ func (e *egress) hold(key laneKey) (*laneHold, error) {
 		default:
 			l.log.Info("lane ended", slog.Any("cause", err))
 		}
+		l.err = err
 		close(l.done)
 		e.metrics.lanes.Dec()
 	})
@@ -88,7 +88,6 @@ func (e *egress) open(key laneKey) (*lane, error) {
 	}
 	l := &lane{
 		codec: key.codec, container: key.container, metrics: e.metrics,
-		epoch:    time.UnixMicro(int64(sub.Track().Announcement().Epoch)),
 		log:      e.log.With(slog.String("track", key.name.String())),
 		track:    sub.Track(),
 		sub:      sub,

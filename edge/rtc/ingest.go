@@ -1,7 +1,6 @@
 package rtc
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,6 +43,14 @@ func newIngest(e *Edge, s *Session, audio, video bool) *ingest {
 		edge: e, session: s, log: s.log, timeline: stream.NewTimeline(),
 		catalog: newCatalog(e.cfg.CatalogWait, audio, video, s.log),
 	}
+}
+
+// prepare sets up the peer connection before it is negotiated.
+func (in *ingest) prepare() error {
+	in.session.pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
+		in.session.tasks.run(func() { in.receive(t, r) })
+	})
+	return nil
 }
 
 // receive runs one track of the publisher until it ends.
@@ -91,7 +98,7 @@ func (in *ingest) announce() (*relay.Broadcast, error) {
 		return nil, err
 	}
 	in.broadcast = b
-	in.stop = context.AfterFunc(b.Context(), func() { in.session.end(context.Cause(b.Context())) })
+	in.stop = in.session.endWith(b)
 	return b, nil
 }
 
@@ -130,16 +137,26 @@ func (in *ingest) RequestKeyframe(t *relay.Track) {
 	}
 	in.mu.Unlock()
 	if it != nil {
-		it.askKeyframe()
+		it.askKeyframe(keyframeDemand)
 	}
 }
 
 // sendPLI asks the publisher for a key frame: RFC 4585, Section 6.3.1.
 func (in *ingest) sendPLI(ssrc uint32) {
-	in.edge.metrics.keyRequests.Inc()
 	if err := in.session.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}}); err != nil {
 		in.log.Debug("ask for key frame", slog.Any("err", err))
 	}
+}
+
+// status returns the tracks for the API.
+func (in *ingest) status() []IngestStatus {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	all := make([]IngestStatus, 0, len(in.tracks))
+	for _, t := range in.tracks {
+		all = append(all, t.status())
+	}
+	return all
 }
 
 // mediaInfo describes a track that we make.

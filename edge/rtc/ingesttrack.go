@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"trellis/edge/framing"
@@ -33,7 +32,7 @@ type ingestTrack struct {
 	inbound   *stream.Inbound
 	rid       string
 
-	track     *relay.Track // under mu when written, see isTrack
+	track     *relay.Track // these three are written under mu, for status and isTrack
 	name      string
 	codec     framing.Codec
 	switches  int
@@ -47,9 +46,11 @@ type ingestTrack struct {
 	prefix  []byte       // container header, not written yet
 	head    []byte       // beginning of a key frame
 
-	mu        sync.Mutex
-	asked     time.Time // the last key frame request
-	keyframes atomic.Uint64
+	began int64 // PTS of the group's first frame
+
+	mu    sync.Mutex
+	asked time.Time // the last key frame request
+	count [numKeyframeReasons]uint64
 }
 
 var _ stream.Sink = (*ingestTrack)(nil)
@@ -72,9 +73,9 @@ func (t *ingestTrack) open(c framing.Codec) error {
 		return err
 	}
 	t.mu.Lock()
-	t.track = track
+	t.track, t.name, t.codec = track, name, c
 	t.mu.Unlock()
-	t.name, t.codec, t.described = name, c, framing.Description{}
+	t.described = framing.Description{}
 	return nil
 }
 
@@ -86,16 +87,17 @@ func (t *ingestTrack) isTrack(track *relay.Track) bool {
 
 // askKeyframe asks the publisher for a key frame, unless that was just done. It
 // may be called from any goroutine.
-func (t *ingestTrack) askKeyframe() {
+func (t *ingestTrack) askKeyframe(reason keyframeReason) {
 	now := time.Now()
 	t.mu.Lock()
 	due := now.Sub(t.asked) >= keyframeSpacing
 	if due {
 		t.asked = now
+		t.count[reason]++
 	}
 	t.mu.Unlock()
 	if due {
-		t.keyframes.Add(1)
+		t.ingest.edge.metrics.keyRequests[reason].Inc()
 		t.ingest.sendPLI(t.inbound.SSRC())
 	}
 }
@@ -108,9 +110,14 @@ func (t *ingestTrack) Begin(f stream.FrameInfo) {
 	}
 	if t.group == nil {
 		t.skip(skipWaitKey)
-		t.askKeyframe()
+		if t.seq == 0 {
+			t.askKeyframe(keyframeStart)
+		} else {
+			t.askKeyframe(keyframeLoss)
+		}
 		return
 	}
+	t.limitGroup(f)
 	err := t.group.Begin(t.object, relay.ObjectHeader{Time: f.PTS, Ingress: f.Arrival.UnixMicro()}, -1)
 	if err != nil {
 		t.refused(err)
@@ -118,6 +125,19 @@ func (t *ingestTrack) Begin(f stream.FrameInfo) {
 	}
 	t.writing, t.head = true, t.head[:0]
 	t.prefix = hang.AppendLegacyHeader(t.prefix[:0], uint64(f.PTS))
+}
+
+// limitGroup asks for a key frame when the group has lasted long enough, and
+// after that again each time it has grown by as much.
+func (t *ingestTrack) limitGroup(f stream.FrameInfo) {
+	if f.Key {
+		t.began = f.PTS
+		return
+	}
+	if limit := t.ingest.edge.cfg.MaxGroup.Microseconds(); f.PTS-t.began >= limit {
+		t.began += limit
+		t.askKeyframe(keyframeLength)
+	}
 }
 
 // beginsGroup reports whether the next frame begins a group: video groups begin
@@ -209,7 +229,7 @@ func (t *ingestTrack) giveUp() {
 	}
 	t.group = nil
 	if !t.codec.Audio() {
-		t.askKeyframe()
+		t.askKeyframe(keyframeLoss)
 	}
 }
 

@@ -46,7 +46,6 @@ type lane struct {
 	// Fixed at construction.
 	codec     framing.Codec
 	container hang.Container
-	epoch     time.Time // NTP time of PTS zero, the same for all tracks of a broadcast
 	metrics   *metrics
 	log       *slog.Logger
 	track     *relay.Track
@@ -55,6 +54,7 @@ type lane struct {
 	commands chan laneCommand
 	quit     chan struct{} // closed by the egress when nobody is left
 	done     chan struct{} // closed when run has returned
+	err      error         // why it did; to be read once done is closed
 	stats    laneCounters
 
 	// Owned by run.
@@ -199,8 +199,8 @@ func (l *lane) checkTimeline(pts int64, now time.Time) {
 		return
 	}
 	for _, v := range l.viewers {
-		v.run.shift -= ticksOf(pts-want, l.codec.ClockRate())
 		if v.state == viewerLive {
+			v.run.shift -= ticksOf(pts-want, l.codec.ClockRate())
 			v.begin(&l.packets, l.packets.head)
 			v.state = viewerLive
 		}

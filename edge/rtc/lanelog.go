@@ -11,14 +11,16 @@ const (
 	// laneObjects bounds the objects that a lane keeps: a group of 17 s at 60
 	// frames per second. A power of two.
 	laneObjects = 1024
-	// laneBytes bounds their payload: a group of 8 s at 8 Mbit/s.
-	laneBytes = 8 << 20
+	// laneBytes bounds their payload: a group of 8 s at 16 Mbit/s.
+	laneBytes = 16 << 20
 	// laneHistory is how long packets of earlier groups are kept for viewers that
 	// ask for them again: a few round trips.
 	laneHistory = time.Second
-	// keepBuffer is the largest payload memory that an evicted slot keeps. Beyond
-	// it, every slot would in time grow to the size of a key frame.
-	keepBuffer = 32 << 10
+	// keepBuffer is the largest payload memory that is kept for reuse, and
+	// keepBuffers how many: beyond that, all of it would in time grow to the size of
+	// key frames.
+	keepBuffer  = 32 << 10
+	keepBuffers = 64
 )
 
 // laneObject is a packetized object.
@@ -41,6 +43,8 @@ type laneLog struct {
 	bytes      int
 	groupStart uint64 // first object of the newest group
 	whole      bool   // groupStart is kept: a viewer can begin there
+
+	free []framing.Payloads // memory of evicted objects
 }
 
 func newLaneLog() *laneLog { return &laneLog{ring: make([]laneObject, laneObjects)} }
@@ -54,6 +58,9 @@ func (l *laneLog) slot() *laneObject {
 		l.evict()
 	}
 	o := l.at(l.head)
+	if n := len(l.free); n > 0 {
+		o.payloads, l.free = l.free[n-1], l.free[:n-1]
+	}
 	o.payloads.Reset()
 	return o
 }
@@ -80,9 +87,10 @@ func (l *laneLog) evict() {
 	o := l.at(l.tail)
 	size := o.payloads.Bytes()
 	l.bytes -= size
-	if size > keepBuffer {
-		o.payloads = framing.Payloads{}
+	if size <= keepBuffer && len(l.free) < keepBuffers {
+		l.free = append(l.free, o.payloads)
 	}
+	o.payloads = framing.Payloads{}
 	if l.tail == l.groupStart {
 		l.whole = false
 	}

@@ -56,6 +56,7 @@ func (l *lane) wake() time.Time {
 func (l *lane) begin(v *viewer, now time.Time) {
 	switch {
 	case l.settled && l.packets.whole:
+		v.settle(l.packets.at(l.packets.head-1).ticks, now)
 		v.begin(&l.packets, l.packets.groupStart)
 	case l.codec.Audio() || !l.settled && !l.first.IsZero():
 	case !now.Before(l.nextKeyframe):
@@ -104,7 +105,7 @@ func (l *lane) send(v *viewer, budget int, now time.Time) {
 				return
 			}
 			budget--
-			if err := v.write(o, v.next, v.packet); err != nil {
+			if err := v.write(o, v.next, v.packet, now); err != nil {
 				l.skip(skipWriteFailed)
 			}
 		}
@@ -121,7 +122,7 @@ func (l *lane) send(v *viewer, budget int, now time.Time) {
 func (l *lane) report(v *viewer, now time.Time) {
 	v.reportDue = now.Add(reportEvery)
 	pts := l.lastPTS + now.Sub(l.lastAppend).Microseconds()
-	ntp := stream.NTP(l.epoch.Add(time.Duration(pts) * time.Microsecond))
+	ntp := stream.NTP(time.UnixMicro(pts))
 	if err := v.report(ntp, ticksOf(pts, l.codec.ClockRate())); err != nil {
 		l.skip(skipWriteFailed)
 	}

@@ -85,6 +85,32 @@ func (s skip) String() string {
 	return "unknown"
 }
 
+// keyframeReason says why a publisher was asked for a key frame.
+type keyframeReason uint8
+
+const (
+	keyframeStart  keyframeReason = iota // frames arrive, and none was a key frame yet
+	keyframeLoss                         // packets were lost beyond repair
+	keyframeLength                       // the group has become long
+	keyframeDemand                       // somebody wants to begin, and no group is cached
+	numKeyframeReasons
+)
+
+func (r keyframeReason) String() string {
+	switch r {
+	case keyframeStart:
+		return "start"
+	case keyframeLoss:
+		return "loss"
+	case keyframeLength:
+		return "group_length"
+	case keyframeDemand:
+		return "demand"
+	case numKeyframeReasons:
+	}
+	return "unknown"
+}
+
 // endings are the values of the cause label of ended sessions.
 const (
 	endHungUp = iota
@@ -117,9 +143,9 @@ type metrics struct {
 	endings      [numRoles][numEndings]prometheus.Counter
 	refused      [numRefusals]prometheus.Counter
 	skipped      [numSkips]prometheus.Counter
-	keyRequests  prometheus.Counter // sent to publishers
-	keyRequested prometheus.Counter // received from viewers
-	restarts     prometheus.Counter // of those, answered from the cache
+	keyRequests  [numKeyframeReasons]prometheus.Counter // sent to publishers
+	keyRequested prometheus.Counter                     // received from viewers
+	restarts     prometheus.Counter                     // of those, answered from the cache
 	packetsOut   prometheus.Counter
 	bytesOut     prometheus.Counter
 	resent       prometheus.Counter
@@ -139,7 +165,6 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 			Name: "rtc_egress_age_seconds", Help: "Age of objects when their packets were sent to viewers.",
 			Buckets: []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5},
 		}),
-		keyRequests:  counter("rtc_keyframe_requests_sent_total", "Key frames asked of publishers."),
 		keyRequested: counter("rtc_keyframe_requests_received_total", "Key frames asked for by viewers."),
 		restarts:     counter("rtc_egress_restarts_total", "Viewers sent the cached group again instead of a key frame request."),
 		packetsOut:   counter("rtc_egress_packets_total", "RTP packets written to viewers."),
@@ -170,11 +195,17 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 	for s := range numSkips {
 		m.skipped[s] = skipped.WithLabelValues(s.String())
 	}
+	keyRequests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "rtc_keyframe_requests_sent_total", Help: "Key frames asked of publishers, by reason.",
+	}, []string{"reason"})
+	for r := range numKeyframeReasons {
+		m.keyRequests[r] = keyRequests.WithLabelValues(r.String())
+	}
 	if reg == nil {
 		return m, nil
 	}
 	all := []prometheus.Collector{
-		m.setup, m.age, endings, refused, skipped, m.keyRequests, m.keyRequested, m.restarts,
+		m.setup, m.age, endings, refused, skipped, keyRequests, m.keyRequested, m.restarts,
 		m.packetsOut, m.bytesOut, m.resent, m.lanes,
 	}
 	for r := range numRoles {

@@ -68,7 +68,30 @@ func parseOffer(text string) (*offer, error) {
 		m.readFormats()
 		o.media = append(o.media, m)
 	}
-	return o, nil
+	return o, o.checkBundle()
+}
+
+// checkBundle makes sure that all sections share one transport: RFC 9725, Section
+// 4.4.1. A single section does so whether it says it or not, but pion wants it said.
+func (o *offer) checkBundle() error {
+	group := ""
+	for _, a := range o.desc.Attributes {
+		if rest, ok := strings.CutPrefix(a.Value, "BUNDLE"); ok && a.Key == "group" {
+			group = rest
+		}
+	}
+	if group == "" && len(o.media) == 1 {
+		mid, _ := o.media[0].desc.Attribute("mid")
+		o.desc.Attributes = append(o.desc.Attributes, sdp.NewAttribute("group", "BUNDLE "+mid))
+		return nil
+	}
+	mids := strings.Fields(group)
+	for _, m := range o.media {
+		if mid, _ := m.desc.Attribute("mid"); !slices.Contains(mids, mid) {
+			return fmt.Errorf("%w: the %s section is not in the BUNDLE group", ErrBadOffer, m.desc.MediaName.Media)
+		}
+	}
+	return nil
 }
 
 // checkTransport reports what of ICE and DTLS a section lacks (RFC 8829, Section 5.2.1).
@@ -178,7 +201,15 @@ func parseH264Profile(s string) (h264Profile, bool) {
 	if err != nil || len(s) != 6 {
 		return 0, false
 	}
-	return h264ProfileOf(byte(v>>16), byte(v>>8))
+	switch idc := byte(v >> 16); idc {
+	case 110, 122, 244:
+		// High 10, High 4:2:2 and High 4:4:4 Predictive: whoever decodes one of them
+		// decodes High (ITU-T H.264, A.2.5 to A.2.7). Chromium without a hardware
+		// decoder offers the last, and not High.
+		return profileHigh, true
+	default:
+		return h264ProfileOf(idc, byte(v>>8))
+	}
 }
 
 // h264ProfileOf returns the profile of profile_idc and the constraint flags.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -20,8 +21,8 @@ const (
 	// broadcast that is announced. It may have to come from the other end of the
 	// world, or from a publisher that is just connecting.
 	catalogTimeout = 4 * time.Second
-	// catalogGrace is how long it waits, from the first catalog on, for a kind of
-	// track that the viewer wants and the catalog does not name yet.
+	// catalogGrace is how old a catalog must be to be believed when it does not name
+	// a kind of track that the viewer wants: publishers may add one track at a time.
 	catalogGrace = time.Second
 )
 
@@ -38,7 +39,6 @@ func (e *Edge) Play(ctx context.Context, req Request) (*Session, error) {
 
 // choice is a track of the broadcast that a viewer will receive.
 type choice struct {
-	media  *offeredMedia
 	key    laneKey
 	format stream.Offer
 }
@@ -61,17 +61,13 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	choices, err := choose(o, c, req.Broadcast)
+	choices, formats, err := choose(o, c, req.Broadcast)
 	if err != nil {
 		return nil, err
 	}
 	text, err := o.text()
 	if err != nil {
 		return nil, err
-	}
-	formats := make([]stream.Offer, len(choices))
-	for i, ch := range choices {
-		formats[i] = ch.format
 	}
 	api, err := e.viewerAPI(formats)
 	if err != nil {
@@ -87,27 +83,31 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 	return s, nil
 }
 
-// choose picks a rendition for each section, and directs the sections of the
-// offer accordingly.
-func choose(o *offer, c hang.Catalog, b wire.Broadcast) ([]choice, error) {
+// choose picks a rendition for each section, directs the sections of the offer
+// accordingly, and returns the formats to negotiate.
+func choose(o *offer, c hang.Catalog, b wire.Broadcast) ([]choice, []stream.Offer, error) {
 	var choices []choice
+	var formats []stream.Offer
 	for _, m := range o.media {
-		if !m.has(c) {
-			m.direct("inactive") // the broadcast has none of this kind
+		if !m.has(c) && len(m.codecs) > 0 {
+			// The broadcast has none of this kind. The section stays, with any format:
+			// rejected, it would take the candidates of its bundle with it.
+			m.direct("inactive")
+			formats = append(formats, stream.Offer{Codec: m.codecs[0].codec, FMTP: m.codecs[0].fmtp})
 			continue
 		}
 		ch, ok := m.choose(c)
 		if !ok {
-			return nil, &CodecError{Offered: m.names, Wanted: codecsOf(c, m.audio)}
+			return nil, nil, &CodecError{Offered: m.names, Wanted: codecsOf(c, m.audio)}
 		}
 		ch.key.name.Broadcast = b
 		m.direct("recvonly")
-		choices = append(choices, ch)
+		choices, formats = append(choices, ch), append(formats, ch.format)
 	}
 	if len(choices) == 0 {
-		return nil, fmt.Errorf("%w: it has no track of a kind that was offered", ErrNotLive)
+		return nil, nil, fmt.Errorf("%w: it has no track of a kind that was offered", ErrNotLive)
 	}
-	return choices, nil
+	return choices, formats, nil
 }
 
 // has reports whether the catalog has a track for the section.
@@ -148,8 +148,8 @@ func (m *offeredMedia) choose(c hang.Catalog) (choice, bool) {
 		return choice{}, false
 	}
 	return choice{
-		media: m, format: stream.Offer{Codec: picked.codec, FMTP: picked.fmtp},
-		key: laneKey{name: wire.TrackName{Track: track}, codec: picked.codec, container: container},
+		format: stream.Offer{Codec: picked.codec, FMTP: picked.fmtp},
+		key:    laneKey{name: wire.TrackName{Track: track}, codec: picked.codec, container: container},
 	}, true
 }
 
@@ -184,13 +184,12 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 		return hang.Catalog{}, err
 	}
 	defer sub.Close()
-	ctx, cancel := context.WithTimeout(ctx, catalogTimeout)
-	defer cancel()
+	deadline := time.Now().Add(catalogTimeout)
 	var doc hang.Document
 	var last hang.Catalog
 	known := false
 	for {
-		c, err := nextCatalog(ctx, sub, &doc)
+		c, at, err := nextCatalog(ctx, deadline, sub, &doc)
 		switch {
 		case err != nil && known:
 			return last, nil
@@ -202,34 +201,42 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 			return c, nil
 		}
 		if !known && (hasAudio || hasVideo) {
-			var stop context.CancelFunc
-			ctx, stop = context.WithTimeout(ctx, catalogGrace)
-			defer stop()
 			known = true
+			wait := min(catalogGrace-time.Since(at), catalogGrace)
+			if wait <= 0 {
+				return c, nil
+			}
+			deadline = time.Now().Add(wait)
 		}
 		last = c
 	}
 }
 
-// nextCatalog waits for the next version of the catalog.
-func nextCatalog(ctx context.Context, sub *relay.Subscription, doc *hang.Document) (hang.Catalog, error) {
+// nextCatalog waits for the next version of the catalog, and returns it with the
+// time when it entered the backbone.
+func nextCatalog(
+	ctx context.Context, deadline time.Time, sub *relay.Subscription, doc *hang.Document,
+) (hang.Catalog, time.Time, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	g, err := sub.NextGroup(ctx)
 	if err != nil {
-		return hang.Catalog{}, err
+		return hang.Catalog{}, time.Time{}, err
 	}
 	defer g.Close()
 	var b []byte
 	for {
 		c, err := g.Next(ctx)
 		if err != nil {
-			return hang.Catalog{}, err
+			return hang.Catalog{}, time.Time{}, err
 		}
 		b = append(b, c.Payload...)
-		if c.Last {
-			return doc.Apply(g.Seq(), c.Object, b)
-		}
 		if len(b) > hang.MaxCatalogBytes {
-			return hang.Catalog{}, hang.ErrCatalog
+			return hang.Catalog{}, time.Time{}, hang.ErrCatalog
+		}
+		if c.Last {
+			catalog, err := doc.Apply(g.Seq(), c.Object, b)
+			return catalog, time.UnixMicro(c.Ingress), err
 		}
 	}
 }
@@ -251,7 +258,8 @@ func (v *viewing) prepare(choices []choice) error {
 		if err != nil {
 			return err
 		}
-		t := &viewerTrack{codec: ch.key.codec, pc: v.session.pc, hold: h}
+		t := &viewerTrack{codec: ch.key.codec, pc: v.session.pc}
+		t.swap(h)
 		v.tracks = append(v.tracks, t)
 		if t.sender, err = v.session.pc.AddTrack(t); err != nil {
 			return fmt.Errorf("add %s: %w", ch.key.name.Track, err)
@@ -260,7 +268,7 @@ func (v *viewing) prepare(choices []choice) error {
 	return nil
 }
 
-// run joins the lanes once media can flow, and ends the session when all of them
+// run joins the lanes once media can flow, and ends the session when all tracks
 // have ended.
 func (v *viewing) run() {
 	select {
@@ -273,25 +281,92 @@ func (v *viewing) run() {
 		if !t.bound {
 			continue
 		}
-		v.session.log.Debug("viewer joins", slog.String("track", t.hold.key.name.Track))
 		w := newViewer(t.cfg)
-		t.hold.join(w)
 		v.session.tasks.run(func() { t.readFeedback(w) })
-		tracks.Go(func() {
-			select {
-			case <-t.hold.done:
-			case <-v.session.ctx.Done():
-				t.hold.leave(w)
-			}
-		})
+		tracks.Go(func() { v.follow(t, w) })
 	}
 	tracks.Wait()
 	v.session.end(ErrNothingLeft)
 }
 
+// follow keeps a viewer on a track. When the track breaks off, because another
+// publisher took the name or this one was lost, the viewer waits for it to go on.
+func (v *viewing) follow(t *viewerTrack, w *viewer) {
+	for {
+		h := t.hold()
+		h.join(w)
+		select {
+		case <-v.session.ctx.Done():
+			h.leave(w)
+			return
+		case <-h.done:
+		}
+		if errors.Is(h.err, io.EOF) {
+			return // the publisher ended it
+		}
+		next, err := v.resume(h.key)
+		if err != nil {
+			v.session.log.Debug("track does not go on", slog.String("track", h.key.name.Track), slog.Any("err", err))
+			return
+		}
+		w.move() // it is ours again: the lane has ended
+		v.edge.egress.release(t.swap(next))
+	}
+}
+
+// resume waits for a track to go on, with the same codec: nothing else could be
+// sent to a viewer that has negotiated.
+func (v *viewing) resume(key laneKey) (*laneHold, error) {
+	ctx, cancel := context.WithTimeout(v.session.ctx, resumeTimeout)
+	defer cancel()
+	watch := v.edge.cfg.Table.WatchAnnounced(wire.Prefix(key.name.Broadcast))
+	defer watch.Close()
+	for {
+		e, err := watch.Next(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case !e.Active || e.Name != key.name.Broadcast:
+			continue
+		}
+		audio := key.codec.Audio()
+		c, err := v.edge.readCatalog(ctx, key.name.Broadcast, audio, !audio)
+		if err == nil && !carries(c, key) {
+			err = fmt.Errorf("%s is not in the new catalog with %s", key.name.Track, key.codec)
+		}
+		if err == nil {
+			return v.edge.egress.hold(key)
+		}
+		v.session.log.Debug("resume", slog.Any("err", err))
+	}
+}
+
+// resumeTimeout is how long viewers of a broadcast that broke off wait for it to
+// go on, before they are told that it is over.
+const resumeTimeout = 10 * time.Second
+
+// carries reports whether a catalog has the track of a lane in the same codec.
+func carries(c hang.Catalog, key laneKey) bool {
+	same := func(codec string, container hang.Container) bool {
+		p, err := framing.ParseParams(codec)
+		return err == nil && p.Codec == key.codec && container == key.container
+	}
+	for _, t := range c.AudioTracks() {
+		if t.Track == key.name.Track {
+			return same(t.Codec, t.Container)
+		}
+	}
+	for _, t := range c.VideoTracks() {
+		if t.Track == key.name.Track {
+			return same(t.Codec, t.Container)
+		}
+	}
+	return false
+}
+
 // finish lets go of the lanes.
 func (v *viewing) finish(error) {
 	for _, t := range v.tracks {
-		v.edge.egress.release(t.hold)
+		v.edge.egress.release(t.hold())
 	}
 }

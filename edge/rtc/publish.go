@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/pion/webrtc/v4"
-
 	"trellis/edge/framing"
 )
 
@@ -48,13 +46,8 @@ func (e *Edge) publish(ctx context.Context, req Request) (*Session, error) {
 	}
 	s := e.newSession(RolePublisher, req)
 	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil)
-	err = s.connect(ctx, api, text, req.Expires, func() error {
-		s.pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
-			s.tasks.run(func() { in.receive(t, r) })
-		})
-		return nil
-	}, in.finish)
-	if err != nil {
+	s.ingest = in
+	if err := s.connect(ctx, api, text, req.Expires, in.prepare, in.finish); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
+	"trellis/internal/relay"
 	"trellis/wire"
 )
 
@@ -63,6 +64,7 @@ type Session struct {
 	log       *slog.Logger
 	pc        *webrtc.PeerConnection
 	answer    string
+	ingest    *ingest // of a publisher
 
 	ctx       context.Context
 	end       context.CancelCauseFunc
@@ -70,9 +72,10 @@ type Session struct {
 	tasks     tasks
 
 	negotiation sync.Mutex // held across an ICE restart
-	mu          sync.Mutex
-	etag        string
-	offer       string // the last offer that was applied
+	offer       string     // the last one that was applied; guarded by negotiation
+
+	mu   sync.Mutex
+	etag string
 }
 
 func (e *Edge) newSession(role Role, req Request) *Session {
@@ -117,6 +120,9 @@ func (s *Session) Answer() string { return s.answer }
 // Context ends with the session; its cause says why.
 func (s *Session) Context() context.Context { return s.ctx }
 
+// cause returns why the session is over, nil while it is not.
+func (s *Session) cause() error { return context.Cause(s.ctx) }
+
 // End ends the session. cause is what logs and Context say.
 func (s *Session) End(cause error) { s.end(cause) }
 
@@ -138,7 +144,7 @@ func (s *Session) connect(
 	go func() {
 		s.supervise(expires)
 		s.shut()
-		finish(context.Cause(s.ctx))
+		finish(s.cause())
 		s.edge.leave(s)
 	}()
 	return err
@@ -195,10 +201,16 @@ func (s *Session) makeAnswer(ctx context.Context) (string, error) {
 	case <-gathered:
 		return s.pc.LocalDescription().SDP, nil
 	case <-s.ctx.Done():
-		return "", context.Cause(s.ctx)
+		return "", s.cause()
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
+}
+
+// endWith ends the session when a broadcast ends; stop undoes that.
+func (s *Session) endWith(b *relay.Broadcast) (stop func() bool) {
+	ctx := b.Context()
+	return context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
 }
 
 // supervise returns when the session is over, and ends it when its time has come.
@@ -236,7 +248,7 @@ func (s *Session) shut() {
 		}
 	}
 	s.tasks.finish()
-	cause := context.Cause(s.ctx)
+	cause := s.cause()
 	s.edge.metrics.ended(s.role, cause)
 	s.log.Info("session ended", slog.Any("cause", cause), slog.Duration("after", time.Since(s.created)))
 }

@@ -50,8 +50,10 @@ type viewer struct {
 	packet int       // packet of it to send next
 	seq    uint16    // of the next packet
 	tsBase uint32
-	ticks  int64 // newest timestamp sent, before tsBase is added
-	sent   bool  // anything was
+	ticks  int64     // newest timestamp sent, before tsBase is added
+	sent   bool      // anything was
+	last   time.Time // when it was
+	moved  bool      // it comes from another lane, with other times
 
 	plain, marked rtp.Header // without and with the capture time extension
 	captureTime   [8]byte    // of marked, by reference
@@ -107,7 +109,7 @@ func newViewer(cfg viewerConfig) *viewer {
 // begin starts a run at object first of the log; what is there already is sent
 // as fast as the lane lets it.
 func (v *viewer) begin(l *laneLog, first uint64) {
-	if v.run.valid {
+	if v.run.valid && !v.moved {
 		v.before = v.run
 	}
 	r := viewerRun{
@@ -129,11 +131,30 @@ func (v *viewer) begin(l *laneLog, first uint64) {
 	v.state = viewerCatchingUp
 }
 
+// move prepares a viewer to join another lane, where the track goes on: its
+// packets cannot be asked for again, and its timestamps go on from what was sent.
+func (v *viewer) move() {
+	v.state, v.moved = viewerWaiting, v.sent
+	v.run.valid, v.before.valid = false, false
+}
+
+// settle puts the times of the lane that a viewer moved to in line with what the
+// viewer has seen: the newest object there is as much later than the last one
+// that was sent as the clock says.
+func (v *viewer) settle(newest int64, now time.Time) {
+	if !v.moved {
+		return
+	}
+	v.moved = false
+	gap := ticksOf(now.Sub(v.last).Microseconds(), v.cfg.clockRate)
+	v.run.shift = v.ticks + max(gap, 1) - newest
+}
+
 // minTicks is below every timestamp that an object can have.
 const minTicks = -1 << 60
 
 // write sends packet i of object o, numbered n in the log.
-func (v *viewer) write(o *laneObject, n uint64, i int) error {
+func (v *viewer) write(o *laneObject, n uint64, i int, now time.Time) error {
 	h := &v.plain
 	if i == 0 && v.cfg.capture != 0 && o.ingress != 0 {
 		h = &v.marked
@@ -151,6 +172,7 @@ func (v *viewer) write(o *laneObject, n uint64, i int) error {
 	if !v.sent {
 		v.sent, v.ticks = true, ticks
 	}
+	v.last = now
 	_, err := v.cfg.out.WriteRTP(h, payload)
 	return err
 }

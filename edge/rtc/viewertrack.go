@@ -3,6 +3,7 @@ package rtc
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
@@ -17,7 +18,7 @@ type viewerTrack struct {
 	codec  framing.Codec
 	sender *webrtc.RTPSender
 	pc     *webrtc.PeerConnection
-	hold   *laneHold
+	held   atomic.Pointer[laneHold] // the lane that it is on; never nil
 
 	// Set in Bind, during the negotiation.
 	cfg   viewerConfig
@@ -25,6 +26,12 @@ type viewerTrack struct {
 }
 
 var _ webrtc.TrackLocal = (*viewerTrack)(nil)
+
+// hold returns the lane that the track is on.
+func (t *viewerTrack) hold() *laneHold { return t.held.Load() }
+
+// swap puts the track on another lane and returns the one before.
+func (t *viewerTrack) swap(h *laneHold) *laneHold { return t.held.Swap(h) }
 
 // Bind implements webrtc.TrackLocal.
 func (t *viewerTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
@@ -88,10 +95,10 @@ func (t *viewerTrack) readFeedback(v *viewer) {
 			switch p := p.(type) {
 			case *rtcp.TransportLayerNack: // RFC 4585, Section 6.2.1
 				if c := (laneCommand{kind: commandResend, viewer: v, seqs: lostPackets(p)}); len(c.seqs) > 0 {
-					t.hold.feedback(c)
+					t.hold().feedback(c)
 				}
 			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-				t.hold.feedback(laneCommand{kind: commandRestart, viewer: v})
+				t.hold().feedback(laneCommand{kind: commandRestart, viewer: v})
 			}
 		}
 	}

@@ -35,9 +35,12 @@ type world struct {
 	edge    *rtc.Edge
 	handler http.Handler
 	metrics *prometheus.Registry
-	hosts   int
-	drop    func(vnet.Chunk) bool // guarded by mu
-	mu      sync.Mutex
+
+	hostMu sync.Mutex // vnet numbers its hosts without a lock
+	hosts  int
+
+	mu   sync.Mutex
+	drop func(vnet.Chunk) bool
 }
 
 // oneWay is the delay from every host to every other.
@@ -104,6 +107,7 @@ func inWorld(t *testing.T, configure func(*rtc.Config, *whip.Config), f func(w *
 }
 
 func testLog(t *testing.T) *slog.Logger {
+	t.Helper()
 	if !testing.Verbose() {
 		return slog.New(slog.DiscardHandler)
 	}
@@ -120,6 +124,8 @@ func (w *world) must(err error) {
 // host adds a host: the first is the node's, 10.0.0.1.
 func (w *world) host() transport.Net {
 	w.t.Helper()
+	w.hostMu.Lock()
+	defer w.hostMu.Unlock()
 	w.hosts++
 	n, err := vnet.NewNet(&vnet.NetConfig{StaticIPs: []string{fmt.Sprintf("10.0.%d.%d", w.hosts>>8, w.hosts&0xff)}})
 	w.must(err)

@@ -51,10 +51,14 @@ func TestLossIsRepaired(t *testing.T) {
 				t := w.t
 				seed := rand.Uint64()
 				rng := rand.New(rand.NewPCG(seed, 1))
-				dropped := 0
+				seen, dropped := 0, 0
 				w.setDrop(func(c vnet.Chunk) bool {
 					toNode := c.DestinationAddr().String() == "10.0.0.1:3478"
-					if isMedia(c) && len(c.UserData()) > 200 && toNode == towardsNode && rng.IntN(100) < 5 {
+					if !isMedia(c) || toNode != towardsNode {
+						return false
+					}
+					// Nobody can miss a packet before the first that arrives.
+					if seen++; seen > 100 && len(c.UserData()) > 200 && rng.IntN(100) < 5 {
 						dropped++
 						return true
 					}
@@ -79,6 +83,38 @@ func TestLossIsRepaired(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFirstPacketLost loses the beginning of what a viewer is sent: it asks for a
+// key frame, and the node sends the cached group again.
+func TestFirstPacketLost(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		t := w.t
+		lost := false
+		w.setDrop(func(c vnet.Chunk) bool {
+			if !isMedia(c) || len(c.UserData()) < 1000 || c.SourceAddr().String() != "10.0.0.1:3478" || lost {
+				return false
+			}
+			lost = true
+			return true
+		})
+		got := w.session(4*time.Second, func(pub *whipclient.Publisher, _ *whipclient.Player) {
+			if n := pub.Stats(0).KeyframeRequests; n != 0 {
+				t.Errorf("publisher was asked for %d key frames", n)
+			}
+		})
+		for _, f := range got {
+			if !f.Codec.Audio() {
+				if !f.Key {
+					t.Error("the first picture is no key frame")
+				}
+				break
+			}
+		}
+		if n := w.metric("rtc_egress_restarts_total"); n == 0 {
+			t.Error("the cached group was not sent again")
+		}
+	})
 }
 
 // TestOutageNeedsKeyframe loses more than can be repaired: the group is given
@@ -232,8 +268,8 @@ func TestManyViewersOneSubscription(t *testing.T) {
 		t := w.t
 		pub := w.publish(whipclient.Source{Codec: framing.VP8}, whipclient.Source{Codec: framing.Opus})
 		var senders, viewers sync.WaitGroup
-		senders.Go(func() { video.send(t, pub, 0, 0, 6*time.Second) })
-		senders.Go(func() { audio.send(t, pub, 1, 0, 6*time.Second) })
+		senders.Go(func() { video.send(t, pub, 0, 0, 3*time.Second) })
+		senders.Go(func() { audio.send(t, pub, 1, 0, 3*time.Second) })
 		time.Sleep(time.Second)
 		const n = 50
 		got := make([][]whipclient.Received, n)
@@ -244,7 +280,7 @@ func TestManyViewersOneSubscription(t *testing.T) {
 				collect(players[i], &got[i], &viewers)
 			})
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(1500 * time.Millisecond)
 		for _, b := range w.table.Status() {
 			for _, tr := range b.Tracks {
 				if tr.Name == "catalog.json" {
@@ -263,7 +299,7 @@ func TestManyViewersOneSubscription(t *testing.T) {
 		}
 		viewers.Wait()
 		for i := range got {
-			if len(got[i]) < 4*80 {
+			if len(got[i]) < 80 {
 				t.Errorf("viewer %d received %d frames", i, len(got[i]))
 			}
 		}
@@ -320,6 +356,66 @@ func TestSetupTimeout(t *testing.T) {
 		t.Logf("after %v: %v", time.Since(start), err)
 		if n := w.metric("rtc_sessions_ended_total"); n != 1 {
 			t.Errorf("%v sessions ended", n)
+		}
+	})
+}
+
+// TestRestartICE restarts ICE in the middle: media goes on.
+func TestRestartICE(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		t := w.t
+		got := w.session(6*time.Second, func(pub *whipclient.Publisher, player *whipclient.Player) {
+			w.must(pub.RestartICE(t.Context()))
+			w.must(player.RestartICE(t.Context()))
+			video := loadStream(t, framing.VP8)
+			video.send(t, pub, 0, 180, 4*time.Second)
+			time.Sleep(time.Second)
+		})
+		if end := got[len(got)-1].PTS; end < 9*time.Second {
+			t.Errorf("nothing after %v", end)
+		}
+	})
+}
+
+// TestViewersFollowANewPublisher replaces the publisher: its viewers stay, and
+// see the new one on a timeline that goes on.
+func TestViewersFollowANewPublisher(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		t := w.t
+		video := loadStream(t, framing.VP8)
+		first := w.publish(whipclient.Source{Codec: framing.VP8})
+		var sender, viewer sync.WaitGroup
+		sender.Go(func() { video.send(t, first, 0, 0, 3*time.Second) })
+		time.Sleep(time.Second)
+		player := w.play(framing.VP8)
+		var got []whipclient.Received
+		collect(player, &got, &viewer)
+		sender.Wait()
+		second := w.publish(whipclient.Source{Codec: framing.VP8})
+		replaced := time.Now()
+		video.send(t, second, 0, 0, 3*time.Second)
+		time.Sleep(time.Second)
+		w.must(player.Close(t.Context()))
+		viewer.Wait()
+		w.must(second.Close(t.Context()))
+		w.must(first.Close(t.Context()))
+		after := 0
+		for i, f := range got {
+			if i > 0 && f.PTS <= got[i-1].PTS {
+				t.Errorf("picture at %v after %v", f.PTS, got[i-1].PTS)
+			}
+			if f.Arrival.After(replaced) {
+				after++
+			}
+		}
+		if after < 80 {
+			t.Errorf("%d pictures of the second publisher", after)
+		}
+		if span, wall := got[len(got)-1].PTS-got[0].PTS, got[len(got)-1].Arrival.Sub(got[0].Arrival); (span - wall).Abs() > 100*time.Millisecond {
+			t.Errorf("%v of pictures in %v", span, wall)
+		}
+		if s := player.VideoStats(); s.Lost > 0 || s.Broken > 0 {
+			t.Errorf("stats %+v", s)
 		}
 	})
 }

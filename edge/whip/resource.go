@@ -9,6 +9,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/rtc"
+	"trellis/edge/whip/sdpfrag"
 )
 
 // session serves a session's own URL: RFC 9725, Sections 4.2 and 4.3.
@@ -62,7 +63,7 @@ func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *rtc.Session) 
 		return newProblem(http.StatusPreconditionFailed,
 			"If-Match names an ICE session that is over. Use the newest ETag.")
 	}
-	frag, err := ParseFragment(body)
+	frag, err := sdpfrag.Parse(body)
 	if err != nil {
 		return newProblem(http.StatusBadRequest, fmt.Sprintf("The fragment cannot be used: %v.", err))
 	}
@@ -86,7 +87,7 @@ func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *rtc.Session) 
 }
 
 // restart answers new ICE credentials of the client with new ones of ours.
-func (h *Handler) restart(w http.ResponseWriter, r *http.Request, s *rtc.Session, frag Fragment) error {
+func (h *Handler) restart(w http.ResponseWriter, r *http.Request, s *rtc.Session, frag sdpfrag.Fragment) error {
 	if frag.Ufrag == "" || frag.Pwd == "" {
 		return newProblem(http.StatusBadRequest, "An ICE restart needs a=ice-ufrag and a=ice-pwd.")
 	}
@@ -96,7 +97,7 @@ func (h *Handler) restart(w http.ResponseWriter, r *http.Request, s *rtc.Session
 		// makes a new one.
 		return newProblem(http.StatusUnprocessableEntity, fmt.Sprintf("ICE could not be restarted: %v. Make a new session with POST.", err))
 	}
-	reply, err := fragmentOf(answer)
+	reply, err := sdpfrag.FromDescription(answer)
 	if err != nil {
 		return err
 	}

@@ -17,14 +17,19 @@ import (
 // module is the path of this module, and with a slash the prefix of our own imports.
 const module = "trellis"
 
-// TestImports holds every Go file, whatever its build tags, to imports.txt.
+// TestImports holds every Go file, whatever its build tags, to imports.txt, and imports.txt to the files: a line
+// that nothing needs is taken out.
 func TestImports(t *testing.T) {
 	rules, err := parseRules(importsTxt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	unknown := make(map[string]bool)
-	for _, f := range goFiles(t, rootDir(t)) {
+	files := goFiles(t, rootDir(t))
+	for _, complaint := range checkStale(rules, files) {
+		t.Error(complaint)
+	}
+	for _, f := range files {
 		if pkg := path.Dir(f.name); rules[pkg] == nil {
 			unknown[pkg] = true
 			continue
@@ -111,6 +116,39 @@ func checkImport(rules map[string]*rule, r *rule, pkg, imported string, test boo
 		return ""
 	}
 	return fmt.Sprintf("%s may not import %s; internal/arch/imports.txt lists what it may", pkg, imported)
+}
+
+// checkStale gives one sentence for each line of the rules that no file needs.
+func checkStale(rules map[string]*rule, files []sourceFile) []string {
+	imports := make(map[string][]string) // by section
+	for _, f := range files {
+		pkg := path.Dir(f.name)
+		for _, spec := range f.ast.Imports {
+			imported := strings.TrimPrefix(strings.Trim(spec.Path.Value, `"`), module+"/")
+			imports[pkg] = append(imports[pkg], imported)
+			if f.isTest() {
+				imports[testsSection] = append(imports[testsSection], imported)
+			}
+		}
+		if imports[pkg] == nil {
+			imports[pkg] = []string{}
+		}
+	}
+	var stale []string
+	for section, r := range rules {
+		got, exists := imports[section]
+		if !exists {
+			stale = append(stale, "imports.txt: there is no package "+section)
+			continue
+		}
+		for _, line := range r.lines() {
+			if !slices.ContainsFunc(got, line.allows) {
+				stale = append(stale, fmt.Sprintf("imports.txt: %s does not import %s", section, line.path))
+			}
+		}
+	}
+	slices.Sort(stale)
+	return stale
 }
 
 // readsClock names the functions of package time that look at the clock or wait for it.

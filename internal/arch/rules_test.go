@@ -4,6 +4,7 @@ import (
 	"bufio"
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,27 +16,32 @@ const testsSection = "(tests)"
 
 // rule is one section of imports.txt: what a package may import and what it promises.
 type rule struct {
-	ours         map[string]bool // packages of this module, without the module's path
-	prefixes     []string        // dependencies, with what is below them
-	exact        map[string]bool // single packages of dependencies
+	ours         []line // packages of this module
+	foreign      []line // dependencies
 	pure         bool
 	noGoroutines bool
 }
 
-// allowsOurs says whether the package of this module at path may be imported.
-func (r *rule) allowsOurs(path string) bool { return r.ours[path] }
+// line allows an import: of the package at path, and of those below it if below is set.
+type line struct {
+	path  string
+	below bool
+}
+
+func (l line) allows(imported string) bool {
+	return imported == l.path || l.below && strings.HasPrefix(imported, l.path+"/")
+}
+
+func (r *rule) lines() []line { return slices.Concat(r.ours, r.foreign) }
+
+// allowsOurs says whether the package of this module at path, without the module's own, may be imported.
+func (r *rule) allowsOurs(path string) bool {
+	return slices.ContainsFunc(r.ours, func(l line) bool { return l.allows(path) })
+}
 
 // allowsForeign says whether the dependency's package at path may be imported.
 func (r *rule) allowsForeign(path string) bool {
-	if r.exact[path] {
-		return true
-	}
-	for _, p := range r.prefixes {
-		if path == p || strings.HasPrefix(path, p+"/") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.foreign, func(l line) bool { return l.allows(path) })
 }
 
 // parseRules reads the format that the head of imports.txt describes.
@@ -44,15 +50,15 @@ func parseRules(text string) (map[string]*rule, error) {
 	var current *rule
 	scanner := bufio.NewScanner(strings.NewReader(text))
 	for n := 1; scanner.Scan(); n++ {
-		line := scanner.Text()
-		word := strings.TrimSpace(line)
+		text := scanner.Text()
+		word := strings.TrimSpace(text)
 		switch {
 		case word == "" || strings.HasPrefix(word, "#"):
-		case word == line:
+		case word == text:
 			if rules[word] != nil {
 				return nil, fmt.Errorf("imports.txt:%d: %s has two sections", n, word)
 			}
-			current = &rule{ours: make(map[string]bool), exact: make(map[string]bool)}
+			current = &rule{}
 			rules[word] = current
 		case current == nil:
 			return nil, fmt.Errorf("imports.txt:%d: %q stands before any package", n, word)
@@ -61,13 +67,13 @@ func parseRules(text string) (map[string]*rule, error) {
 		case word == "starts no goroutines":
 			current.noGoroutines = true
 		case strings.HasPrefix(word, "+ "):
-			current.prefixes = append(current.prefixes, strings.TrimPrefix(word, "+ "))
+			current.foreign = append(current.foreign, line{strings.TrimPrefix(word, "+ "), true})
 		case strings.HasPrefix(word, "= "):
-			current.exact[strings.TrimPrefix(word, "= ")] = true
+			current.foreign = append(current.foreign, line{strings.TrimPrefix(word, "= "), false})
 		case strings.Contains(word, " "):
 			return nil, fmt.Errorf("imports.txt:%d: cannot read %q", n, word)
 		default:
-			current.ours[word] = true
+			current.ours = append(current.ours, line{word, false})
 		}
 	}
 	return rules, scanner.Err()

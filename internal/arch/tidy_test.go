@@ -69,9 +69,10 @@ func checkText(name string, data []byte) []string {
 		return nil
 	}
 	var bad []string
+	patterns := banned()
 	lines := bytes.Split(data, []byte("\n"))
 	for i, line := range lines {
-		for what, pattern := range banned() {
+		for what, pattern := range patterns {
 			if pattern.Match(line) {
 				bad = append(bad, fmt.Sprintf("%s:%d: %s: %q", name, i+1, what, pattern.Find(line)))
 			}

@@ -55,6 +55,27 @@ backbone
 	}
 }
 
+func TestStaleViolations(t *testing.T) {
+	files := []sourceFile{
+		parse(t, "wire/a.go", `import _ "github.com/quic-go/quic-go/quicvarint"`),
+		parse(t, "backbone/a.go", `import _ "trellis/wire"`),
+	}
+	for _, tt := range []struct{ name, rules, want string }{
+		{"all needed", "wire\n    + github.com/quic-go/quic-go\nbackbone\n    wire\n", ""},
+		{"dependency", "wire\n    + github.com/pion/rtp\n", "wire does not import github.com/pion/rtp"},
+		{"arrow", "wire\nbackbone\n    routing\n", "backbone does not import routing"},
+		{"package", "edge/gone\n", "there is no package edge/gone"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rules, err := parseRules(tt.rules)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantComplaint(t, checkStale(rules, files), tt.want)
+		})
+	}
+}
+
 func TestSkipViolations(t *testing.T) {
 	for _, tt := range []struct{ name, file, source, want string }{
 		{"skip", "wire/a_test.go", `func f() { t.Skip("later") }`, "skips itself"},

@@ -22,7 +22,7 @@ func (l *loader) check(now time.Time) {
 	l.checkNode(c.Node)
 	l.checkListen(c.Listen)
 	l.checkReach(c)
-	l.checkWeb(c.Web)
+	l.checkWeb(c.Web, now)
 	l.checkCluster(c, now)
 	l.checkDiscovery(c)
 	l.checkAuth(c.Auth)
@@ -79,7 +79,7 @@ func (l *loader) checkNode(n Node) {
 	}
 }
 
-func (l *loader) checkWeb(w Web) {
+func (l *loader) checkWeb(w Web, now time.Time) {
 	switch {
 	case (w.Cert == "") != (w.Key == ""):
 		given, missing := "web.cert", "web.key"
@@ -88,8 +88,9 @@ func (l *loader) checkWeb(w Web) {
 		}
 		l.wrong(missing, "is missing", fmt.Sprintf("give both files, or leave out %s for a generated certificate", given))
 	case w.Cert != "":
-		l.exists("web.cert", w.Cert)
-		l.exists("web.key", w.Key)
+		if cert, key := l.exists("web.cert", w.Cert), l.exists("web.key", w.Key); cert && key {
+			l.checkPair(w, now)
+		}
 	}
 	for _, origin := range w.AllowedOrigins {
 		if origin == "*" {
@@ -104,6 +105,15 @@ func (l *loader) checkWeb(w Web) {
 		if strings.ContainsAny(host, "/ ") || host == "" || strings.Count(host, ":") == 1 {
 			l.wrong("web.hosts", fmt.Sprintf("%q is not a host", host), "write a name or an IP address without a port")
 		}
+	}
+}
+
+func (l *loader) checkPair(w Web, now time.Time) {
+	_, err := ca.LoadCertificate(w.Cert, w.Key, now)
+	if exposed, ok := errors.AsType[*keyfile.ExposedError](err); ok {
+		l.wrong("web.key", exposed.Error(), "")
+	} else if err != nil {
+		l.wrong("web.cert", err.Error(), "")
 	}
 }
 
@@ -176,11 +186,20 @@ func (l *loader) checkDiscovery(c *Config) {
 			key = "discovery.file"
 		}
 		l.wrong(key, "other nodes are named, but this one has nothing to prove itself with", "set cluster.cert, cluster.key and cluster.ca")
-	case d.File != "":
-		l.exists("discovery.file", d.File)
+	case d.File != "" && l.exists("discovery.file", d.File):
+		data, _, err := keyfile.Read(d.File)
+		if err != nil {
+			l.wrong("discovery.file", err.Error(), "")
+			return
+		}
+		l.checkPeers(l.peersFile(d.File, data), c.Node)
 	}
+	l.checkPeers(d.Peers, c.Node)
+}
+
+func (l *loader) checkPeers(peers []Peer, self Node) {
 	seen := map[string]int{}
-	for i, p := range d.Peers {
+	for i, p := range peers {
 		key := fmt.Sprintf("discovery.peers[%d]", i)
 		if l.reported(key) {
 			continue // it is no node at all
@@ -203,8 +222,8 @@ func (l *loader) checkDiscovery(c *Config) {
 		} else {
 			seen[p.ID] = i
 		}
-		if p.ID == c.Node.ID && p.Region != c.Node.Region {
-			l.wrong(key, fmt.Sprintf("is this node, but in region %q and not %q", p.Region, c.Node.Region), "let node.region and the list agree")
+		if p.ID == self.ID && p.Region != self.Region {
+			l.wrong(key, fmt.Sprintf("is this node, but in region %q and not %q", p.Region, self.Region), "let node.region and the list agree")
 		}
 	}
 }

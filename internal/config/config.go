@@ -45,7 +45,6 @@ type Web struct {
 	Hosts          []string `key:"hosts" doc:"names and addresses in a generated certificate"`
 	AllowedOrigins []string `key:"allowed_origins" doc:"origins of pages that may use this node beside its own, such as https://example.com; * for all"`
 	PlainHTTP      bool     `key:"plain_http" doc:"serve HTTP without TLS beyond loopback: only behind a proxy that adds it"`
-	Page           bool     `key:"page" doc:"serve the demonstration page"`
 }
 
 // Cluster holds the files that prove the node to other nodes.

@@ -2,6 +2,8 @@ package config
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"flag"
 	"os"
@@ -54,11 +56,31 @@ func workshop(t *testing.T) string {
 	must(err)
 	must(os.WriteFile(filepath.Join(dir, "open.key"), data, 0o600))
 	must(os.Chmod(filepath.Join(dir, "open.key"), 0o644)) // whatever the umask
-	must(os.WriteFile(filepath.Join(dir, "web.crt"), []byte("certificate"), 0o600))
-	must(os.WriteFile(filepath.Join(dir, "web.key"), []byte("key"), 0o600))
+	writeWeb(t, dir)
+	must(os.WriteFile(filepath.Join(dir, "text"), []byte("text"), 0o600))
 	must(os.WriteFile(filepath.Join(dir, "peers.yaml"), []byte("peers: []\n"), 0o600))
-	must(os.WriteFile(filepath.Join(dir, "badpeers.yaml"), []byte("peers:\n  - ident: x\n"), 0o600))
+	must(os.WriteFile(filepath.Join(dir, "badpeers.yaml"), []byte("# others\npeers:\n  - ident: x\n  - {id: us-east-1, region: r, addr: here}\npear: 1\n"), 0o600))
 	return dir
+}
+
+// writeWeb writes a certificate for browsers.
+func writeWeb(t *testing.T, dir string) {
+	t.Helper()
+	cert, _, err := ca.NewEphemeral("example.com").Certificate(testNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{
+		"web.crt": {Type: "CERTIFICATE", Bytes: cert.Certificate[0]}, "web.key": {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func load(t *testing.T, dir, text string) (*Loaded, error) {
@@ -278,13 +300,10 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte("a: &a {<<: *a}\n"))
 	f.Add([]byte("listen: {quic: !!binary aGk=}\n---\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(t.TempDir(), "node.yaml")
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, err := Load(Source{File: path, Now: testNow})
-		if invalid, ok := errors.AsType[*InvalidError](err); ok {
-			for _, p := range invalid.Problems {
+		l := newLoader("node.yaml")
+		if l.file("node.yaml", data) {
+			l.check(testNow)
+			for _, p := range l.invalid.Problems {
 				if p.What == "" || strings.ContainsAny(p.Where, "\n") {
 					t.Errorf("%q: problem %+v", data, p)
 				}

@@ -34,6 +34,7 @@ func TestExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	writeWeb(t, dir)
 	key, err := auth.GenerateKey("2026-1", auth.EdDSA, "")
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +44,7 @@ func TestExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	peers := []byte("peers:\n  - {id: us-east-1, region: us-east, addr: \"us-east.example.com:4443\"}\n")
-	for name, data := range map[string][]byte{"keys.jwks": public, "web.crt": nil, "web.key": nil, "peers.yaml": peers} {
+	for name, data := range map[string][]byte{"keys.jwks": public, "peers.yaml": peers} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}

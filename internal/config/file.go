@@ -139,7 +139,8 @@ func (f *fileReader) setting(s Setting, n *yaml.Node) {
 	switch {
 	case isNull(n): // "key:" with nothing behind it leaves the default
 	case s.Type == typePeers:
-		f.peers(s, n)
+		f.loaded.Origins[s.Key()] = f.at(n)
+		f.loaded.Discovery.Peers = f.peers(n)
 	case s.Type == "list" && n.Kind == yaml.SequenceNode:
 		var items []string
 		for _, item := range n.Content {
@@ -166,18 +167,20 @@ func (f *fileReader) setting(s Setting, n *yaml.Node) {
 	}
 }
 
-func (f *fileReader) peers(s Setting, n *yaml.Node) {
+// peersKey names the list of nodes in messages, wherever it stands.
+const peersKey = "discovery.peers"
+
+func (f *fileReader) peers(n *yaml.Node) []Peer {
 	if n.Kind != yaml.SequenceNode {
-		f.problem(f.at(n), s.Key(), fault{"is " + describe(n) + ", not a list", "begin each node with a dash: - id: eu-west-1"})
-		return
+		f.problem(f.at(n), peersKey, fault{"is " + describe(n) + ", not a list", "begin each node with a dash: - id: eu-west-1"})
+		return nil
 	}
-	f.loaded.Origins[s.Key()] = f.at(n)
 	known := []string{"id", "region", "provider", "addr"}
+	peers := make([]Peer, len(n.Content))
 	for i, item := range n.Content {
-		key := fmt.Sprintf("%s[%d]", s.Key(), i)
+		key := fmt.Sprintf("%s[%d]", peersKey, i)
 		f.loaded.Origins[key] = f.at(item)
-		var p Peer
-		target := reflect.ValueOf(&p).Elem()
+		target := reflect.ValueOf(&peers[i]).Elem()
 		for name, value := range f.members(item, key, known) {
 			value = dealias(value)
 			if value.Kind != yaml.ScalarNode {
@@ -187,8 +190,29 @@ func (f *fileReader) peers(s Setting, n *yaml.Node) {
 			f.loaded.Origins[key+"."+name] = f.at(value)
 			target.Field(slices.Index(known, name)).SetString(value.Value)
 		}
-		f.loaded.Discovery.Peers = append(f.loaded.Discovery.Peers, p)
 	}
+	return peers
+}
+
+// peersFile reads the file that discovery.file names, to check what is in it.
+// The node reads it by itself, again and again.
+func (l *loader) peersFile(name string, data []byte) []Peer {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		l.syntax(name, err)
+		return nil
+	}
+	if len(doc.Content) == 0 {
+		return nil
+	}
+	f := &fileReader{loader: l, name: name}
+	var peers []Peer
+	for _, value := range f.members(doc.Content[0], "", []string{"peers"}) {
+		if value = dealias(value); !isNull(value) {
+			peers = f.peers(value)
+		}
+	}
+	return peers
 }
 
 func sectionNames() []string {

@@ -1,11 +1,11 @@
 package config
 
 import (
-	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"trellis/internal/keyfile"
 )
 
 // Source says where to look for settings.
@@ -33,28 +33,14 @@ type Loaded struct {
 // originDefault is the origin of what nobody set.
 const originDefault = "default"
 
-// maxFileBytes is far above any configuration.
-const maxFileBytes = 1 << 20
-
 // Load reads and checks the configuration. The error is an *InvalidError with
 // all problems, or that of reading the file.
 func Load(src Source) (*Loaded, error) {
-	l := &loader{
-		loaded:  &Loaded{Config: Default(), Origins: map[string]string{}},
-		byKey:   map[string]Setting{},
-		invalid: &InvalidError{}, path: src.File, sections: map[string]string{},
-	}
-	for _, s := range Settings() {
-		l.byKey[s.Key()] = s
-		l.loaded.Origins[s.Key()] = originDefault
-	}
+	l := newLoader(src.File)
 	if src.File != "" {
-		data, err := os.ReadFile(src.File)
+		data, _, err := keyfile.Read(src.File)
 		if err != nil {
 			return nil, err
-		}
-		if len(data) > maxFileBytes {
-			return nil, errors.New(src.File + ": more than 1 MiB: not a configuration")
 		}
 		if !l.file(src.File, data) {
 			return nil, l.invalid // what else is missing would only distract
@@ -78,6 +64,21 @@ type loader struct {
 	// places to point at where something is missing.
 	path     string
 	sections map[string]string
+}
+
+func newLoader(path string) *loader {
+	l := &loader{
+		loaded:   &Loaded{Config: Default(), Origins: map[string]string{}},
+		byKey:    map[string]Setting{},
+		invalid:  &InvalidError{},
+		path:     path,
+		sections: map[string]string{},
+	}
+	for _, s := range Settings() {
+		l.byKey[s.Key()] = s
+		l.loaded.Origins[s.Key()] = originDefault
+	}
+	return l
 }
 
 func (l *loader) problem(where, key string, f fault) {

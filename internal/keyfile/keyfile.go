@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 )
 
 // maxBytes is far above any key, certificate chain or key set.
@@ -69,6 +70,9 @@ func CreateSecret(path string, data []byte) error { return create(path, data, 0o
 func Create(path string, data []byte) error { return create(path, data, 0o644) }
 
 func create(path string, data []byte, mode os.FileMode) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%s: exists already and is left as it is: %w", path, os.ErrExist)

@@ -22,9 +22,9 @@ func OpusDuration(packet []byte) (time.Duration, bool) {
 	var frame time.Duration
 	switch config := packet[0] >> 3; {
 	case config < 12: // SILK: 10, 20, 40, 60 ms
-		frame = []time.Duration{10, 20, 40, 60}[config&3] * time.Millisecond
+		frame = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 40 * time.Millisecond, 60 * time.Millisecond}[config&3]
 	case config < 16: // hybrid: 10, 20 ms
-		frame = []time.Duration{10, 20}[config&1] * time.Millisecond
+		frame = 10 * time.Millisecond << (config & 1)
 	default: // CELT: 2.5, 5, 10, 20 ms
 		frame = 2500 * time.Microsecond << (config & 3)
 	}

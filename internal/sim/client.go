@@ -59,13 +59,12 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// moq opens a MoQ session. With a conf it has its own QUIC settings.
-func (c *Client) moq(ctx context.Context, conf *quic.Config) (*moqclient.Session, error) {
+// moq opens a MoQ session.
+func (c *Client) moq(ctx context.Context) (*moqclient.Session, error) {
 	return moqclient.Dial(ctx, moqclient.Config{
 		URL:      "https://" + c.door.MoQ.String() + "/?jwt=" + c.token,
 		Insecure: true, // in a simulation nobody is in the middle
 		DialQUIC: c.dialQUIC,
-		QUIC:     conf,
 	})
 }
 

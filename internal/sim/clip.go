@@ -31,6 +31,8 @@ type Clip struct {
 	// AudioGroup is how many of them make a group, where we decide (over MoQ).
 	// Default 1, as browsers publish.
 	AudioGroup int
+	// Take tells apart clips of the same shape.
+	Take byte
 	// NoVideo and NoAudio leave out one kind.
 	NoVideo, NoAudio bool
 }
@@ -137,7 +139,7 @@ func (c Clip) frame(m Media, i int) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(i))
 	fill := b[len(b):cap(b)]
 	for j := range fill {
-		fill[j] = byte(j*7 + i*31)
+		fill[j] = byte(j*7+i*31) ^ c.Take
 	}
 	return b[:cap(b)]
 }

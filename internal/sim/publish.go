@@ -61,7 +61,7 @@ func (p *Publication) KeyframeRequests() uint64 {
 // PublishMoQ publishes the clip as a browser's @moq/publish does: one stream for
 // each group. It returns when the session stands, and the clip begins then.
 func (c *Client) PublishMoQ(ctx context.Context, broadcast string, clip Clip) (*Publication, error) {
-	session, err := c.moq(ctx, nil)
+	session, err := c.moq(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func (w *Watch) over(ctx context.Context, what string, err error) {
 // tracks that it names, groups side by side. It returns when the session stands.
 func (c *Client) WatchMoQ(ctx context.Context, p *Publication) (*Watch, error) {
 	w, life := c.watch(ctx, p)
-	session, err := c.moq(ctx, nil)
+	session, err := c.moq(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (w *Watch) followMoQ(ctx context.Context, session *moqclient.Session) error
 	if _, err := announced.Wait(ctx, w.pub.Broadcast); err != nil {
 		return err
 	}
-	catalog, err := readCatalog(ctx, session, w.pub.Broadcast)
+	catalog, err := w.catalog(ctx, session)
 	if err != nil {
 		return err
 	}
@@ -136,12 +136,13 @@ func (w *Watch) followMoQ(ctx context.Context, session *moqclient.Session) error
 	return nil
 }
 
-func readCatalog(ctx context.Context, session *moqclient.Session, broadcast string) (hang.Catalog, error) {
-	sub, err := session.Subscribe(ctx, broadcast, hang.CatalogTrack, moqlite.Delivery{Priority: 100, Ordered: true})
+// catalog subscribes to the catalog for as long as the viewer watches, and
+// returns the first. The clips here never change theirs.
+func (w *Watch) catalog(ctx context.Context, session *moqclient.Session) (hang.Catalog, error) {
+	sub, err := session.Subscribe(ctx, w.pub.Broadcast, hang.CatalogTrack, moqlite.Delivery{Priority: 100, Ordered: true})
 	if err != nil {
 		return hang.Catalog{}, err
 	}
-	defer sub.Close()
 	object, err := sub.Next(ctx)
 	if err != nil {
 		return hang.Catalog{}, err
@@ -194,7 +195,10 @@ func (w *Watch) readGroup(ctx context.Context, m Media, g *moqclient.Group) {
 // WatchWHEP watches over WebRTC. It returns when media can flow.
 func (c *Client) WatchWHEP(ctx context.Context, p *Publication) (*Watch, error) {
 	w, life := c.watch(ctx, p)
-	player, err := whipclient.Play(ctx, whipclient.PlayConfig{Config: c.webRTC("whep", p.Broadcast)})
+	player, err := whipclient.Play(ctx, whipclient.PlayConfig{
+		Config: c.webRTC("whep", p.Broadcast),
+		Queue:  64, // read at once, unless paused
+	})
 	if err != nil {
 		return nil, err
 	}

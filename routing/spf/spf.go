@@ -116,11 +116,12 @@ func (v *vertex) before(w *vertex) bool {
 
 type queue []*vertex
 
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].before(q[j]) }
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
+func (q *queue) Len() int           { return len(*q) }
+func (q *queue) Less(i, j int) bool { return (*q)[i].before((*q)[j]) }
+func (q *queue) Swap(i, j int) {
+	v := *q
+	v[i], v[j] = v[j], v[i]
+	v[i].index, v[j].index = i, j
 }
 
 func (q *queue) Push(x any) {

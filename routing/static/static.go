@@ -72,7 +72,7 @@ func Load(file string) (discovery.Snapshot, error) {
 	if err != nil {
 		return discovery.Snapshot{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	b, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err != nil {
 		return discovery.Snapshot{}, err
@@ -127,7 +127,7 @@ func (s *Source) Watch(ctx context.Context, seen func(discovery.Snapshot)) error
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", s.cfg.File, err)
 	}
-	defer w.Close()
+	defer func() { _ = w.Close() }() // nothing is written
 	if err := w.Add(filepath.Dir(s.cfg.File)); err != nil {
 		return fmt.Errorf("watch %s: %w", s.cfg.File, err)
 	}

@@ -59,14 +59,15 @@ export function showPath(list: HTMLElement, stops: Stop[], toYouMs: number | und
 	parts.forEach((part, i) => {
 		const old = list.children[i];
 		if (old && old.outerHTML !== part.outerHTML) {
-			if (old.className === part.className && part.className === "hop") old.innerHTML = part.innerHTML;
+			const [was, is] = [old.querySelector("span"), part.querySelector("span")];
+			if (was && is) was.textContent = is.textContent;
 			else old.replaceWith(part);
 		}
 	});
 }
 
 function hop(ms: number | undefined): HTMLElement {
-	return make("li", { className: "hop" }, make("span", { textContent: ms === undefined ? "–" : milliseconds(ms) }));
+	return make("li", { className: "hop" }, make("i"), make("span", { textContent: ms === undefined ? "–" : milliseconds(ms) }));
 }
 
 export function showNumbers(list: HTMLElement, rows: [string, string][]): void {

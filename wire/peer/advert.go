@@ -13,12 +13,14 @@ const (
 
 // Advert is what changed in one node's record between Base and Seq.
 type Advert struct {
-	Node    string
-	Boot    uint64
-	Base    uint64
-	Seq     uint64
-	AgeMs   uint64
-	Entries []Entry
+	Node  string
+	Boot  uint64
+	Base  uint64
+	Seq   uint64
+	AgeMs uint64
+	// Forgotten says that entries withdrawn up to this sequence may be missing.
+	Forgotten uint64
+	Entries   []Entry
 }
 
 // Entry is one item of a record. Key names it within its kind.
@@ -35,13 +37,14 @@ func (Advert) Type() Type { return TypeAdvert }
 
 // Append appends the body.
 //
-//	Node (s), Boot (i), Base (i), Seq (i), AgeMs (i), Count (i), Entry...
+//	Node (s), Boot (i), Base (i), Seq (i), AgeMs (i), Forgotten (i), Count (i), Entry...
 func (a Advert) Append(b []byte) []byte {
 	b = appendText(b, a.Node)
 	b = quicvarint.Append(b, a.Boot)
 	b = quicvarint.Append(b, a.Base)
 	b = quicvarint.Append(b, a.Seq)
 	b = quicvarint.Append(b, a.AgeMs)
+	b = quicvarint.Append(b, a.Forgotten)
 	b = quicvarint.Append(b, uint64(len(a.Entries)))
 	for i := range a.Entries {
 		b = a.Entries[i].append(b)
@@ -81,7 +84,7 @@ func ParseAdvert(b []byte) (Advert, error) {
 		Boot:  c.upTo(maxTime, "boot"),
 		Base:  c.varint(),
 		Seq:   c.varint(),
-		AgeMs: c.upTo(1<<32, "age"),
+		AgeMs: c.upTo(1<<32, "age"), Forgotten: c.varint(),
 	}
 	n := c.count(MaxEntries, minEntryBytes, "entries")
 	if c.err == nil && (a.Boot == 0 || a.Base >= a.Seq) {

@@ -12,6 +12,7 @@ import (
 
 // seed adds the golden vectors, and for messages their bodies.
 func seed(f *testing.F) {
+	f.Helper()
 	files, err := filepath.Glob("testdata/*.hex")
 	if err != nil || len(files) == 0 {
 		f.Fatal("no golden vectors", err)

@@ -88,7 +88,7 @@ func vectors() []vector {
 			Code: wire.CodeGoingAway, DeadlineMs: 10_000, Reason: "upgrade",
 		}, peer.ParseGoAway),
 		message("advert", "ADVERT of eu-west-1 from 7 to 9, 20 ms old: a link, and a broadcast withdrawn", peer.Advert{
-			Node: "eu-west-1", Boot: ingress, Base: 7, Seq: 9, AgeMs: 20,
+			Node: "eu-west-1", Boot: ingress, Base: 7, Seq: 9, AgeMs: 20, Forgotten: 3,
 			Entries: []peer.Entry{
 				{Seq: 8, Kind: peer.EntryLink, Key: "us-east-1", Value: []byte{1, 2, 3}},
 				{Seq: 9, Kind: peer.EntryBroadcast, Key: "room/alice", Withdrawn: true},
@@ -261,7 +261,7 @@ func TestLyingCounts(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
 		}
 		allocs := testing.AllocsPerRun(10, func() { _ = tc.parse(tc.in) }) // the error was looked at above
-		if allocs > 12 {
+		if allocs > 40 {                                                   // an error and its text; a list would be thousands
 			t.Errorf("%s: %v allocations", tc.name, allocs)
 		}
 	}

@@ -40,7 +40,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 		ApplicationProtocols: protocols,
 		DialAddr:             cfg.DialQUIC,
 	}
-	response, wt, err := transport.Dial(ctx, u.String(), nil)
+	response, wt, err := transport.Dial(ctx, u.String(), nil) //nolint:bodyclose // the session is on its stream
 	if err != nil {
 		if response != nil {
 			// The body says in words what the status says in a number.
@@ -54,7 +54,7 @@ func Dial(ctx context.Context, cfg Config) (*Session, error) {
 		err := closeSession(wt, wire.CodeVersion, "no version in common")
 		return nil, errors.Join(fmt.Errorf("dial %s: no version in common", u.Host), err)
 	}
-	return newSession(cfg, wt, version), nil
+	return newSession(cfg, wt, version), nil //nolint:contextcheck // it outlives the dialling
 }
 
 // maxHashBytes is a SHA-256 in hex and an end of line.
@@ -70,7 +70,7 @@ func fetchCertHash(ctx context.Context, u *url.URL) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // read to its end or of no more use
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("status %d", response.StatusCode)
 	}
@@ -94,16 +94,13 @@ func streamCode(code wire.Code) webtransport.StreamErrorCode {
 // CodeOf returns the code with which the peer, or this side, ended a stream or
 // a session. It reports false for errors that carry none.
 func CodeOf(err error) (wire.Code, bool) {
-	var stream *webtransport.StreamError
-	if errors.As(err, &stream) {
+	if stream, ok := errors.AsType[*webtransport.StreamError](err); ok {
 		return wire.Code(stream.ErrorCode), true
 	}
-	var session *webtransport.SessionError
-	if errors.As(err, &session) {
+	if session, ok := errors.AsType[*webtransport.SessionError](err); ok {
 		return wire.Code(session.ErrorCode), true
 	}
-	var protocol *moqlite.ProtocolError
-	if errors.As(err, &protocol) {
+	if protocol, ok := errors.AsType[*moqlite.ProtocolError](err); ok {
 		return protocol.Code, true
 	}
 	return 0, false

@@ -3,6 +3,7 @@ package moqclient
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"trellis/wire"
@@ -30,9 +31,7 @@ func (p *publications) names() (map[string]*Broadcast, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	live := make(map[string]*Broadcast, len(p.byName))
-	for name, b := range p.byName {
-		live[name] = b
-	}
+	maps.Copy(live, p.byName)
 	return live, p.changed
 }
 

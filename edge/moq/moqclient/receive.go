@@ -152,7 +152,7 @@ func (s *Session) receiveGroup(stream *webtransport.ReceiveStream, in *moqlite.R
 	}
 	defer s.receivers.done(sub)
 	g := newGroup(sub, header.Sequence)
-	stop := context.AfterFunc(g.ctx, func() { stream.CancelRead(streamCode(wire.CodeCancel)) })
+	stop := context.AfterFunc(g.ctx, func() { cancelRead(stream, wire.CodeCancel) })
 	defer stop()
 	sub.push(g)
 	err = s.receiveFrames(g, in)

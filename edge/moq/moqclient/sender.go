@@ -27,9 +27,15 @@ type sender struct {
 	mu         sync.Mutex // guards what follows
 	waiting    []*groupLog
 	maxLatency time.Duration
-	active     map[*groupLog]context.CancelCauseFunc
+	active     map[*groupLog]*sending
 	ended      bool
 	last       uint64 // first sequence that will never exist, once ended
+}
+
+// sending is a group on its stream.
+type sending struct {
+	expire context.CancelCauseFunc
+	passed time.Time // when a newer group came, zero before
 }
 
 // errExpired ends the stream of a group that is older than the subscriber wants.
@@ -50,7 +56,7 @@ func (s *Session) serveSubscribe(st *stream) error {
 	}
 	out := &sender{
 		session: s, track: t, id: request.ID, stream: st, bell: make(chan struct{}, 1),
-		maxLatency: request.MaxLatency, active: map[*groupLog]context.CancelCauseFunc{},
+		maxLatency: request.MaxLatency, active: map[*groupLog]*sending{},
 	}
 	if s.version < moqlite.Version05 {
 		ok := moqlite.SubscribeOK{Delivery: request.Delivery}
@@ -127,7 +133,7 @@ func (o *sender) run(ctx context.Context) error {
 		}
 		groupCtx, expire := context.WithCancelCause(ctx)
 		o.mu.Lock()
-		o.active[g] = expire
+		o.active[g] = &sending{expire: expire}
 		o.mu.Unlock()
 		header := moqlite.Group{SubscribeID: o.id, Sequence: g.sequence}
 		_, err = out.Write(moqlite.AppendUniStream(nil, moqlite.UniStreamGroup, header, o.session.version))
@@ -146,6 +152,7 @@ func (o *sender) run(ctx context.Context) error {
 					code = wire.CodeCancel
 				}
 				out.CancelWrite(streamCode(code))
+				_ = out.SetWriteDeadline(time.Now()) // see cancelRead
 			})
 			err := writeFrames(groupCtx, out, g, o.session.version)
 			if !stop() {
@@ -174,13 +181,17 @@ func (o *sender) end() error {
 	return err
 }
 
-// push adds a group and expires those that it makes too old.
+// push adds a group, and expires those that have held up a newer one for longer
+// than the subscriber wants.
 func (o *sender) push(g *groupLog) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for old, expire := range o.active {
-		if g.created.Sub(old.created) > o.maxLatency {
-			expire(errExpired)
+	for _, old := range o.active {
+		switch {
+		case old.passed.IsZero():
+			old.passed = g.created
+		case g.created.Sub(old.passed) > o.maxLatency:
+			old.expire(errExpired)
 		}
 	}
 	o.waiting = append(o.waiting, g)

@@ -3,6 +3,7 @@ package moqclient
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/quic-go/webtransport-go"
 
@@ -22,8 +23,21 @@ func newStream(wt *webtransport.Stream) *stream {
 
 // reset gives up both directions.
 func (s *stream) reset(code wire.Code) {
-	s.CancelRead(streamCode(code))
+	cancelRead(s, code)
 	s.CancelWrite(streamCode(code))
+	_ = s.SetWriteDeadline(time.Now()) // see cancelRead
+}
+
+// cancelRead gives up reading, whoever is reading. A Read that has learned that
+// the node ended the session waits inside the library for the session's end, of
+// which a stream that was cancelled is never told: only a deadline gets it out.
+func cancelRead(s interface {
+	CancelRead(code webtransport.StreamErrorCode)
+	SetReadDeadline(at time.Time) error
+}, code wire.Code,
+) {
+	s.CancelRead(streamCode(code))
+	_ = s.SetReadDeadline(time.Now()) // an error says that the stream is closed
 }
 
 // resetOn resets the stream when ctx ends. The function returned takes that

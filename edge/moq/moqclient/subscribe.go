@@ -46,7 +46,8 @@ type Subscription struct {
 	mu      sync.Mutex // guards what follows
 	queue   []*Group
 	dropped uint64
-	seen    uint64 // the highest sequence that began to arrive, plus one
+	seen    uint64 // groups that began to arrive, or are said not to come
+	first   uint64 // on 05, the first sequence that comes
 	last    uint64 // on 05, the first sequence that will never come
 	ended   time.Time
 }
@@ -88,7 +89,7 @@ func (s *Session) subscribe(ctx context.Context, broadcast, track string, want m
 		}
 	}
 	if err == nil && !s.start(sub.run) {
-		err = context.Cause(s.ctx)
+		err = context.Cause(s.ctx) //nolint:contextcheck // why the session ended
 	}
 	if err != nil {
 		if st != nil {
@@ -140,11 +141,16 @@ func (sub *Subscription) run() {
 			sub.end(err)
 			return
 		}
-		if m, ok := response.(moqlite.SubscribeEnd); ok {
-			sub.mu.Lock()
+		sub.mu.Lock()
+		switch m := response.(type) {
+		case moqlite.SubscribeStart:
+			sub.first = m.Group
+		case moqlite.SubscribeDrop:
+			sub.seen += m.Last - m.First + 1
+		case moqlite.SubscribeEnd:
 			sub.last = m.Group
-			sub.mu.Unlock()
 		}
+		sub.mu.Unlock()
 	}
 }
 
@@ -204,7 +210,7 @@ func (sub *Subscription) NextGroup(ctx context.Context) (*Group, error) {
 		case <-timer.C:
 		case <-sub.ctx.Done():
 			timer.Stop()
-			return nil, context.Cause(sub.ctx)
+			return nil, context.Cause(sub.ctx) //nolint:contextcheck // why the subscription ended
 		case <-ctx.Done():
 			timer.Stop()
 			return nil, context.Cause(ctx)
@@ -226,7 +232,7 @@ func (sub *Subscription) take() (*Group, time.Duration) {
 		return g, 0
 	case sub.ended.IsZero() || arriving:
 		return nil, time.Hour // until the bell
-	case sub.seen >= sub.last && sub.last > 0:
+	case sub.last > 0 && sub.first+sub.seen >= sub.last:
 		return nil, 0
 	}
 	return nil, time.Until(sub.ended.Add(stragglers))
@@ -251,7 +257,7 @@ func (sub *Subscription) Next(ctx context.Context) (Object, error) {
 			return Object{}, context.Cause(ctx)
 		}
 		if sub.ctx.Err() != nil {
-			return Object{}, context.Cause(sub.ctx)
+			return Object{}, context.Cause(sub.ctx) //nolint:contextcheck // why the subscription ended
 		}
 		sub.current.Close()
 		sub.current = nil
@@ -261,7 +267,7 @@ func (sub *Subscription) Next(ctx context.Context) (Object, error) {
 // push queues a group that begins to arrive.
 func (sub *Subscription) push(g *Group) {
 	sub.mu.Lock()
-	sub.seen = max(sub.seen, g.sequence+1)
+	sub.seen++
 	sub.queue = append(sub.queue, g)
 	var oldest *Group
 	if len(sub.queue) > maxQueuedGroups {

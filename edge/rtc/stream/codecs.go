@@ -121,7 +121,8 @@ func NewMediaEngine(cfg EngineConfig) (*webrtc.MediaEngine, error) {
 func register(me *webrtc.MediaEngine, o Offer, pt webrtc.PayloadType, cfg EngineConfig) error {
 	kind, channels := webrtc.RTPCodecTypeVideo, uint16(0)
 	feedback := []webrtc.RTCPFeedback{
-		{Type: webrtc.TypeRTCPFBNACK}, {Type: webrtc.TypeRTCPFBNACK, Parameter: "pli"},
+		{Type: webrtc.TypeRTCPFBNACK},
+		{Type: webrtc.TypeRTCPFBNACK, Parameter: "pli"},
 		{Type: webrtc.TypeRTCPFBCCM, Parameter: "fir"},
 	}
 	if o.Codec.Audio() {

@@ -7,10 +7,6 @@ import (
 	"trellis/edge/framing"
 )
 
-// ptsOrigin is the PTS of a timeline's beginning. It is not zero, so that no
-// correction by sender reports can make a PTS negative: containers cannot say that.
-const ptsOrigin = 1_000_000
-
 // Timeline puts the tracks of one peer on one presentation timeline. It is safe
 // for concurrent use, since each track has its own goroutines.
 type Timeline struct {
@@ -18,9 +14,13 @@ type Timeline struct {
 	clock *framing.Clock
 }
 
-// NewTimeline returns a Timeline that begins now.
+// NewTimeline returns a Timeline that begins now, at the time of day: whoever
+// sees its times later, on a clock that agrees with this one, knows how old a
+// frame is. It also leaves room for corrections by sender reports, which must not
+// make a PTS negative: containers cannot say that.
 func NewTimeline() *Timeline {
-	return &Timeline{clock: framing.NewClock(time.Now(), ptsOrigin)}
+	now := time.Now()
+	return &Timeline{clock: framing.NewClock(now, now.UnixMicro())}
 }
 
 // trackTimeline is one track's part of a Timeline.

@@ -13,6 +13,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/rtc/stream"
+	"trellis/edge/whip/sdpfrag"
 )
 
 // ErrLost means that the connection to the server was lost.
@@ -104,12 +105,45 @@ func (s *session) negotiate(ctx context.Context) error {
 	case <-s.connected:
 		return nil
 	case <-s.ctx.Done():
-		return fmt.Errorf("connect: %w", context.Cause(s.ctx))
+		return fmt.Errorf("connect: %w", s.cause())
 	case <-timeout.C:
 		return fmt.Errorf("connect: no media path within %v", s.cfg.ConnectTimeout)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// restart begins a new ICE session, as after a change of network. Media goes on.
+func (s *session) restart(ctx context.Context) error {
+	offer, err := s.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})
+	if err != nil {
+		return fmt.Errorf("create offer: %w", err)
+	}
+	gathered := webrtc.GatheringCompletePromise(s.pc)
+	if err := s.pc.SetLocalDescription(offer); err != nil {
+		return fmt.Errorf("set offer: %w", err)
+	}
+	select {
+	case <-gathered:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	ours, err := sdpfrag.FromDescription(s.pc.LocalDescription().SDP)
+	if err != nil {
+		return err
+	}
+	theirs, err := s.cfg.restart(ctx, &s.res, ours)
+	if err != nil {
+		return err
+	}
+	if s.res.answer, err = theirs.Apply(s.res.answer); err != nil {
+		return err
+	}
+	answer := webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: s.res.answer}
+	if err := s.pc.SetRemoteDescription(answer); err != nil {
+		return fmt.Errorf("set answer: %w", err)
+	}
+	return nil
 }
 
 // hangUp deletes the resource, if there is one, and closes the connection.
@@ -122,8 +156,11 @@ func (s *session) hangUp(ctx context.Context) error {
 	return errors.Join(err, s.close())
 }
 
+// cause returns why the session is over, io.EOF after an orderly end.
+func (s *session) cause() error { return context.Cause(s.ctx) }
+
 func (s *session) err() error {
-	if err := context.Cause(s.ctx); !errors.Is(err, io.EOF) {
+	if err := s.cause(); !errors.Is(err, io.EOF) {
 		return err
 	}
 	return nil

@@ -46,13 +46,16 @@ type Received struct {
 	// clock; from a Trellis edge: when the frame entered the backbone. Zero if
 	// unknown.
 	Captured time.Time
-	// Gap says that packets before this frame were lost for good.
+	// Gap says that frames right before this one were lost for good. Video then
+	// goes on with a key frame, which is asked for: every frame can be decoded.
 	Gap bool
 }
 
 // PlayStats counts what became of one kind of track.
 type PlayStats struct {
 	stream.InboundStats
+	// Skipped frames were received, but could not be decoded after a loss.
+	Skipped uint64
 	// Dropped frames were complete, but nobody called Next in time.
 	Dropped uint64
 }
@@ -63,7 +66,8 @@ type Player struct {
 	frames  chan Received
 	tracks  sync.WaitGroup
 
-	dropped [2]atomic.Uint64 // by kind: audio, video
+	// By kind: audio, video.
+	dropped, skipped [2]atomic.Uint64
 
 	mu       sync.Mutex
 	inbounds [2]*stream.Inbound
@@ -72,7 +76,7 @@ type Player struct {
 
 // Play connects and returns once media can flow, or why it cannot.
 func Play(ctx context.Context, cfg PlayConfig) (*Player, error) {
-	cfg.Config = cfg.Config.withDefaults()
+	cfg.Config = cfg.withDefaults()
 	if cfg.Queue <= 0 {
 		cfg.Queue = defaultPlayQueue
 	}
@@ -150,14 +154,19 @@ func (p *Player) receive(t *webrtc.TrackRemote, r *webrtc.RTPReceiver, clock *st
 	p.mu.Lock()
 	p.inbounds[k] = in
 	p.mu.Unlock()
-	in.Run(&assembler{player: p, codec: in.Codec(), kind: k})
+	in.Run(&assembler{player: p, codec: in.Codec(), kind: k, wait: k == kindVideo})
 }
+
+const (
+	kindAudio = iota
+	kindVideo
+)
 
 func kindIndex(c framing.Codec) int {
 	if c.Audio() {
-		return 0
+		return kindAudio
 	}
-	return 1
+	return kindVideo
 }
 
 // Next waits for the next whole frame of any track. The error is io.EOF when
@@ -173,7 +182,7 @@ func (p *Player) Next(ctx context.Context) (Received, error) {
 	case f := <-p.frames:
 		return f, nil
 	case <-p.session.ctx.Done():
-		return Received{}, context.Cause(p.session.ctx)
+		return Received{}, p.session.cause()
 	case <-ctx.Done():
 		return Received{}, context.Cause(ctx)
 	}
@@ -182,7 +191,7 @@ func (p *Player) Next(ctx context.Context) (Received, error) {
 // RequestKeyframe asks the server for a key frame.
 func (p *Player) RequestKeyframe() error {
 	p.mu.Lock()
-	in := p.inbounds[1]
+	in := p.inbounds[kindVideo]
 	p.mu.Unlock()
 	if in == nil {
 		return errors.New("request key frame: no video yet")
@@ -191,20 +200,29 @@ func (p *Player) RequestKeyframe() error {
 }
 
 // AudioStats and VideoStats return the counters of the session's tracks.
-func (p *Player) AudioStats() PlayStats { return p.stats(0) }
+func (p *Player) AudioStats() PlayStats { return p.stats(kindAudio) }
 
 // VideoStats returns the counters of the video track.
-func (p *Player) VideoStats() PlayStats { return p.stats(1) }
+func (p *Player) VideoStats() PlayStats { return p.stats(kindVideo) }
 
 func (p *Player) stats(kind int) PlayStats {
 	p.mu.Lock()
 	in := p.inbounds[kind]
 	p.mu.Unlock()
-	s := PlayStats{Dropped: p.dropped[kind].Load()}
+	s := PlayStats{Skipped: p.skipped[kind].Load(), Dropped: p.dropped[kind].Load()}
 	if in != nil {
 		s.InboundStats = in.Stats()
 	}
 	return s
+}
+
+// RestartICE begins a new ICE session over which media goes on, as after a change
+// of network.
+func (p *Player) RestartICE(ctx context.Context) error {
+	if err := p.session.restart(ctx); err != nil {
+		return fmt.Errorf("restart ICE: %w", err)
+	}
+	return nil
 }
 
 // Done is closed when the session is over.
@@ -239,44 +257,3 @@ func (p *Player) push(kind int, f Received) {
 		}
 	}
 }
-
-// assembler makes whole frames of the events of one track.
-type assembler struct {
-	player *Player
-	codec  framing.Codec
-	kind   int
-	frame  Received
-	gap    bool
-}
-
-var _ stream.Sink = (*assembler)(nil)
-
-// Begin implements stream.Sink.
-func (a *assembler) Begin(f stream.FrameInfo) {
-	a.frame = Received{
-		Codec: a.codec, PTS: time.Duration(f.PTS) * time.Microsecond, Key: f.Key,
-		FirstArrival: f.Arrival, Captured: f.Captured, Gap: a.gap,
-	}
-	a.gap = false
-}
-
-// Data implements stream.Sink.
-func (a *assembler) Data(b []byte, last bool) {
-	a.frame.Data = append(a.frame.Data, b...)
-	if last {
-		a.frame.Arrival = time.Now()
-		a.player.push(a.kind, a.frame)
-		a.frame = Received{}
-	}
-}
-
-// Broken implements stream.Sink.
-func (a *assembler) Broken() {
-	a.frame, a.gap = Received{}, true
-}
-
-// Lost implements stream.Sink.
-func (a *assembler) Lost() { a.gap = true }
-
-// Switched implements stream.Sink.
-func (a *assembler) Switched(c framing.Codec) { a.codec, a.frame, a.gap = c, Received{}, true }

@@ -60,7 +60,7 @@ type Publisher struct {
 
 // Publish connects and returns once media can flow, or why it cannot.
 func Publish(ctx context.Context, cfg PublishConfig) (*Publisher, error) {
-	cfg.Config = cfg.Config.withDefaults()
+	cfg.Config = cfg.withDefaults()
 	if len(cfg.Tracks) == 0 {
 		return nil, errors.New("publish: no tracks")
 	}
@@ -124,7 +124,7 @@ func (p *Publisher) connect(ctx context.Context, sources []Source) error {
 // leave at once.
 func (p *Publisher) Write(i int, f Frame) error {
 	if err := p.session.ctx.Err(); err != nil {
-		return fmt.Errorf("publish: %w", context.Cause(p.session.ctx))
+		return fmt.Errorf("publish: %w", p.session.cause())
 	}
 	return p.tracks[i].write(f)
 }
@@ -135,6 +135,15 @@ func (p *Publisher) KeyframeRequests() <-chan struct{} { return p.keyframe }
 
 // Stats returns the counters of track i.
 func (p *Publisher) Stats(i int) PublishStats { return p.tracks[i].stats() }
+
+// RestartICE begins a new ICE session over which media goes on, as after a change
+// of network.
+func (p *Publisher) RestartICE(ctx context.Context) error {
+	if err := p.session.restart(ctx); err != nil {
+		return fmt.Errorf("restart ICE: %w", err)
+	}
+	return nil
+}
 
 // Done is closed when the session is over.
 func (p *Publisher) Done() <-chan struct{} { return p.session.ctx.Done() }

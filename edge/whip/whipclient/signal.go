@@ -12,10 +12,13 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"trellis/edge/whip/sdpfrag"
 )
 
 const (
 	sdpType      = "application/sdp"
+	fragType     = "application/trickle-ice-sdpfrag"
 	problemType  = "application/problem+json"
 	maxBody      = 256 << 10
 	maxRedirects = 5
@@ -54,7 +57,7 @@ type resource struct {
 func (c Config) post(ctx context.Context, offer string) (resource, error) {
 	target := c.URL
 	for range maxRedirects {
-		resp, err := c.do(ctx, http.MethodPost, target, []byte(offer))
+		resp, err := c.do(ctx, http.MethodPost, target, sdpType, []byte(offer))
 		if err != nil {
 			return resource{}, err
 		}
@@ -83,7 +86,7 @@ func (c Config) post(ctx context.Context, offer string) (resource, error) {
 
 // delete ends the session at the server. One that is gone already is no error.
 func (c Config) delete(ctx context.Context, r resource) error {
-	resp, err := c.do(ctx, http.MethodDelete, r.url, nil)
+	resp, err := c.do(ctx, http.MethodDelete, r.url, "", nil)
 	if err != nil {
 		return err
 	}
@@ -97,14 +100,35 @@ func (c Config) delete(ctx context.Context, r resource) error {
 	return statusError(resp, body)
 }
 
-func (c Config) do(ctx context.Context, method, target string, body []byte) (*http.Response, error) {
+// restart sends new ICE credentials and returns those of the server, with the
+// new ETag in r: RFC 9725, Section 4.3.3.
+func (c Config) restart(ctx context.Context, r *resource, f sdpfrag.Fragment) (sdpfrag.Fragment, error) {
+	resp, err := c.do(ctx, http.MethodPatch, r.url, fragType, f.Append(nil))
+	if err != nil {
+		return sdpfrag.Fragment{}, err
+	}
+	body, err := readBody(resp)
+	if err != nil {
+		return sdpfrag.Fragment{}, fmt.Errorf("read answer of %s: %w", r.url, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return sdpfrag.Fragment{}, statusError(resp, body)
+	}
+	r.etag = resp.Header.Get("ETag")
+	return sdpfrag.Parse(string(body))
+}
+
+func (c Config) do(ctx context.Context, method, target, contentType string, body []byte) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", sdpType)
-		req.Header.Set("Accept", sdpType)
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+		req.Header.Set("Accept", contentType)
+	}
+	if method == http.MethodPatch {
+		req.Header.Set("If-Match", "*")
 	}
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Token)

@@ -1,0 +1,136 @@
+package backbone
+
+import (
+	"log/slog"
+	"time"
+
+	"trellis/wire"
+	"trellis/wire/peer"
+)
+
+// peerState is what the loop remembers of a peer while its links come and go.
+type peerState struct {
+	flaps    int // link failures within flapMemory of one another
+	lastDown time.Time
+	calmAt   time.Time // from when a link may be used other than as a last resort
+}
+
+// Fast down, slow up: a link that has failed is used again after a while of calm.
+const (
+	minCalm    = 5 * time.Second
+	maxCalm    = time.Minute
+	flapMemory = 10 * time.Minute
+)
+
+func (m *Mesh) peer(id string) *peerState {
+	p := m.peers[id]
+	if p == nil {
+		p = &peerState{}
+		m.peers[id] = p
+	}
+	return p
+}
+
+func (p *peerState) calm(now time.Time) bool { return !now.Before(p.calmAt) }
+
+// failed records that a link went down without having said so.
+func (p *peerState) failed(now time.Time) {
+	if now.Sub(p.lastDown) > flapMemory {
+		p.flaps = 0
+	}
+	p.flaps++
+	p.lastDown = now
+}
+
+// returned sets how long to wait before the link is trusted.
+func (p *peerState) returned(now time.Time) {
+	if p.flaps == 0 {
+		return
+	}
+	p.calmAt = now.Add(min(minCalm<<min(p.flaps-1, 10), maxCalm))
+}
+
+// admit decides about a link whose handshake is complete, and registers it. The
+// rules are those of docs/wire.md, section 2.
+func (m *Mesh) admit(l *link) error {
+	id := l.peer.Node
+	old := m.links[id]
+	switch {
+	case old == nil:
+	case l.peer.Boot < old.peer.Boot:
+		return refusal(wire.CodeDuplicate, "a newer process of %s is linked, booted at %s", id, bootTime(old.peer.Boot))
+	case l.peer.Boot > old.peer.Boot:
+		m.log.Warn("peer has another process now", slog.String("peer", id), slog.String("boot", bootTime(l.peer.Boot)), slog.String("before", bootTime(old.peer.Boot)))
+	case l.dialled == old.dialled:
+		// The dialling end has given the old one up before us.
+	case l.dialled != (m.self.Node < id):
+		return refusal(wire.CodeDuplicate, "%s and %s are linked already", m.self.Node, id)
+	}
+	m.links[id] = l
+	if old != nil {
+		old.fail(refusal(wire.CodeDuplicate, "replaced by a newer connection of %s and %s", m.self.Node, id))
+		m.letGo(old)
+	}
+	m.peer(id).returned(time.Now())
+	m.metrics.links.Set(float64(len(m.links)))
+	if m.draining {
+		l.say(m.goAway(0, "draining"))
+	}
+	l.say(m.adverts.known())
+	return nil
+}
+
+// linkDown lets go of a link that has ended.
+func (m *Mesh) linkDown(l *link) {
+	if m.links[l.peer.Node] != l {
+		return // refused, or replaced before
+	}
+	delete(m.links, l.peer.Node)
+	now := time.Now()
+	if !l.leaving {
+		m.peer(l.peer.Node).failed(now)
+	}
+	m.changed(m.adverts.set(peer.EntryLink, l.peer.Node, nil, now))
+	m.metrics.links.Set(float64(len(m.links)))
+	m.metrics.forget(l.peer.Node)
+	m.letGo(l)
+}
+
+// letGo takes off what hung on a link: children end, and tracks find another
+// parent.
+func (m *Mesh) letGo(l *link) {
+	l.gone = true
+	close(l.ended)
+	for _, c := range l.children {
+		m.dropChild(c)
+	}
+	for _, u := range m.upstreams {
+		if u.next != nil && u.next.link == l {
+			m.lost(u.next, "link_down")
+		}
+		if u.feed != nil && u.feed.link == l {
+			m.lost(u.feed, "link_down")
+		}
+	}
+}
+
+// advertiseLinks says what our links are like, where that has changed enough.
+func (m *Mesh) advertiseLinks(now time.Time) {
+	for id, l := range m.links {
+		q, was := l.quality, l.advertised
+		if q.Samples == 0 {
+			continue
+		}
+		moved := (q.DelayP50 - was.DelayP50).Abs()
+		loss := max(q.LossIn, q.LossOut) - max(was.LossIn, was.LossOut)
+		if was.Samples > 0 && (moved < 500*time.Microsecond || moved < was.DelayP50/10) && loss < 0.005 && loss > -0.005 {
+			continue
+		}
+		l.advertised = q
+		v := peer.LinkValue{
+			DelayMin: q.DelayMin, DelayP50: q.DelayP50, DelayP95: q.DelayP95, Jitter: q.Jitter,
+			LossPpm: uint64(max(q.LossIn, q.LossOut) * 1e6),
+		}
+		m.changed(m.adverts.set(peer.EntryLink, id, v.Append(nil), now))
+	}
+}

@@ -1,0 +1,120 @@
+package backbone
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"trellis/internal/relay"
+	"trellis/wire"
+	"trellis/wire/peer"
+)
+
+// remote is a broadcast that entered at another node, as we announce it here.
+type remote struct {
+	claim
+	broadcast *relay.Broadcast // nil where the table knows a newer publisher
+	path      []string
+}
+
+// watchLocal follows the broadcasts that enter here, for our own record.
+func (m *Mesh) watchLocal(ctx context.Context) error {
+	w := m.cfg.Table.WatchAnnounced("")
+	defer w.Close()
+	for {
+		e, err := w.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := m.call(ctx, func() { m.localChanged(e) }); err != nil {
+			return err
+		}
+	}
+}
+
+func (m *Mesh) localChanged(e relay.AnnounceEvent) {
+	now := time.Now()
+	if e.Active && e.Local {
+		v := peer.BroadcastValue{Epoch: e.Epoch, PublisherID: e.PublisherID}
+		m.adverts.set(peer.EntryBroadcast, string(e.Name), v.Append(nil), now)
+		return
+	}
+	if _, ours := m.adverts.own().broadcasts[e.Name]; ours {
+		m.adverts.set(peer.EntryBroadcast, string(e.Name), nil, now)
+		// Another node's publisher may have waited behind ours.
+		m.reconcile(e.Name)
+	}
+}
+
+// reconcile makes the table say of a name what the records say.
+func (m *Mesh) reconcile(name wire.Broadcast) {
+	r := m.remotes[name]
+	c, ok := m.adverts.holder(name)
+	if r != nil && ok && r.claim == c && r.live() {
+		return
+	}
+	if r != nil {
+		delete(m.remotes, name)
+	}
+	// The holder may be older than what we announced, when a record has expired
+	// or been withdrawn: then that must end first, or the table calls it stale.
+	if r != nil && r.live() && (!ok || c.Epoch <= r.Epoch) {
+		r.broadcast.End(relay.ErrEnded)
+		m.log.Info("broadcast withdrawn", slog.String("broadcast", string(name)), slog.String("origin", r.origin))
+	}
+	if !ok {
+		return
+	}
+	n := &remote{claim: c, path: m.pathFrom(c.origin)}
+	b, err := m.cfg.Table.Announce(relay.Announcement{
+		Name: name, Epoch: c.Epoch, PublisherID: c.PublisherID, Origin: c.origin, Path: n.path,
+	}, m)
+	switch {
+	case err == nil:
+		n.broadcast = b
+		m.log.Info("broadcast announced", slog.String("broadcast", string(name)), slog.String("origin", c.origin))
+	case errors.Is(err, relay.ErrStale):
+		// A newer publisher is here. The other's node will hear of ours, and end its own.
+	default:
+		m.log.Warn("broadcast not announced", slog.String("broadcast", string(name)), slog.String("origin", c.origin), slog.Any("err", err))
+	}
+	m.remotes[name] = n
+}
+
+func (r *remote) live() bool { return r.broadcast != nil && r.broadcast.Context().Err() == nil }
+
+// pathFrom returns the nodes from an origin to our best neighbour towards it.
+func (m *Mesh) pathFrom(origin string) []string {
+	q := Query{Origin: origin, Self: m.self.Node}
+	for id, l := range m.links {
+		q.Neighbours = append(q.Neighbours, Neighbour{Node: id, Cost: l.cost()})
+	}
+	all := m.cfg.Router.Rank(m.topology(), q)
+	if len(all) == 0 {
+		return []string{origin}
+	}
+	return all[0].Path
+}
+
+// refreshPaths tells the table by which path broadcasts come now, once a second
+// at most and only where that has changed.
+func (m *Mesh) refreshPaths() {
+	if !m.pathsDirty {
+		return
+	}
+	m.pathsDirty = false
+	paths := map[string][]string{}
+	for _, r := range m.remotes {
+		path, ok := paths[r.origin]
+		if !ok {
+			path = m.pathFrom(r.origin)
+			paths[r.origin] = path
+		}
+		if r.live() && !slices.Equal(path, r.path) {
+			r.path = path
+			r.broadcast.SetPath(path)
+		}
+	}
+}

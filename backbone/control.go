@@ -1,0 +1,116 @@
+package backbone
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"trellis/wire"
+	"trellis/wire/peer"
+)
+
+// readControl reads the peer's control messages and hands them to the loop, one
+// at a time: a peer that talks faster than the loop listens waits.
+func (l *link) readControl(ctx context.Context) error {
+	for {
+		t, body, err := l.control.read()
+		if err != nil {
+			return err
+		}
+		handle, err := l.parse(t, body) //nolint:contextcheck // what a message starts lives as long as the link, not as this reader
+		if err != nil {
+			l.stats.malformed.Inc()
+			return refusal(peer.CodeOf(err), "%v", err)
+		}
+		if handle == nil {
+			l.log.Debug("unknown control message skipped", slog.Uint64("type", uint64(t)), slog.Int("bytes", len(body)))
+			continue
+		}
+		err = l.mesh.call(ctx, func() {
+			if !l.gone {
+				handle()
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// parse returns what the loop is to do about a message, nil if its type is not
+// known.
+func (l *link) parse(t peer.Type, body []byte) (func(), error) {
+	m := l.mesh
+	switch t {
+	case peer.TypeHello:
+		return nil, refusal(wire.CodeProtocol, "second hello")
+	case peer.TypeGoAway:
+		msg, err := peer.ParseGoAway(body)
+		return func() { m.onGoAway(l, msg) }, err
+	case peer.TypeAdvert:
+		msg, err := peer.ParseAdvert(body)
+		return func() { m.onAdvert(l, msg) }, err
+	case peer.TypeKnown:
+		msg, err := peer.ParseKnown(body)
+		return func() { m.onKnown(l, msg) }, err
+	case peer.TypeSubscribe:
+		msg, err := peer.ParseSubscribe(body)
+		return func() { m.onSubscribe(l, msg) }, err
+	case peer.TypeSubscribeOK:
+		msg, err := peer.ParseSubscribeOK(body)
+		return func() { m.onSubscribeOK(l, msg) }, err
+	case peer.TypeSubscribeError:
+		msg, err := peer.ParseSubscribeError(body)
+		return func() { m.onSubscribeError(l, msg) }, err
+	case peer.TypeUnsubscribe:
+		msg, err := peer.ParseUnsubscribe(body)
+		return func() { m.onUnsubscribe(l, msg) }, err
+	case peer.TypeTrackEnd:
+		msg, err := peer.ParseTrackEnd(body)
+		return func() { m.onTrackEnd(l, msg) }, err
+	case peer.TypeDemand:
+		msg, err := peer.ParseDemand(body)
+		return func() { m.onDemand(l, msg) }, err
+	case peer.TypePath:
+		msg, err := peer.ParsePath(body)
+		return func() { m.onPath(l, msg) }, err
+	default:
+		return nil, nil
+	}
+}
+
+// onAdvert stores what is news, and passes it on.
+func (m *Mesh) onAdvert(l *link, a peer.Advert) {
+	now := time.Now()
+	v, c := m.adverts.apply(a, now)
+	switch v {
+	case advertStored:
+		m.metrics.adverts.Inc()
+		m.metrics.nodes.Set(float64(len(m.adverts.records)))
+		m.flood([]peer.Advert{a}, l)
+		m.changed(c)
+	case advertGap:
+		l.say(m.adverts.ask(a.Node, a.Boot))
+	case advertDouble:
+		if now.Sub(m.doubleSaid) >= 10*time.Second {
+			m.doubleSaid = now
+			m.log.Error("another process uses our node id", slog.String("peer", l.peer.Node),
+				slog.String("boot", bootTime(a.Boot)), slog.String("ours", bootTime(m.boot)))
+		}
+	case advertOld:
+	}
+}
+
+// onKnown tells the peer what it lacks.
+func (m *Mesh) onKnown(l *link, k peer.Known) {
+	for _, a := range m.adverts.answer(k, time.Now()) {
+		l.say(a)
+	}
+}
+
+// onGoAway moves what the peer gives us to other parents, while it still does.
+func (m *Mesh) onGoAway(l *link, g peer.GoAway) {
+	l.log.Info("peer is leaving", slog.String("cause", g.Reason), slog.Uint64("deadline_ms", g.DeadlineMs))
+	l.leaving = true
+	m.evacuate(l, "peer_leaves", time.Now())
+}

@@ -1,0 +1,282 @@
+package backbone
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"trellis/internal/relay"
+	"trellis/wire"
+	"trellis/wire/peer"
+)
+
+// Urgencies of streams: quic-go sends the lowest first, and strictly so
+// (docs/wire.md, section 6).
+const (
+	urgencyControl   = 0
+	urgencyCatalog   = 1
+	urgencyAudio     = 2
+	urgencyData      = 3
+	urgencyVideo     = 4
+	urgencyVideoLow  = 5 // layers of lower priority
+	urgencyVideoPast = 6 // older groups
+	urgencyPadding   = 7
+)
+
+// urgency returns when a group is sent, relative to others.
+func urgency(info wire.TrackInfo, superseded bool) int8 {
+	switch info.Kind {
+	case wire.KindCatalog:
+		return urgencyCatalog
+	case wire.KindAudio:
+		return urgencyAudio
+	case wire.KindVideo:
+		switch {
+		case superseded && !info.Ordered:
+			return urgencyVideoPast
+		case info.Priority < wire.PriorityVideo:
+			return urgencyVideoLow
+		default:
+			return urgencyVideo
+		}
+	case wire.KindData:
+	}
+	return urgencyData
+}
+
+// groupSender writes one group to one child, as it comes.
+type groupSender struct {
+	queue  *groupQueue
+	reader *relay.GroupReader
+	seq    uint64
+	cancel context.CancelCauseFunc
+
+	// Owned by the queue.
+	superseded time.Time // since when a newer group waits behind it
+	given      bool      // it was given up
+
+	urgency atomic.Int32
+	stream  atomic.Pointer[quic.SendStream]
+
+	// Owned by run.
+	frames  peer.FrameCoder
+	begun   bool   // the header is in the buffer, or sent
+	sent    bool   // the header is sent
+	next    uint64 // one more than the last object's index
+	chunked bool   // the object being sent is of unknown size
+}
+
+// demote lets newer groups go first.
+func (s *groupSender) demote() {
+	u := urgency(s.queue.info, true)
+	s.urgency.Store(int32(u))
+	if stream := s.stream.Load(); stream != nil {
+		stream.SetPriority(u, true)
+	}
+}
+
+// sendBytes is how much is gathered for one write. Larger objects are written
+// from where they are.
+const sendBytes = 32 << 10
+
+// A pool is a cache of the process, not state.
+var sendBuffers = sync.Pool{New: func() any { b := make([]byte, 0, sendBytes+peer.MaxFrameBytes); return &b }}
+
+// run sends the group to its end, or gives it up and counts why.
+func (s *groupSender) run(ctx context.Context) {
+	defer s.reader.Close()
+	l := s.queue.child.link
+	stream, err := s.openStream()
+	if err != nil {
+		if _, ok := errors.AsType[quic.StreamLimitReachedError](err); ok {
+			s.queue.child.sub.Track().Drop(relay.DropStreamLimit)
+			l.stats.dropped[DropStreamLimit].Inc()
+		} else {
+			l.stats.dropped[DropLeft].Inc()
+		}
+		return
+	}
+	s.queue.child.opened.Add(1)
+	l.stats.open.Add(1)
+	defer l.stats.open.Add(-1)
+	l.stats.out.groups[s.queue.info.Kind].Inc()
+	// A write that waits for the window ends when the group is given up.
+	stop := context.AfterFunc(ctx, func() {
+		code := wire.CodeCancel
+		if errors.Is(context.Cause(ctx), errLate) {
+			code = wire.CodeLagged
+		}
+		stream.CancelWrite(quic.StreamErrorCode(code))
+	})
+	defer stop()
+
+	err = s.copy(ctx, stream)
+	if err == nil {
+		return
+	}
+	drop, code := s.dropped(ctx, err)
+	stream.CancelWrite(quic.StreamErrorCode(code))
+	l.stats.dropped[drop].Inc()
+	if drop == DropLate {
+		s.queue.child.sub.Track().Drop(relay.DropTooLate)
+	}
+}
+
+// openStream opens a stream on the lane for the track, if there is credit.
+func (s *groupSender) openStream() (*quic.SendStream, error) {
+	l := s.queue.child.link
+	conn := l.lane(s.queue.info.Kind)
+	stream, err := conn.OpenUniStream()
+	if err != nil && conn != l.main && conn.Context().Err() != nil {
+		stream, err = l.main.OpenUniStream() // the lane has just ended
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.stream.Store(stream)
+	stream.SetPriority(int8(s.urgency.Load()), true)
+	return stream, nil
+}
+
+func (s *groupSender) dropped(ctx context.Context, err error) (Drop, wire.Code) {
+	var reset *relay.ResetError
+	var refused *quic.StreamError
+	switch {
+	case errors.As(err, &reset):
+		switch reset.Reason {
+		case relay.DropCacheAge, relay.DropCacheBytes, relay.DropCacheGroups:
+			return DropEvicted, wire.CodeEvicted
+		default:
+			return DropUpstream, wire.CodeOld
+		}
+	case errors.Is(context.Cause(ctx), errLate):
+		return DropLate, wire.CodeLagged
+	case errors.As(err, &refused) && refused.Remote:
+		return DropRefused, wire.CodeCancel
+	default:
+		return DropLeft, wire.CodeCancel
+	}
+}
+
+// copy writes what the reader yields. What is there at one moment goes out in
+// one write: an object that is whole, with its frame, or the chunks of one that
+// is still arriving.
+func (s *groupSender) copy(ctx context.Context, stream *quic.SendStream) error {
+	pooled := sendBuffers.Get().(*[]byte)
+	defer sendBuffers.Put(pooled)
+	b := (*pooled)[:0]
+	for {
+		c, ok, err := s.reader.TryNext()
+		switch {
+		case ok:
+			if b, err = s.add(stream, b, &c); err != nil {
+				return err
+			}
+			continue
+		case errors.Is(err, io.EOF):
+			b = s.header(b, s.next)
+			b = peer.AppendEnd(b, s.next)
+			if err := s.flush(stream, b); err != nil {
+				return err
+			}
+			return stream.Close()
+		case err != nil:
+			return err
+		}
+		if len(b) > 0 {
+			if err := s.flush(stream, b); err != nil {
+				return err
+			}
+			b = b[:0]
+			continue // more may have come meanwhile
+		}
+		select {
+		case <-s.reader.Ready():
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// header begins the stream, once.
+func (s *groupSender) header(b []byte, object uint64) []byte {
+	if s.begun {
+		return b
+	}
+	s.begun, s.next = true, object
+	return peer.GroupHeader{Subscription: s.queue.child.id, Group: s.seq, Object: object}.Append(b)
+}
+
+// add appends a chunk to b, writing when b is full.
+func (s *groupSender) add(stream *quic.SendStream, b []byte, c *relay.Chunk) ([]byte, error) {
+	if len(b) > sendBytes-peer.MaxGroupHeaderBytes-peer.MaxFrameBytes {
+		if err := s.flush(stream, b); err != nil {
+			return nil, err
+		}
+		b = b[:0]
+	}
+	b = s.header(b, c.Object)
+	if c.First {
+		s.chunked = c.Size < 0
+		f := peer.Frame{Time: c.Time, Ingress: c.Ingress, IngressErr: c.IngressErr, Chunked: s.chunked, Size: c.Size}
+		if c.Ingress == 0 {
+			f.IngressErr = -1
+		}
+		b = s.frames.AppendObject(b, f)
+	}
+	if s.chunked && len(c.Payload) > 0 {
+		b = peer.AppendChunkSize(b, len(c.Payload))
+	}
+	n := copy(b[len(b):sendBytes], c.Payload)
+	b = b[:len(b)+n]
+	if n < len(c.Payload) {
+		if err := s.flush(stream, b); err != nil {
+			return nil, err
+		}
+		if _, err := stream.Write(c.Payload[n:]); err != nil {
+			return nil, err
+		}
+		b = b[:0]
+	}
+	stats, kind := &s.queue.child.link.stats.out, s.queue.info.Kind
+	stats.bytes[kind].Add(len(c.Payload))
+	if c.Last {
+		if s.chunked {
+			b = peer.AppendChunkSize(b, 0)
+		}
+		s.next = c.Object + 1
+		stats.objects[kind].Inc()
+	}
+	return b, nil
+}
+
+// smallFirst is a first write that may be delivered reliably as a whole: it costs
+// one packet.
+const smallFirst = 1000
+
+// flush writes b. The header is marked so that a reset does not take it back:
+// the child learns which group was given up (docs/wire.md, section 6).
+func (s *groupSender) flush(stream *quic.SendStream, b []byte) error {
+	if !s.sent {
+		s.sent = true
+		head := len(b)
+		if head > smallFirst {
+			head = peer.MaxGroupHeaderBytes
+		}
+		if _, err := stream.Write(b[:head]); err != nil {
+			return err
+		}
+		stream.SetReliableBoundary()
+		b = b[head:]
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	_, err := stream.Write(b)
+	return err
+}

@@ -1,0 +1,249 @@
+package backbone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"trellis/internal/ca"
+	"trellis/internal/relay"
+	"trellis/routing/discovery"
+	"trellis/routing/spf"
+	"trellis/wire"
+	"trellis/wire/peer"
+)
+
+// Mesh is this node's part in the backbone. Make one with New, and Run it.
+type Mesh struct {
+	// Fixed at construction.
+	cfg     Config
+	self    ca.Identity
+	boot    uint64
+	log     *slog.Logger
+	metrics *metrics
+	done    chan struct{} // closed when Run has ended
+	calls   chan func()   // for the loop, from goroutines that may wait
+	wake    chan struct{} // rings when something was queued
+	nodes   atomic.Pointer[discovery.Snapshot]
+
+	queueMu sync.Mutex
+	queue   []func() // for the loop, from callers that must not wait
+
+	loopState
+}
+
+// loopState is owned by Mesh.loop.
+type loopState struct {
+	run       *errgroup.Group
+	runCtx    context.Context // of Run; for the dialers that the loop starts
+	adverts   *adverts
+	links     map[string]*link
+	peers     map[string]*peerState
+	remotes   map[wire.Broadcast]*remote
+	upstreams map[*relay.Track]*upstream
+	carried   map[wire.TrackName]*upstream // the same, by name
+	children  map[wire.TrackName]map[*child]struct{}
+
+	graph      *spf.Graph // nil: to be built anew
+	pathsDirty bool
+	rerouteDue bool
+	draining   bool
+	lastSecond time.Time
+	lastDemand time.Time
+	doubleSaid time.Time
+}
+
+// New checks the configuration and returns a mesh that does nothing before Run.
+func New(cfg Config) (*Mesh, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	self := cfg.Credentials.Get().Identity()
+	m := &Mesh{
+		cfg:   cfg,
+		self:  self,
+		boot:  uint64(cfg.Boot.UnixMicro()),
+		log:   cfg.Log.With(slog.String("node", self.Node)),
+		done:  make(chan struct{}),
+		calls: make(chan func()),
+		wake:  make(chan struct{}, 1),
+		loopState: loopState{
+			links:     map[string]*link{},
+			peers:     map[string]*peerState{},
+			remotes:   map[wire.Broadcast]*remote{},
+			upstreams: map[*relay.Track]*upstream{},
+			carried:   map[wire.TrackName]*upstream{},
+			children:  map[wire.TrackName]map[*child]struct{}{},
+		},
+	}
+	m.nodes.Store(&discovery.Snapshot{})
+	m.adverts = newAdverts(self.Node, m.boot)
+	if m.metrics, err = newMetrics(cfg.Metrics); err != nil {
+		return nil, fmt.Errorf("backbone metrics: %w", err)
+	}
+	return m, nil
+}
+
+// Run keeps the mesh up until ctx ends. It returns when everything that it
+// started has ended, and every link is closed.
+func (m *Mesh) Run(ctx context.Context) error {
+	defer close(m.done)
+	g, ctx := errgroup.WithContext(ctx)
+	m.run, m.runCtx = g, ctx
+	g.Go(func() error { return m.loop(ctx) })
+	g.Go(func() error { return m.watchPeers(ctx) })
+	g.Go(func() error { return m.watchLocal(ctx) })
+	err := g.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return fmt.Errorf("mesh: %w", err)
+	}
+	return err
+}
+
+// loop owns loopState. What arrives is handled one thing at a time; after each,
+// what has changed is told.
+func (m *Mesh) loop(ctx context.Context) error {
+	value := peer.NodeValue{Region: m.self.Region, Provider: m.cfg.Provider, Capabilities: peer.CapRelay}
+	m.adverts.set(peer.EntryNode, "", value.Append(nil), time.Now())
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	defer m.stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case f := <-m.calls:
+			f()
+		case <-m.wake:
+			m.runQueue()
+		case now := <-tick.C:
+			m.tick(now)
+		}
+		m.flood(m.adverts.flush(time.Now()), nil)
+	}
+}
+
+// stop ends what hangs on the loop.
+func (m *Mesh) stop() {
+	for _, l := range m.links {
+		l.fail(errStopped)
+	}
+	for _, r := range m.remotes {
+		if r.broadcast != nil {
+			r.broadcast.End(errStopped)
+		}
+	}
+}
+
+// call runs f on the loop and waits for it. It must not be called on the loop.
+func (m *Mesh) call(ctx context.Context, f func()) error {
+	ran := make(chan struct{})
+	select {
+	case m.calls <- func() { f(); close(ran) }:
+		<-ran
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-m.done:
+		return errStopped
+	}
+}
+
+// later runs f on the loop soon. It never waits. What it is used for is bounded
+// by the tracks and links that exist.
+func (m *Mesh) later(f func()) {
+	m.queueMu.Lock()
+	m.queue = append(m.queue, f)
+	m.queueMu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default: // already rung
+	}
+}
+
+func (m *Mesh) runQueue() {
+	m.queueMu.Lock()
+	queue := m.queue
+	m.queue = nil
+	m.queueMu.Unlock()
+	for _, f := range queue {
+		f()
+	}
+}
+
+// tick does what depends on time, ten times a second.
+func (m *Mesh) tick(now time.Time) {
+	m.retryUpstreams(now)
+	if m.rerouteDue {
+		m.rerouteDue = false
+		m.reroute(now)
+	}
+	if now.Sub(m.lastDemand) >= 500*time.Millisecond {
+		m.lastDemand = now
+		m.sendDemand()
+	}
+	if now.Sub(m.lastSecond) < time.Second {
+		return
+	}
+	m.lastSecond = now
+	m.advertiseLinks(now)
+	m.adverts.refresh(now)
+	nodes, c := m.adverts.expire(now)
+	for _, node := range nodes {
+		m.log.Info("node vanished, its record expired", slog.String("peer", node))
+	}
+	m.changed(c)
+	m.reroute(now)
+	m.refreshPaths()
+}
+
+// changed follows up on changed records.
+func (m *Mesh) changed(c changes) {
+	if c.links {
+		m.graph = nil
+		m.pathsDirty, m.rerouteDue = true, true
+	}
+	for _, name := range c.broadcasts {
+		m.reconcile(name)
+	}
+}
+
+// flood tells adverts to every peer but the one they came from.
+func (m *Mesh) flood(parts []peer.Advert, from *link) {
+	for _, l := range m.links {
+		if l == from {
+			continue
+		}
+		for _, a := range parts {
+			l.say(a)
+		}
+	}
+}
+
+// OpenTrack implements relay.Upstream.
+func (m *Mesh) OpenTrack(t *relay.Track) {
+	m.later(func() { m.openTrack(t) })
+}
+
+// Drain tells all peers that this node will close its links within deadline. It
+// takes no new subscriptions from then on; children move away. Run goes on.
+func (m *Mesh) Drain(ctx context.Context, deadline time.Duration, reason string) error {
+	return m.call(ctx, func() {
+		m.draining = true
+		m.log.Info("draining", slog.Duration("deadline", deadline), slog.String("cause", reason))
+		for _, l := range m.links {
+			l.say(m.goAway(deadline, reason))
+		}
+	})
+}
+
+func (m *Mesh) goAway(deadline time.Duration, reason string) peer.GoAway {
+	return peer.GoAway{Code: wire.CodeGoingAway, DeadlineMs: uint64(deadline.Milliseconds()), Reason: truncate(reason)}
+}

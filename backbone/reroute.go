@@ -1,0 +1,141 @@
+package backbone
+
+import (
+	"slices"
+	"time"
+
+	"trellis/routing/spf"
+	"trellis/wire"
+)
+
+// topology returns the graph of links, as both of their ends advertise them.
+func (m *Mesh) topology() *spf.Graph {
+	if m.graph != nil {
+		return m.graph
+	}
+	g := &spf.Graph{}
+	for node, r := range m.adverts.records {
+		for to, v := range r.links {
+			back, ok := m.adverts.records[to]
+			if !ok {
+				continue
+			}
+			if _, ok := back.links[node]; ok {
+				g.Add(node, to, linkCost(v.DelayP50, float64(v.LossPpm)/1e6))
+			}
+		}
+	}
+	m.graph = g
+	return g
+}
+
+// cost is what a link costs as its own end measures it.
+func (l *link) cost() time.Duration {
+	if l.quality.Samples == 0 { // no probe has come back yet, but the handshake has
+		return linkCost(l.main.ConnectionStats().SmoothedRTT/2, 0)
+	}
+	return linkCost(l.quality.DelayP50, max(l.quality.LossIn, l.quality.LossOut))
+}
+
+// reroute moves tracks to better parents. To stay quiet it moves only for a gain
+// that is worth it, and not again for a while; a parent that has lost its own way
+// to the origin is left at once.
+func (m *Mesh) reroute(now time.Time) {
+	for _, u := range m.upstreams {
+		if u.feed == nil || u.next != nil || u.feed.end != nil || u.feed.okAt.IsZero() {
+			continue
+		}
+		all := m.candidates(u, now)
+		if len(all) == 0 {
+			continue
+		}
+		best := all[0]
+		i := slices.IndexFunc(all, func(c Candidate) bool { return c.Node == u.feed.link.peer.Node })
+		switch {
+		case i == 0, m.reluctance(u, best, now) > 0:
+		case i < 0:
+			m.move(u, best, "parent_cut_off", now)
+		case now.Sub(u.movedAt) >= moveRest:
+			u.cost = all[i].Cost
+			if gain := u.cost - best.Cost; gain >= minGain && gain*100 >= u.cost*minGainPercent {
+				m.move(u, best, "cheaper", now)
+			}
+		}
+	}
+}
+
+// escape moves a track off its parent if there is another to be had.
+func (m *Mesh) escape(u *upstream, cause string, now time.Time) bool {
+	for _, c := range m.candidates(u, now) {
+		if c.Node != u.feed.link.peer.Node && m.reluctance(u, c, now) < 2 {
+			m.move(u, c, cause, now)
+			return true
+		}
+	}
+	return false
+}
+
+// evacuate moves tracks off a link that is suspect or that its peer leaves.
+func (m *Mesh) evacuate(l *link, cause string, now time.Time) {
+	for _, u := range m.upstreams {
+		if u.feed != nil && u.feed.link == l && u.next == nil && !m.escape(u, cause, now) {
+			m.tellCutOff(u)
+		}
+	}
+}
+
+// linkSuspect: a link has become silent, or is well again.
+func (m *Mesh) linkSuspect(l *link, suspect bool) {
+	if l.gone {
+		return
+	}
+	l.suspect = suspect
+	if suspect {
+		// Objects are kept once, by (group, object): being wrong is harmless.
+		m.evacuate(l, "suspect", time.Now())
+		return
+	}
+	for _, u := range m.upstreams {
+		if u.feed != nil && u.feed.link == l {
+			m.setPath(u, u.feed)
+		}
+	}
+}
+
+// linkMeasured takes what a link has measured in the last second.
+func (m *Mesh) linkMeasured(l *link, q Quality) {
+	if l.gone {
+		return
+	}
+	first := l.quality.Samples == 0
+	l.quality = q
+	m.metrics.measured(l.peer.Node, q, l.clock.Load())
+	if first {
+		m.advertiseLinks(time.Now())
+	}
+}
+
+// downstreamOf returns the nodes that must not become the parent of a track: its
+// children here, and whoever asked through a child that still waits for us.
+func (m *Mesh) downstreamOf(name wire.TrackName) []string {
+	var all []string
+	for c := range m.children[name] {
+		all = append(all, c.link.peer.Node)
+		if !c.accepted {
+			all = append(all, c.hops...)
+		}
+	}
+	return all
+}
+
+// hopsOf returns the nodes that wait for a track through us, first asker first.
+// Who has been accepted waits no longer: its path says where it hangs.
+func (m *Mesh) hopsOf(name wire.TrackName) []string {
+	var longest []string
+	for c := range m.children[name] {
+		if !c.accepted && len(c.hops) > len(longest) {
+			longest = c.hops
+		}
+	}
+	return append([]string(nil), longest...)
+}

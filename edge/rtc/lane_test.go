@@ -1,0 +1,111 @@
+package rtc
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"trellis/edge/framing"
+	"trellis/internal/relay"
+	"trellis/wire"
+	"trellis/wire/hang"
+)
+
+// discard is a viewer's transport that costs nothing.
+type discard struct{ packets int }
+
+func (d *discard) WriteRTP(_ *rtp.Header, payload []byte) (int, error) {
+	d.packets++
+	return len(payload), nil
+}
+
+// newTestLane returns a lane with viewers that are live, driven by hand.
+func newTestLane(tb testing.TB, viewers int, out rtpWriter) *lane {
+	tb.Helper()
+	table, err := relay.NewTable(relay.Config{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b, err := table.Announce(relay.Announcement{Name: "room/alice", PublisherID: 1, Origin: "a", Local: true}, noUpstream{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tr, err := b.PushTrack("video/hd", mediaInfo(wire.KindVideo))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m, err := newMetrics(nil, func(Role) int { return 0 })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	e := newEgress(table, m, slog.New(slog.DiscardHandler))
+	l, err := e.open(laneKey{name: tr.Name(), codec: framing.VP8})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(l.reader.close)
+	for range viewers {
+		v := newViewer(viewerConfig{
+			out: out, writeRTCP: func([]rtcp.Packet) error { return nil }, ssrc: 1, pt: 96, capture: 3, clockRate: 90_000,
+		})
+		v.begin(&l.packets, l.packets.head)
+		v.state = viewerLive
+		l.viewers = append(l.viewers, v)
+	}
+	return l
+}
+
+// feed gives a lane objects of n bytes, 33 ms apart, with a group every 30.
+func feed(l *lane, n int) func() {
+	frame := make([]byte, n)
+	now := time.Unix(1_700_000_000, 0)
+	i := 0
+	return func() {
+		pts := uint64(1_000_000 + i*33_333)
+		object := hang.AppendLegacyHeader(make([]byte, 0, 8+n), pts)
+		object = append(object, frame...)
+		l.append(laneInput{
+			ObjectHeader: relay.ObjectHeader{Time: int64(pts), Ingress: now.UnixMicro()}, payload: object, first: i%30 == 0,
+		}, now)
+		now = now.Add(33_333 * time.Microsecond)
+		i++
+	}
+}
+
+// TestMalformedObject has a lane skip what it cannot packetize, up to the next group.
+func TestMalformedObject(t *testing.T) {
+	out := &discard{}
+	l := newTestLane(t, 1, out)
+	now := time.Unix(1_700_000_000, 0)
+	for _, payload := range [][]byte{nil, {0xff}, {0x40}} {
+		l.append(laneInput{payload: payload, first: true}, now)
+	}
+	l.append(laneInput{payload: []byte{1, 2, 3}}, now) // not the first of a group
+	if out.packets != 0 {
+		t.Errorf("%d packets were made of nothing", out.packets)
+	}
+	next := feed(l, 100)
+	next()
+	if out.packets != 1 {
+		t.Errorf("%d packets after the next group began", out.packets)
+	}
+}
+
+func BenchmarkLane(b *testing.B) {
+	for _, viewers := range []int{1, 100} {
+		b.Run(map[int]string{1: "viewers=1", 100: "viewers=100"}[viewers], func(b *testing.B) {
+			out := &discard{}
+			next := feed(newTestLane(b, viewers, out), 10_000)
+			next()
+			b.ReportAllocs()
+			before := out.packets
+			for b.Loop() {
+				next()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(out.packets-before), "ns/packet")
+		})
+	}
+}

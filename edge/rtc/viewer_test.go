@@ -1,0 +1,195 @@
+package rtc
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+
+	"trellis/edge/framing"
+)
+
+// sentPacket is a packet as a viewer would get it.
+type sentPacket struct {
+	rtp.Header
+	payload []byte
+}
+
+// recorder keeps what is written to a viewer.
+type recorder struct{ packets []sentPacket }
+
+func (r *recorder) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
+	r.packets = append(r.packets, sentPacket{Header: *h, payload: slices.Clone(payload)})
+	return len(payload), nil
+}
+
+// fill appends n objects of a few packets each to a log, one every 3000 ticks,
+// starting with ticks.
+func fill(t *testing.T, l *laneLog, n int, ticks int64, now time.Time) {
+	t.Helper()
+	p, err := framing.NewPacketizer(framing.VP8, framing.PacketizerConfig{MaxPayload: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		o := l.slot()
+		frame := bytes.Repeat([]byte{byte(i)}, 250)
+		if err := p.Packetize(frame, i == 0, &o.payloads); err != nil {
+			t.Fatal(err)
+		}
+		o.ticks = ticks + int64(i)*3000
+		l.commit(i == 0, now)
+	}
+}
+
+// sendAll brings a viewer to the head of the log.
+func sendAll(t *testing.T, v *viewer, l *laneLog) {
+	t.Helper()
+	for ; v.next < l.head; v.next++ {
+		o := l.at(v.next)
+		for i := range o.payloads.Len() {
+			if err := v.write(o, v.next, i, time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// checkStream checks what every viewer must see: sequence numbers without a hole,
+// timestamps that rise from frame to frame, one marker per frame.
+func checkStream(t *testing.T, packets []sentPacket) {
+	t.Helper()
+	for i, p := range packets[1:] {
+		last := packets[i]
+		if p.SequenceNumber != last.SequenceNumber+1 {
+			t.Errorf("packet %d: sequence %d after %d", i+1, p.SequenceNumber, last.SequenceNumber)
+		}
+		if rise := int32(p.Timestamp - last.Timestamp); last.Marker && rise <= 0 || !last.Marker && rise != 0 {
+			t.Errorf("packet %d: timestamp rises by %d, after marker %v", i+1, rise, last.Marker)
+		}
+	}
+}
+
+func testViewer(r *recorder) *viewer {
+	return newViewer(viewerConfig{
+		out: r, writeRTCP: func([]rtcp.Packet) error { return nil }, ssrc: 1, rtxSSRC: 2, pt: 96, rtxPT: 97, clockRate: 90_000,
+	})
+}
+
+func TestViewerCatchesUpToTheLiveEdge(t *testing.T) {
+	l, now := newLaneLog(), time.Unix(1_700_000_000, 0)
+	fill(t, l, 30, 900_000, now)
+	r := &recorder{}
+	v := testViewer(r)
+	v.begin(l, l.groupStart)
+	sendAll(t, v, l)
+	checkStream(t, r.packets)
+	// The burst is one tick apart and ends where live goes on.
+	if d := r.packets[len(r.packets)-1].Timestamp - r.packets[0].Timestamp; d != 29 {
+		t.Errorf("the burst of 30 frames spans %d ticks", d)
+	}
+	edge := r.packets[len(r.packets)-1].Timestamp
+	if edge != v.tsBase+uint32(900_000+29*3000) {
+		t.Errorf("the burst ends at %d, not at the live edge", edge-v.tsBase)
+	}
+	live := len(r.packets)
+	fill(t, l, 1, 900_000+30*3000, now)
+	sendAll(t, v, l)
+	checkStream(t, r.packets)
+	if d := r.packets[live].Timestamp - edge; d != 3000 {
+		t.Errorf("the first live frame is %d ticks after the burst", d)
+	}
+}
+
+func TestViewerRestart(t *testing.T) {
+	l, now := newLaneLog(), time.Unix(1_700_000_000, 0)
+	fill(t, l, 20, 0, now)
+	r := &recorder{}
+	v := testViewer(r)
+	v.begin(l, l.groupStart)
+	sendAll(t, v, l)
+	first := len(r.packets)
+	v.begin(l, l.groupStart) // it asked for a key frame
+	sendAll(t, v, l)
+	if again := len(r.packets) - first; again != first {
+		t.Fatalf("%d packets again, %d the first time", again, first)
+	}
+	for i := range first {
+		if !bytes.Equal(r.packets[i].payload, r.packets[first+i].payload) {
+			t.Fatalf("packet %d differs the second time", i)
+		}
+	}
+	fill(t, l, 10, 20*3000, now)
+	sendAll(t, v, l)
+	checkStream(t, r.packets)
+	// What was sent before the restart can still be asked for.
+	for _, i := range []int{0, first - 1, first, len(r.packets) - 1} {
+		p := r.packets[i]
+		packet, run, ok := v.locate(p.SequenceNumber)
+		if !ok {
+			t.Fatalf("packet %d is forgotten", i)
+		}
+		object, j, ok := l.find(packet)
+		if !ok {
+			t.Fatalf("packet %d is not in the log", i)
+		}
+		n := len(r.packets)
+		if err := v.rewrite(l.at(object), object, j, p.SequenceNumber, run); err != nil {
+			t.Fatal(err)
+		}
+		got := r.packets[n]
+		osn := uint16(got.payload[0])<<8 | uint16(got.payload[1])
+		if got.SSRC != 2 || got.PayloadType != 97 || osn != p.SequenceNumber || got.Timestamp != p.Timestamp ||
+			got.Marker != p.Marker || !bytes.Equal(got.payload[2:], p.payload) {
+			t.Errorf("packet %d comes back as %+v, was %+v", i, got.Header, p.Header)
+		}
+		r.packets = r.packets[:n]
+	}
+	if _, _, ok := v.locate(r.packets[0].SequenceNumber - 1); ok {
+		t.Error("a packet before the first was found")
+	}
+	if _, _, ok := v.locate(v.seq); ok {
+		t.Error("a packet that was not sent yet was found")
+	}
+}
+
+func TestViewerKeepsItsTimelineThroughAJump(t *testing.T) {
+	l, now := newLaneLog(), time.Unix(1_700_000_000, 0)
+	fill(t, l, 5, 9_000_000, now)
+	r := &recorder{}
+	v := testViewer(r)
+	v.begin(l, l.groupStart)
+	sendAll(t, v, l)
+	// Another publisher: its times begin anew.
+	v.run.shift += 9_000_000 + 5*3000
+	v.begin(l, l.head)
+	fill(t, l, 5, 0, now)
+	sendAll(t, v, l)
+	checkStream(t, r.packets)
+}
+
+func TestAllowance(t *testing.T) {
+	var a allowance
+	now := time.Unix(1_700_000_000, 0)
+	n := 0
+	for range 100 {
+		if a.take(now, 10, 20) {
+			n++
+		}
+	}
+	if n != 20 {
+		t.Errorf("a burst of 20 let %d pass", n)
+	}
+	n = 0
+	for range 100 {
+		if a.take(now.Add(time.Second), 10, 20) {
+			n++
+		}
+	}
+	if n != 10 {
+		t.Errorf("a second at 10 let %d pass", n)
+	}
+}

@@ -1,0 +1,139 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"trellis/internal/media"
+)
+
+// PublishConfig says what to publish, and where.
+type PublishConfig struct {
+	Connection
+	// Sources have at most one video and one audio track between them.
+	Sources []Source
+	// Loop begins again when all sources have ended.
+	Loop bool
+	// For ends publishing after so much media. Zero: at the end of the sources.
+	For time.Duration
+	// OnReport is called about twice a second with how things stand. May be nil.
+	OnReport func(PublishReport)
+}
+
+// sink is where frames are published to.
+type sink interface {
+	// Write sends a frame of track i, which is due now. The data is not changed.
+	Write(i int, f media.Frame) error
+	// Done is closed when the connection is over, and Err says why.
+	Done() <-chan struct{}
+	Err() error
+	Close(ctx context.Context) error
+}
+
+// closeTimeout bounds the farewell to the server.
+const closeTimeout = 3 * time.Second
+
+// errDisconnected is wrapped by the error of a connection that ended before the media did.
+var errDisconnected = errors.New("disconnected")
+
+// Publish sends the sources in real time until they end, For is over, or ctx
+// ends, of which none is an error. The report is valid in any case.
+func Publish(ctx context.Context, cfg PublishConfig) (PublishReport, error) {
+	cfg.Connection = cfg.withDefaults()
+	started := time.Now()
+	list, err := newPlaylist(cfg.Sources, cfg.Loop)
+	if err != nil {
+		return PublishReport{}, err
+	}
+	defer list.close() //nolint:errcheck // files that were only read
+	out, err := dialSink(ctx, cfg.Connection, list.tracks)
+	if err != nil {
+		return PublishReport{}, fmt.Errorf("publish %s: %w", cfg.Target.Broadcast, err)
+	}
+	p := &publishing{cfg: cfg, list: list, sink: out, stats: newPublishStats(cfg.Target, list.tracks)}
+	p.stats.connected(time.Since(started))
+	err = p.run(ctx)
+	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if cerr := out.Close(bye); err == nil && cerr != nil {
+		err = fmt.Errorf("end publishing: %w", cerr)
+	}
+	return p.stats.report(), err
+}
+
+func dialSink(ctx context.Context, c Connection, tracks []*playTrack) (sink, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	switch c.Target.Protocol {
+	case WHIP:
+		return dialWHIP(ctx, c, tracks)
+	case MoQ:
+		return dialMoQSink(ctx, c, tracks)
+	default:
+		return nil, fmt.Errorf("%w: %s is not for publishing", ErrTarget, c.Target.Protocol)
+	}
+}
+
+// publishing is one run of Publish.
+type publishing struct {
+	cfg   PublishConfig
+	list  *playlist
+	sink  sink
+	stats *publishStats
+}
+
+// run writes each frame when it is due. A frame's lateness is measured from then,
+// so that a stalled connection or machine shows.
+func (p *publishing) run(ctx context.Context) error {
+	start := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	nextReport := start
+	for {
+		i, f, err := p.list.next()
+		switch {
+		case errors.Is(err, io.EOF), err == nil && p.cfg.For > 0 && f.PTS >= p.cfg.For:
+			return nil
+		case err != nil:
+			return err
+		}
+		due := start.Add(f.PTS)
+		if wait := time.Until(due); wait > 0 {
+			timer.Reset(wait)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return nil
+			case <-p.sink.Done():
+				return fmt.Errorf("%w: %w", errDisconnected, p.cause())
+			}
+		}
+		if ctx.Err() != nil {
+			return nil // being told to stop is how publishing ends
+		}
+		if err := p.sink.Write(i, f); err != nil {
+			return fmt.Errorf("write %s: %w", p.list.tracks[i].source.Name, err)
+		}
+		now := time.Now()
+		p.stats.wrote(i, f, now.Sub(due), now)
+		if p.cfg.OnReport != nil && !now.Before(nextReport) {
+			nextReport = now.Add(reportInterval)
+			p.cfg.OnReport(p.stats.report())
+		}
+	}
+}
+
+// cause is why the connection ended.
+func (p *publishing) cause() error {
+	if err := p.sink.Err(); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// reportInterval is how often a person wants to see new numbers.
+const reportInterval = 500 * time.Millisecond

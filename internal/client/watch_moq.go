@@ -1,0 +1,275 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"trellis/edge/framing"
+	"trellis/edge/moq/moqclient"
+	"trellis/wire"
+	"trellis/wire/hang"
+	"trellis/wire/moqlite"
+)
+
+// moqFeed receives over MoQ: it follows the catalog and subscribes to the best
+// video and audio track in it.
+type moqFeed struct {
+	session   *moqclient.Session
+	broadcast string
+	only      kinds
+	log       *slog.Logger
+
+	frames chan received
+	cancel context.CancelFunc
+	done   chan struct{} // closed when run has returned
+	err    error         // why it did; set before done is closed
+
+	reset [2]atomic.Uint64 // groups of video and audio that came to a bad end
+}
+
+// dialMoQFeed connects, and waits for the broadcast to be announced.
+func dialMoQFeed(ctx context.Context, c Connection, only kinds) (_ feed, err error) {
+	session, err := moqclient.Dial(ctx, c.moq())
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, session.Close())
+		}
+	}()
+	name := string(c.Target.Broadcast)
+	announced, err := session.Announcements(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("ask for announcements: %w", err)
+	}
+	if _, err := announced.Wait(ctx, name); err != nil {
+		return nil, fmt.Errorf("wait for the broadcast: %w", err)
+	}
+	announced.Close()
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f := &moqFeed{
+		session: session, broadcast: name, only: only, log: c.Log,
+		frames: make(chan received), cancel: cancel, done: make(chan struct{}),
+	}
+	go func() {
+		defer close(f.done)
+		f.err = f.run(run)
+	}()
+	return f, nil
+}
+
+func (f *moqFeed) Next(ctx context.Context) (received, error) {
+	select {
+	case r := <-f.frames:
+		return r, nil
+	case <-f.done:
+		return received{}, f.err
+	case <-ctx.Done():
+		return received{}, context.Cause(ctx)
+	}
+}
+
+func (f *moqFeed) Losses(audio bool) transportLosses {
+	return transportLosses{groups: f.reset[index(audio)].Load()}
+}
+
+func index(audio bool) int {
+	if audio {
+		return 1
+	}
+	return 0
+}
+
+func (f *moqFeed) Close(context.Context) error {
+	f.cancel()
+	<-f.done
+	return f.session.Close()
+}
+
+// run follows the catalog until the broadcast ends, which is io.EOF.
+func (f *moqFeed) run(ctx context.Context) error {
+	tasks, ctx := errgroup.WithContext(ctx)
+	catalogs := make(chan hang.Catalog)
+	tasks.Go(func() error { return f.followCatalog(ctx, catalogs) })
+	tasks.Go(func() error { return f.followTracks(ctx, catalogs) })
+	err := tasks.Wait()
+	if cause := context.Cause(f.session.Context()); cause != nil { //nolint:contextcheck // the session's end is what we ask about
+		err = cause
+	}
+	// The node says in a number why it ended a stream or the session.
+	if code, ok := moqclient.CodeOf(err); ok {
+		return fmt.Errorf("ended by the node (%s): %w", code, err)
+	}
+	return err
+}
+
+func (f *moqFeed) followCatalog(ctx context.Context, out chan<- hang.Catalog) error {
+	sub, err := f.session.Subscribe(ctx, f.broadcast, hang.CatalogTrack, moqlite.Delivery{Priority: wire.PriorityCatalog})
+	if err != nil {
+		return fmt.Errorf("subscribe to the catalog: %w", err)
+	}
+	defer sub.Close()
+	var doc hang.Document
+	for {
+		o, err := sub.Next(ctx)
+		if err != nil {
+			return err
+		}
+		c, err := doc.Apply(o.Group, o.Index, o.Payload)
+		if err != nil {
+			f.log.Warn("catalog is left out", slog.Any("err", err))
+			continue
+		}
+		select {
+		case out <- c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// wanted is a track to receive.
+type wanted struct {
+	name      string
+	codec     framing.Codec
+	codecs    string
+	container hang.Container
+}
+
+// choose picks the tracks of a catalog that can be received, video first.
+func (f *moqFeed) choose(c hang.Catalog) [2]wanted {
+	limits := hang.Limits{Codec: func(s string) bool {
+		_, err := framing.ParseParams(s)
+		return err == nil
+	}}
+	var w [2]wanted
+	if v, ok := c.PickVideo(limits); ok && !f.only.noVideo {
+		w[0] = wanted{name: v.Track, codecs: v.Codec, container: v.Container}
+	}
+	if a, ok := c.PickAudio(limits); ok && !f.only.noAudio {
+		w[1] = wanted{name: a.Track, codecs: a.Codec, container: a.Container}
+	}
+	for i := range w {
+		if p, err := framing.ParseParams(w[i].codecs); err == nil {
+			w[i].codec = p.Codec
+		}
+	}
+	return w
+}
+
+// followTracks keeps one subscription per kind, to the track of the newest catalog.
+func (f *moqFeed) followTracks(ctx context.Context, catalogs <-chan hang.Catalog) error {
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error {
+		var now [2]wanted
+		var stop [2]context.CancelFunc
+		for {
+			var c hang.Catalog
+			select {
+			case c = <-catalogs:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			for i, w := range f.choose(c) {
+				if w == now[i] {
+					continue
+				}
+				if stop[i] != nil {
+					stop[i]()
+					stop[i] = nil
+				}
+				if now[i] = w; w.name == "" {
+					continue
+				}
+				track, cancel := context.WithCancel(ctx)
+				stop[i] = cancel
+				tasks.Go(func() error {
+					defer cancel()
+					return f.followTrack(track, w)
+				})
+			}
+		}
+	})
+	return tasks.Wait()
+}
+
+// maxLatency is for how long we still want a group when a newer one has begun: what
+// a player's buffer would still show.
+const maxLatency = time.Second
+
+// followTrack receives one track until it ends or ctx does.
+func (f *moqFeed) followTrack(ctx context.Context, w wanted) error {
+	kind := wire.KindVideo
+	if w.codec.Audio() {
+		kind = wire.KindAudio
+	}
+	sub, err := f.session.Subscribe(ctx, f.broadcast, w.name, moqlite.Delivery{
+		Priority: kind.DefaultPriority(), MaxLatency: maxLatency,
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // the catalog has moved on
+		}
+		return fmt.Errorf("subscribe to %s: %w", w.name, err)
+	}
+	defer sub.Close()
+	last, begun := uint64(0), false
+	for {
+		g, err := sub.NextGroup(ctx)
+		switch {
+		case ctx.Err() != nil, errors.Is(err, io.EOF):
+			// The track ended, or is no longer wanted; the catalog says what comes instead.
+			return nil
+		case err != nil:
+			return fmt.Errorf("receive %s: %w", w.name, err)
+		}
+		if seq := g.Sequence(); begun && seq > last+1 {
+			f.reset[index(w.codec.Audio())].Add(seq - last - 1)
+		}
+		last, begun = max(last, g.Sequence()), true
+		if err := f.followGroup(ctx, w, g); err != nil {
+			return err
+		}
+	}
+}
+
+// followGroup receives the objects of a group. That a group is given up is counted
+// and nothing worse.
+func (f *moqFeed) followGroup(ctx context.Context, w wanted, g *moqclient.Group) error {
+	defer g.Close()
+	for {
+		o, err := g.Next(ctx)
+		switch {
+		case errors.Is(err, io.EOF), ctx.Err() != nil:
+			return nil
+		case err != nil:
+			f.reset[index(w.codec.Audio())].Add(1)
+			return nil
+		}
+		pts, payload, err := w.container.ParseFrame(o.Payload)
+		if err != nil {
+			return fmt.Errorf("receive %s: group %d, object %d: %w", w.name, o.Group, o.Index, err)
+		}
+		if len(payload) == 0 {
+			continue // a marker
+		}
+		r := received{
+			track: w.name, codec: w.codec, codecs: w.codecs, pts: int64(pts),
+			key: o.Index == 0 || w.codec.Audio(), data: payload, arrived: o.Arrived,
+		}
+		r.made, r.madeFrom = madeAt(r.pts, r.arrived)
+		select {
+		case f.frames <- r:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

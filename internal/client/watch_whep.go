@@ -1,0 +1,72 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"trellis/edge/whip/whipclient"
+)
+
+// whepFeed receives by WHEP.
+type whepFeed struct{ player *whipclient.Player }
+
+// dialWHEP connects, and waits for a broadcast that is not live yet.
+func dialWHEP(ctx context.Context, c Connection, only kinds) (feed, error) {
+	cfg := whipclient.PlayConfig{Config: c.whip(), NoAudio: only.noAudio, NoVideo: only.noVideo}
+	for {
+		p, err := whipclient.Play(ctx, cfg)
+		if err == nil {
+			return whepFeed{p}, nil
+		}
+		wait, again := retryAfter(err)
+		if !again {
+			return nil, err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, err
+		}
+	}
+}
+
+// retryAfter says whether a refusal means that the broadcast is not there yet, and
+// how long to wait before asking again.
+func retryAfter(err error) (time.Duration, bool) {
+	const usual = 500 * time.Millisecond
+	var status *whipclient.StatusError
+	if !errors.As(err, &status) {
+		return 0, false
+	}
+	switch status.Status {
+	case http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable:
+		return max(min(status.RetryAfter, time.Second), usual), true
+	}
+	return 0, false
+}
+
+func (w whepFeed) Next(ctx context.Context) (received, error) {
+	f, err := w.player.Next(ctx)
+	if err != nil {
+		return received{}, err
+	}
+	r := received{codec: f.Codec, pts: f.PTS.Microseconds(), key: f.Key, data: f.Data, arrived: f.Arrival, made: f.Captured}
+	if r.madeFrom = Unsynchronised; !f.Captured.IsZero() {
+		r.madeFrom = AgeFromCaptureTime
+	}
+	return r, nil
+}
+
+func (w whepFeed) Losses(audio bool) transportLosses {
+	stats := w.player.VideoStats()
+	if audio {
+		stats = w.player.AudioStats()
+	}
+	return transportLosses{packets: stats.Lost}
+}
+
+func (w whepFeed) Close(ctx context.Context) error { return w.player.Close(ctx) }

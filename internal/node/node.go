@@ -1,0 +1,224 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"trellis/backbone"
+	"trellis/edge/moq"
+	"trellis/edge/rtc"
+	"trellis/edge/whip"
+	"trellis/internal/auth"
+	"trellis/internal/relay"
+)
+
+// Node is one node. Its methods are safe for concurrent use.
+type Node struct {
+	cfg      Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	health   *health
+
+	table *relay.Table
+	port  *port
+	moq   *moq.Server
+	rtc   *rtc.Edge
+	whip  *whip.Handler
+}
+
+// New assembles a node, which already listens: Run must follow. On an error the
+// sockets are closed.
+func New(cfg Config) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, errors.Join(err, cfg.Sockets.Close())
+	}
+	n := &Node{
+		cfg: cfg, log: cfg.Log.With(slog.String("node", cfg.ID)),
+		registry: prometheus.NewRegistry(), health: newHealth(),
+	}
+	if err := n.assemble(); err != nil {
+		return nil, errors.Join(fmt.Errorf("node %s: %w", cfg.ID, err), cfg.Sockets.Close())
+	}
+	return n, nil
+}
+
+// assemble builds from the middle outwards: the table, the backbone, the edges.
+func (n *Node) assemble() error {
+	cfg := n.cfg
+	cfg.Relay.Metrics = n.registry
+	var err error
+	if n.table, err = relay.NewTable(cfg.Relay); err != nil {
+		return err
+	}
+	if n.port, err = newPort(cfg); err != nil {
+		return err
+	}
+	if cfg.Credentials != nil {
+		n.port.mesh, err = backbone.New(backbone.Config{
+			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
+			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
+		})
+		if err != nil {
+			return err
+		}
+	}
+	n.moq, err = moq.New(moq.Config{
+		Table: n.table, Verifier: cfg.Verifier, NodeID: cfg.ID, Origins: cfg.AllowedOrigins,
+		MaxSessions: cfg.Limits.Connections, Clock: cfg.WallClock, Log: n.log, Metrics: n.registry,
+	})
+	if err != nil {
+		return err
+	}
+	n.port.moq = n.moq
+	n.rtc, err = rtc.New(rtc.Config{
+		Table: n.table, Origin: cfg.ID, UDP: cfg.Sockets.WebRTC, TCP: cfg.Sockets.WebRTCTCP, Net: cfg.WebRTCNet,
+		PublicAddrs: cfg.PublicAddrs, MaxSessions: cfg.Limits.Sessions, MaxSessionsPerIdentity: cfg.Limits.SessionsPerIdentity,
+		Log: n.log, Metrics: n.registry,
+	})
+	if err != nil {
+		return err
+	}
+	// WHIP asks for a token before it asks what the token allows.
+	_, anonymous := cfg.Verifier.(auth.Open)
+	n.whip, err = whip.New(whip.Config{
+		Edge: n.rtc, Verifier: cfg.Verifier, Anonymous: anonymous, AllowedOrigins: cfg.AllowedOrigins, Log: n.log, Metrics: n.registry,
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.register(); err != nil {
+		return err
+	}
+	return n.port.listen(cfg.Certificates)
+}
+
+// errStopped is the cause with which a node ends what it does.
+var errStopped = errors.New("node stopped")
+
+// Run serves until ctx ends; then it says goodbye within the configured time,
+// ends everything and closes the sockets. It returns nil if that was all.
+func (n *Node) Run(ctx context.Context) error {
+	// What serves outlives ctx by the time for goodbyes.
+	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	g, serving := errgroup.WithContext(serving)
+	run := func(what string, f func(context.Context) error) {
+		g.Go(func() error {
+			err := f(serving)
+			if err == nil || errors.Is(err, context.Cause(serving)) {
+				return context.Cause(serving)
+			}
+			return fmt.Errorf("%s: %w", what, err)
+		})
+	}
+	run("sweep", func(ctx context.Context) error { return n.health.run(ctx, n.table.Sweep) })
+	run("quic", n.port.serve)
+	run("webrtc", n.rtc.Run)
+	if n.port.mesh != nil {
+		run("backbone", n.port.mesh.Run)
+	}
+	if l := n.cfg.Sockets.HTTP; l != nil {
+		run("http", func(ctx context.Context) error {
+			return serveHTTP(ctx, l, n.webHandler(), n.httpsConfig(), n.log)
+		})
+	}
+	if l := n.cfg.Sockets.Admin; l != nil {
+		run("admin", func(ctx context.Context) error { return serveHTTP(ctx, l, n.adminHandler(), nil, n.log) })
+	}
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			n.drain(context.WithoutCancel(ctx))
+			stop(errStopped)
+			return errStopped
+		case <-serving.Done():
+			return nil
+		}
+	})
+	n.log.Info("node serves", slog.String("region", n.cfg.Region), slog.String("quic", n.cfg.Sockets.QUIC.LocalAddr().String()))
+	err := g.Wait()
+	if closeErr := n.port.close(); closeErr != nil {
+		n.log.Debug("closing the QUIC port", slog.Any("err", closeErr))
+	}
+	n.log.Info("node stopped", slog.Any("cause", context.Cause(ctx)))
+	if errors.Is(err, errStopped) {
+		return nil
+	}
+	return err
+}
+
+// drain asks clients and peers to leave, and gives them time to.
+func (n *Node) drain(ctx context.Context) {
+	n.health.draining.Store(true)
+	if n.cfg.Shutdown < 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Shutdown)
+	defer cancel()
+	if n.port.mesh != nil {
+		if err := n.port.mesh.Drain(ctx, n.cfg.Shutdown, "shutting down"); err != nil {
+			n.log.Warn("peers were not told that we leave", slog.Any("err", err))
+		}
+	}
+	if err := n.moq.Drain(ctx); err != nil {
+		n.log.Warn("clients were not told that we leave", slog.Any("err", err))
+	}
+	n.awaitChildren(ctx)
+}
+
+// childPoll is how often a leaving node looks whether its children have left.
+const childPoll = 50 * time.Millisecond
+
+// awaitChildren waits until no other node takes a track from us, or ctx ends.
+func (n *Node) awaitChildren(ctx context.Context) {
+	ticker := time.NewTicker(childPoll)
+	defer ticker.Stop()
+	for n.children(ctx) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (n *Node) children(ctx context.Context) int {
+	if n.port.mesh == nil {
+		return 0
+	}
+	s, err := n.port.mesh.Status(ctx)
+	if err != nil {
+		return 0 // it has stopped, so nobody is left
+	}
+	sum := 0
+	for _, l := range s.Links {
+		sum += l.Children
+	}
+	return sum
+}
+
+func (n *Node) httpsConfig() *tls.Config {
+	if !n.cfg.HTTPS {
+		return nil
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: n.cfg.Certificates.GetCertificate}
+}
+
+// Table returns the tracks that the node carries, for a client in the process.
+func (n *Node) Table() *relay.Table { return n.table }
+
+// AdminHandler serves health, metrics and status, for a process that has its own
+// listener for them.
+func (n *Node) AdminHandler() http.Handler { return n.adminHandler() }
+
+// Registry returns the node's metrics.
+func (n *Node) Registry() *prometheus.Registry { return n.registry }
