@@ -64,8 +64,12 @@ func main() {
 		name string
 		run  func(*bench) error
 	}{
-		{"exact", exactPart}, {"full", fullPart}, {"tight", tightPart},
-		{"wide", widePart}, {"live", livePart}, {"protect", protectPart},
+		{"exact", exactPart},
+		{"full", fullPart},
+		{"tight", tightPart},
+		{"wide", widePart},
+		{"live", livePart},
+		{"protect", protectPart},
 	} {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), part.name) {
 			continue
