@@ -66,12 +66,18 @@ func (s *solver) first(warm *Tree) {
 	s.descend()
 	for range maxGrowths {
 		if !s.grow() {
-			return
+			break
 		}
 		s.r.keep(s.r.construct(way.key, way.fast)) // the new relays may change it all
 		s.descend()
 	}
+	if !s.few && !s.ideal() {
+		s.improve(firstSteps) // short slots are what construction is worst at
+	}
 }
+
+// firstSteps is what a first plan that lost something spends on ruin and recreate.
+const firstSteps = 8 * stepsPerMs
 
 // maxGrowths is how often a first plan looks for relays beyond the first ones.
 const maxGrowths = 3
