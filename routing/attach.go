@@ -60,7 +60,6 @@ type finder struct {
 	weightLimit int64              // on the weight of any node with children, the source excepted
 	banned      func(v int32) bool // nodes that may not be inner nodes of the path
 	bannedRoot  func(u int32) bool // tree nodes that the path may not start from
-	onlyArc     []bool             // arcs worth looking at
 }
 
 func newFinder(p *problem) *finder {
@@ -143,7 +142,7 @@ func (s *finder) cheapest(t *treeState, v int32, limit, maxCost float64) found {
 				break
 			}
 			u := s.p.from[a]
-			if s.p.least[u]+hop > l.limit || (s.onlyArc != nil && !s.onlyArc[a]) {
+			if s.p.least[u]+hop > l.limit {
 				continue
 			}
 			c := &t.c[u]

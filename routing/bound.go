@@ -51,7 +51,7 @@ func (p *Planner) Bounds(budget time.Duration) Bounds {
 		t := alone[i]
 		b.Reachable += t.p.reachable()
 		for _, e := range t.p.unusable {
-			if t.leastTo(p.d.Graph, s.k, e.Node) <= s.k.bound(e)+boundSlackMs {
+			if t.leastTo(p.d.Graph, e.Node) <= s.k.bound(e)+boundSlackMs {
 				b.Reachable += e.Viewers
 			}
 		}
@@ -63,12 +63,9 @@ func (p *Planner) Bounds(budget time.Duration) Bounds {
 			continue
 		}
 		b.InBound += t.p.assignable()
-		cost, quantum, graph := costBound(t, spare, steps/int64(len(p.solvers)))
+		cost, quantum := costBound(t, spare, steps/int64(len(p.solvers)))
 		b.CostUSD += cost
 		b.QuantumMs = max(b.QuantumMs, quantum)
-		if len(p.solvers) == 1 && graph != nil {
-			s.hint(t.p, graph, score.CostUSD)
-		}
 	}
 	return b
 }
@@ -97,7 +94,7 @@ func (p *Planner) alone(i int) *treeState {
 }
 
 // leastTo is the least delay to a node of the graph that the problem left out.
-func (t *treeState) leastTo(g *Graph, k *Track, node int) float64 {
+func (t *treeState) leastTo(g *Graph, node int) float64 {
 	p, least := t.p, math.Inf(1)
 	for u := range p.n {
 		if a, ok := g.Arc(int(p.node[u]), node); ok && p.slots[u] > 0 {
@@ -166,10 +163,10 @@ const (
 
 // costBound bounds from below the cost of serving what the tree serves, with
 // finer and finer resolution until the bound meets the tree or steps are spent.
-func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64, best *layered) {
+func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64) {
 	targets, deadline := t.targets(spare)
 	if len(targets) == 0 {
-		return 0, 0, nil
+		return 0, 0
 	}
 	cost := t.score().CostUSD
 	left := float64(steps)
@@ -181,8 +178,8 @@ func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64
 		}
 		g.ascend(ascendRounds, int64(left/layeredStep))
 		left -= layeredStep * float64(g.steps+int64(len(g.reduced)))
-		if g.bound > bound || best == nil {
-			bound, quantum, best = g.bound, q, g
+		if g.bound > bound || i == 0 {
+			bound, quantum = g.bound, q
 		}
 		if bound >= cost-costTie {
 			break
@@ -200,7 +197,7 @@ func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64
 		}
 	}
 	// The sum of many raises may exceed the truth by rounding.
-	return min(bound*(1-1e-12), cost), quantum, best
+	return min(bound*(1-1e-12), cost), quantum
 }
 
 // assignable is the most viewers that could be in bound if each terminal needed

@@ -21,7 +21,7 @@ type week struct {
 
 // readWeeks reads the weekly matrices, cut down to the cities that all of them
 // have.
-func readWeeks(t testing.TB) (cities []string, weeks []week) {
+func readWeeks(t *testing.T) (cities []string, weeks []week) {
 	t.Helper()
 	b, err := os.ReadFile("testdata/ibm_weekly_2023-2024.json")
 	if err != nil {
@@ -73,7 +73,7 @@ func stepped(a, b week) bool {
 
 // weekDemand is a broadcast to every city from one of them, with three providers
 // in each.
-func weekDemand(t testing.TB, cities []string, w week, source int) *routing.Demand {
+func weekDemand(t *testing.T, cities []string, w week, source int) *routing.Demand {
 	t.Helper()
 	m := routing.SiteMatrix{
 		Sites: cities, IntraMs: 0.25, CrossProviderExtraMs: 1,

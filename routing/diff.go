@@ -1,5 +1,7 @@
 package routing
 
+import "slices"
+
 // Move is one node's change of parent between two plans.
 type Move struct {
 	Track  int
@@ -95,8 +97,8 @@ func (k *Track) walkBoth(a, b Tree, visit func(v int)) {
 			old = append(old, v)
 		}
 	})
-	for i := len(old) - 1; i >= 0; i-- {
-		visit(old[i])
+	for _, v := range slices.Backward(old) {
+		visit(v)
 	}
 }
 

@@ -70,22 +70,22 @@ func newFailGroups(g *Graph, grade Grade) failGroups {
 	return f
 }
 
-// inner appends the groups of the inner nodes of the path from the source to
+// inner returns the groups of the inner nodes of the path from the source to
 // node v, the source's and v's own groups excepted: when those fail, no path
 // helps. ok is false if the path is not complete.
-func (f *failGroups) inner(t Tree, source, v int, out []int32) (groups []int32, ok bool) {
+func (f *failGroups) inner(t Tree, source, v int) (groups []int32, ok bool) {
 	if t.Parent == nil {
-		return out, false
+		return groups, false
 	}
 	for u, left := int(t.Parent[v]), len(t.Parent); u != source; u, left = int(t.Parent[u]), left-1 {
 		if u == None || left == 0 {
-			return out, false
+			return groups, false
 		}
 		if g := f.of[u]; g != f.of[source] && g != f.of[v] {
-			out = append(out, g)
+			groups = append(groups, g)
 		}
 	}
-	return out, true
+	return groups, true
 }
 
 // Protection says how many viewers survive the loss of any one group: those
@@ -118,7 +118,7 @@ func (d *Demand) Protection(p *Plan, i int, grade Grade) Protection {
 		var groups []int32
 		ok := e.Node == k.Source
 		if !ok {
-			groups, ok = f.inner(t.Tree, k.Source, e.Node, nil)
+			groups, ok = f.inner(t.Tree, k.Source, e.Node)
 		}
 		if ok && len(groups) == 0 { // nothing on the way can fail
 			out.Viewers += e.Viewers
@@ -133,7 +133,7 @@ func (d *Demand) Protection(p *Plan, i int, grade Grade) Protection {
 		for _, g := range groups {
 			hit[g] = true
 		}
-		other, complete := f.inner(t.Backup, k.Source, e.Node, nil)
+		other, complete := f.inner(t.Backup, k.Source, e.Node)
 		disjoint := ok && complete
 		for _, g := range other {
 			disjoint = disjoint && !hit[g]

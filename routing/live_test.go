@@ -116,7 +116,7 @@ func TestLiveLoadsPlan(t *testing.T) {
 				t.Errorf("seed %d: loaded %+v of %+v", seed, got, score)
 			}
 			for _, l := range lives {
-				l.Load(&routing.Track{Source: int(lives0Source(d, lives, l))}, routing.NewTree(d.Graph.Len()))
+				l.Load(&routing.Track{Source: sourceOf(d, lives, l)}, routing.NewTree(d.Graph.Len()))
 			}
 			for v := range d.Graph.Len() {
 				if x := c.EgressMbps(v); x > 1e-6 || x < -1e-6 {
@@ -127,7 +127,7 @@ func TestLiveLoadsPlan(t *testing.T) {
 	}
 }
 
-func lives0Source(d *routing.Demand, lives []*routing.Live, l *routing.Live) int {
+func sourceOf(d *routing.Demand, lives []*routing.Live, l *routing.Live) int {
 	for i := range lives {
 		if lives[i] == l {
 			return d.Tracks[i].Source

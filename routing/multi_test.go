@@ -38,19 +38,19 @@ func TestSeveralTracksAreValid(t *testing.T) {
 		if err := check.Plan(d, guarded); err != nil {
 			t.Fatalf("seed %d, protected: %v", seed, err)
 		}
-		checkSingleFailures(t, d, guarded)
+		checkSingleFailures(t, seed, d, guarded)
 	}
 }
 
 // checkSingleFailures fails every node alone and looks for overload.
-func checkSingleFailures(t *testing.T, d *routing.Demand, p *routing.Plan) {
+func checkSingleFailures(t *testing.T, seed int, d *routing.Demand, p *routing.Plan) {
 	t.Helper()
 	for v := range d.Graph.Len() {
 		dead := make([]bool, d.Graph.Len())
 		dead[v] = true
 		for _, f := range d.Fail(p, dead) {
 			if len(f.Overloaded) > 0 {
-				t.Errorf("%s: loss of %s overloads %v", d.Name, d.Graph.Node(v).ID, f.Overloaded)
+				t.Errorf("seed %d: loss of %s overloads %v", seed, d.Graph.Node(v).ID, f.Overloaded)
 			}
 		}
 	}

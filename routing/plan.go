@@ -1,5 +1,7 @@
 package routing
 
+import "slices"
+
 // None marks a node without a parent in a [Tree].
 const None = -1
 
@@ -56,9 +58,9 @@ func (t Tree) walk(source int, visit func(v int)) bool {
 		visit(int(v))
 		row := kids.of(int(v))
 		reached += len(row)
-		for i := len(row) - 1; i >= 0; i-- {
-			if int(row[i]) != source { // a stray plan may have circles
-				stack = append(stack, row[i])
+		for _, kid := range slices.Backward(row) {
+			if int(kid) != source { // a stray plan may have circles
+				stack = append(stack, kid)
 			}
 		}
 	}

@@ -37,7 +37,6 @@ type Planner struct {
 
 	solvers []*solver
 	loads   *loads
-	steps   int64
 
 	surcharge []float64 // see multi.go
 }

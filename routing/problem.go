@@ -109,16 +109,13 @@ func (p *problem) chooseNodes(g *Graph, k *Track, l *loads, copies []int32, keep
 			take(t.Node, t.Viewers, k.bound(t), s)
 		}
 	}
-	relay := func(v int32) bool {
+	relay := func(v int32) {
 		if local[v] != -1 {
-			return false
+			return
 		}
-		s := l.slots(int(v), k.RateMbps, 0)
-		if s <= 0 {
-			return false
+		if s := l.slots(int(v), k.RateMbps, 0); s > 0 {
+			take(int(v), 0, 0, s)
 		}
-		take(int(v), 0, 0, s)
-		return true
 	}
 	for _, v := range keep {
 		relay(v)

@@ -71,9 +71,9 @@ func newProtector(d *Demand, i int, tree Tree, l *loads, grade Grade) *protector
 		if delays[v] < 0 {
 			continue // not served: nothing to protect
 		}
-		groups, _ := pr.groups.inner(tree, k.Source, v, nil)
-		wide, _ := pr.wide.inner(tree, k.Source, v, nil)
-		inner, _ := pr.nodes.inner(tree, k.Source, v, nil)
+		groups, _ := pr.groups.inner(tree, k.Source, v)
+		wide, _ := pr.wide.inner(tree, k.Source, v)
+		inner, _ := pr.nodes.inner(tree, k.Source, v)
 		if len(inner) == 0 {
 			continue
 		}

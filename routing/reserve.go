@@ -31,9 +31,8 @@ func newReservation(pr *protector, tree Tree, l *loads) *reservation {
 	for _, t := range pr.needs {
 		// Failures are counted by node and by group of the grade at once: a group's
 		// loss is the loss of all its nodes together.
-		var groups []int32
-		groups, _ = pr.groups.inner(tree, pr.k.Source, int(pr.p.node[t]), groups)
-		nodes, _ := pr.nodes.inner(tree, pr.k.Source, int(pr.p.node[t]), nil)
+		groups, _ := pr.groups.inner(tree, pr.k.Source, int(pr.p.node[t]))
+		nodes, _ := pr.nodes.inner(tree, pr.k.Source, int(pr.p.node[t]))
 		for _, n := range nodes {
 			groups = append(groups, ^n) // apart from the groups' numbers
 		}

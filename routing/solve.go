@@ -66,12 +66,18 @@ func (s *solver) first(warm *Tree) {
 	s.descend()
 	for range maxGrowths {
 		if !s.grow() {
-			return
+			break
 		}
 		s.r.keep(s.r.construct(way.key, way.fast)) // the new relays may change it all
 		s.descend()
 	}
+	if !s.few && !s.ideal() {
+		s.improve(firstSteps) // short slots are what construction is worst at
+	}
 }
+
+// firstSteps is what a first plan that lost something spends on ruin and recreate.
+const firstSteps = 8 * stepsPerMs
 
 // maxGrowths is how often a first plan looks for relays beyond the first ones.
 const maxGrowths = 3
@@ -155,17 +161,16 @@ const growEvery = 250 * stepsPerMs
 // tree returns the best tree over the graph.
 func (s *solver) tree() Tree { return s.r.best.tree(s.g.Len()) }
 
-// prove solves a small problem exactly; it reports whether it could.
-func (s *solver) prove(limit int64) bool {
+// prove solves a small problem exactly, and notes whether it came to the end.
+func (s *solver) prove(limit int64) {
 	if int(s.r.p.n) > maxExact || s.weightLimit > 0 || s.surcharge != nil {
-		return false
+		return
 	}
 	best, proven, branches := solveExact(s.r.p, s.r.best, limit)
 	s.r.f.steps += branches * int64(s.r.p.n)
 	s.r.cur.copyFrom(best)
 	s.r.keep(best.score())
 	s.proven = proven
-	return proven
 }
 
 // firstCopies is how many relays of each class the search sees at first: one,
@@ -208,7 +213,3 @@ func (s *solver) grow() bool {
 	s.adopt(best)
 	return true
 }
-
-// hint takes over what a bound learned about arcs, for the search to look at the
-// promising ones first.
-func (s *solver) hint(_ *problem, _ *layered, _ float64) {}

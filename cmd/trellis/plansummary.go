@@ -239,4 +239,6 @@ func explained(x routing.Reason) reasonSummary {
 func ms(d time.Duration) float64 { return math.Round(float64(d)/1e3) / 1e3 }
 
 // tidy rounds away what only floating point knows.
-func tidy(x float64) float64 { return math.Round(x*1e9) / 1e9 }
+func tidy(x float64) float64 {
+	return max(-math.MaxFloat64, min(math.MaxFloat64, math.Round(x*1e9)/1e9)) // JSON has no infinity
+}

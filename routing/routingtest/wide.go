@@ -76,7 +76,7 @@ func globe(r *rand.Rand, n int) []place {
 		s := math.Sqrt(1 - z*z)
 		return place{s * math.Cos(t), s * math.Sin(t), z}
 	}
-	var centres []place
+	centres := make([]place, 0, 6)
 	for range 6 {
 		centres = append(centres, point())
 	}
