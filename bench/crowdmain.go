@@ -25,10 +25,13 @@ type watching struct {
 	ages                         delays
 }
 
-func (w *watching) took(bytes int, age time.Duration) {
+// took counts a frame. Its age is known where it says when it began.
+func (w *watching) took(bytes int, began, arrived time.Time) {
 	w.frames.Add(1)
 	w.bytes.Add(uint64(bytes))
-	w.ages.add(age)
+	if !began.IsZero() {
+		w.ages.add(arrived.Sub(began))
+	}
 }
 
 func (w *watching) counts() crowdCounts {
@@ -94,7 +97,7 @@ func watchWHEP(ctx context.Context, url string, w *watching, ready func()) error
 		if first {
 			ready()
 		}
-		w.took(len(f.Data), f.Arrival.Sub(f.Captured))
+		w.took(len(f.Data), f.Captured, f.Arrival)
 		video, audio := player.VideoStats(), player.AudioStats()
 		now := whipclient.PlayStats{}
 		now.Packets, now.Lost = video.Packets+audio.Packets, video.Lost+audio.Lost
@@ -125,7 +128,7 @@ func watchMoQ(ctx context.Context, url string, w *watching, ready func()) error 
 				if first {
 					ready()
 				}
-				w.took(len(object.Payload), object.Arrived.Sub(time.UnixMicro(object.Time)))
+				w.took(len(object.Payload), time.UnixMicro(object.Time), object.Arrived)
 			}
 		})
 	}
