@@ -13,6 +13,7 @@ BENCH     ?= .
 BENCHTIME ?= 1s
 BENCHRUNS ?= 1
 RESULTS   ?= bench/results
+BENCHFLAGS ?=
 DEMOFLAGS ?=
 BIN       := bin/trellis
 
@@ -62,7 +63,11 @@ fuzz: ## each fuzz target for FUZZTIME (2m), FUZZJOBS (2) at once
 	@tools/fuzz.sh $(FUZZTIME) $(FUZZJOBS)
 
 .PHONY: bench
-bench: ## micro-benchmarks with machine and commit, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)
+bench: ## what relay, hop and viewer cost, kept in bench/results (BENCHFLAGS="-run hop -rounds 9")
+	$(GO) run ./bench -out '$(RESULTS)' $(BENCHFLAGS)
+
+.PHONY: micro
+micro: ## the Go benchmarks beside the code, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)
 	@tools/bench.sh '$(BENCH)' '$(BENCHTIME)' '$(BENCHRUNS)' '$(RESULTS)'
 
 # ---- checks ----

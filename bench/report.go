@@ -50,6 +50,10 @@ type machine struct {
 	Go         string `json:"go"`
 	RMemMax    string `json:"net_core_rmem_max,omitempty"`
 	WMemMax    string `json:"net_core_wmem_max,omitempty"`
+	// LoadBefore and LoadAfter are the load averages around the run: a machine
+	// that is busy otherwise has figures that are worth less.
+	LoadBefore string `json:"load_before,omitempty"`
+	LoadAfter  string `json:"load_after,omitempty"`
 }
 
 func newReport(ctx context.Context, opt options) *report {
@@ -81,6 +85,7 @@ func (r *report) write(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
+	r.Machine.LoadAfter = firstLine("/proc/loadavg")
 	path := filepath.Join(dir, fmt.Sprintf("%s-%s.json", r.Began.Format("20060102T150405Z"), r.Commit))
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -142,6 +147,7 @@ func describeMachine() machine {
 		Go:         runtime.Version(),
 		RMemMax:    firstLine("/proc/sys/net/core/rmem_max"),
 		WMemMax:    firstLine("/proc/sys/net/core/wmem_max"),
+		LoadBefore: firstLine("/proc/loadavg"),
 	}
 }
 

@@ -4,5 +4,8 @@ package main
 func scenarios() []scenario {
 	return []scenario{
 		fanoutScenario(),
+		hopScenario(),
+		latencyScenario(),
+		viewersScenario(),
 	}
 }

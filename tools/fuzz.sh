@@ -23,6 +23,9 @@ one() {
   # Bounded minimising: else a target can spend its whole time on making one interesting input shorter.
   if go test -run '^$' -fuzz "^$4\$" -fuzztime "$1" -fuzzminimizetime 20x -parallel 2 "$3" >"$log" 2>&1; then
     echo "ok   $3 $4 for $1: $(grep -o 'execs: [0-9]*' "$log" | tail -1)"
+  elif grep -q '^ *context deadline exceeded$' "$log" && ! grep -q 'Failing input' "$log"; then
+    # The fuzzer of Go 1.26 may call the end of its time a failure when a worker is late. A finding names its input.
+    echo "ok   $3 $4 for $1: $(grep -o 'execs: [0-9]*' "$log" | tail -1), a worker was late at the end"
   else
     echo "FAIL $3 $4"
     cat "$log"

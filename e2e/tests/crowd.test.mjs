@@ -53,6 +53,8 @@ describe("a crowd at one node", () => {
 			if (edge[name].kind === "video") assert.ok(edge[name].viewers >= 50, `${name}: ${edge[name].viewers} viewers counted at the edge`);
 			else assert.ok(edge[name].viewers >= 49, `${name}: ${edge[name].viewers} viewers counted at the edge`);
 			assert.equal(origin[name].subscriptions.link, 1, `${name}: links that read at the origin, in all`);
+			assert.deepEqual(origin[name].children, [demo.region(c).node], `${name}: nodes that the origin sends it to`);
+			assert.equal(edge[name].parent, demo.region(a).node, `${name}: the node that the edge has it from`);
 			assert.equal(edge[name].subscriptions.link ?? 0, 0, `${name}: links that read at the edge`);
 		}
 

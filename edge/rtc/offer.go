@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/pion/sdp/v3"
 
@@ -104,8 +105,13 @@ func checkTransport(desc *sdp.SessionDescription, md *sdp.MediaDescription) erro
 			return fmt.Errorf("no a=%s", key)
 		}
 	}
-	if mid, ok := md.Attribute("mid"); !ok || mid == "" {
+	// RFC 5888, Section 4: a token, so that a group can list it between spaces.
+	mid, ok := md.Attribute("mid")
+	switch {
+	case !ok || mid == "":
 		return fmt.Errorf("no a=mid")
+	case strings.ContainsFunc(mid, unicode.IsSpace):
+		return fmt.Errorf("a=mid:%q is not one word", mid)
 	}
 	return nil
 }

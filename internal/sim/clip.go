@@ -37,7 +37,8 @@ type Clip struct {
 	NoVideo, NoAudio bool
 }
 
-func (c Clip) withDefaults() Clip {
+// WithDefaults fills in what was left out; the other methods need that.
+func (c Clip) WithDefaults() Clip {
 	for _, f := range []struct {
 		v   *int
 		def int
@@ -74,16 +75,16 @@ func (m Media) String() string {
 	return "video"
 }
 
-// track names of a clip that is published over MoQ.
+// Track names of a clip where the publisher chooses them: over MoQ.
 const (
-	videoTrack = "video/vp8"
-	audioTrack = "audio/opus"
+	VideoTrack = "video/vp8"
+	AudioTrack = "audio/opus"
 )
 
 const audioRate = 50 // packets per second
 
-// at is when frame i is due, from the beginning of the clip.
-func (c Clip) at(m Media, i int) time.Duration {
+// At is when frame i is due, from the beginning of the clip.
+func (c Clip) At(m Media, i int) time.Duration {
 	rate := c.FrameRate
 	if m == Audio {
 		rate = audioRate
@@ -93,10 +94,11 @@ func (c Clip) at(m Media, i int) time.Duration {
 
 func (c Clip) has(m Media) bool { return m == Video && !c.NoVideo || m == Audio && !c.NoAudio }
 
-func (c Clip) isKey(m Media, i int) bool { return m == Audio || i%c.GOP == 0 }
+// IsKey reports whether decoding can begin at frame i.
+func (c Clip) IsKey(m Media, i int) bool { return m == Audio || i%c.GOP == 0 }
 
-// groupSize is how many frames make a group over MoQ.
-func (c Clip) groupSize(m Media) int {
+// GroupSize is how many frames make a group over MoQ.
+func (c Clip) GroupSize(m Media) int {
 	if m == Audio {
 		return c.AudioGroup
 	}
@@ -109,7 +111,7 @@ func (c Clip) size(m Media, i int) int {
 		return c.AudioBytes
 	case c.SizeOf != nil:
 		return c.SizeOf(i)
-	case c.isKey(m, i):
+	case c.IsKey(m, i):
 		return c.KeyBytes
 	}
 	return c.DeltaBytes
@@ -121,14 +123,14 @@ const (
 	minFrameBytes = 14
 )
 
-// frame returns the bytes of frame i: a codec's header, the number, and a
+// Frame returns the bytes of frame i: a codec's header, the number, and a
 // pattern that depends on it.
-func (c Clip) frame(m Media, i int) []byte {
+func (c Clip) Frame(m Media, i int) []byte {
 	b := make([]byte, 0, max(c.size(m, i), minFrameBytes))
 	switch {
 	case m == Audio:
 		b = append(b, 0xfc) // RFC 6716, Section 3.1: CELT, full band, 20 ms, stereo, one frame
-	case c.isKey(m, i):
+	case c.IsKey(m, i):
 		// RFC 6386, Section 9.1: a key frame that is shown, then start code and size.
 		b = append(b, 0x10, 0, 0, 0x9d, 0x01, 0x2a)
 		b = binary.LittleEndian.AppendUint16(b, clipWidth)
@@ -163,41 +165,41 @@ func (c Clip) identify(m Media, b []byte) (int, error) {
 		return 0, errDamaged
 	}
 	number := binary.BigEndian.Uint32(b[header:])
-	if number > math.MaxInt32 || !bytes.Equal(b, c.frame(m, int(number))) {
+	if number > math.MaxInt32 || !bytes.Equal(b, c.Frame(m, int(number))) {
 		return 0, fmt.Errorf("%v of %d bytes: %w", m, len(b), errDamaged)
 	}
 	return int(number), nil
 }
 
-// catalog describes the clip's tracks.
-func (c Clip) catalog() hang.Catalog {
+// Catalog describes the clip's tracks.
+func (c Clip) Catalog() hang.Catalog {
 	var catalog hang.Catalog
 	if c.has(Video) {
-		catalog.Video = &hang.Video{Renditions: map[string]hang.VideoConfig{videoTrack: {
+		catalog.Video = &hang.Video{Renditions: map[string]hang.VideoConfig{VideoTrack: {
 			Codec: "vp8", CodedWidth: clipWidth, CodedHeight: clipHeight, Framerate: float64(c.FrameRate),
 		}}}
 	}
 	if c.has(Audio) {
-		catalog.Audio = &hang.Audio{Renditions: map[string]hang.AudioConfig{audioTrack: {
+		catalog.Audio = &hang.Audio{Renditions: map[string]hang.AudioConfig{AudioTrack: {
 			Codec: "opus", SampleRate: 48_000, NumberOfChannels: 2,
 		}}}
 	}
 	return catalog
 }
 
-// play calls write for each frame when it is due, in one goroutine, until stop
+// Play calls write for each frame when it is due, in one goroutine, until stop
 // is closed or write fails. Where sound and picture are due together, sound goes
 // first: it is small.
-func (c Clip) play(start time.Time, stop <-chan struct{}, write func(Media, int) error) error {
+func (c Clip) Play(start time.Time, stop <-chan struct{}, write func(Media, int) error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var next [mediaKinds]int
 	for {
 		m := Audio
-		if !c.has(Audio) || c.has(Video) && c.at(Video, next[Video]) < c.at(Audio, next[Audio]) {
+		if !c.has(Audio) || c.has(Video) && c.At(Video, next[Video]) < c.At(Audio, next[Audio]) {
 			m = Video
 		}
-		timer.Reset(time.Until(start.Add(c.at(m, next[m]))))
+		timer.Reset(time.Until(start.Add(c.At(m, next[m]))))
 		select {
 		case <-timer.C:
 		case <-stop:

@@ -38,6 +38,12 @@ func onBackbone(t *testing.T, seed uint64, nodes []NodeSpec, between impair.Conf
 		}
 		return access
 	}
+	onNetwork(t, seed, path, nodes, test)
+}
+
+// onNetwork is onBackbone with any paths.
+func onNetwork(t *testing.T, seed uint64, path func(from, to string) impair.Config, nodes []NodeSpec, test func(*testBackbone)) {
+	t.Helper()
 	inBubble(t, NetworkConfig{Seed: seed, Path: path}, func(tn *testNet) {
 		tn.Helper()
 		level := slog.LevelWarn

@@ -15,7 +15,7 @@ import (
 // of a node. The second case asks for more than a loss-based congestion control
 // gets out of such a link, so that most of the video has to go.
 func TestLossOnOneLink(t *testing.T) {
-	const seed, seconds = 6, 30
+	const seed, seconds = 6, 20
 	bound := 60*ms + 2*(2*link.Delay)
 	for _, tc := range []struct {
 		name string

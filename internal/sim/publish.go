@@ -30,14 +30,14 @@ type Publication struct {
 func newPublication(broadcast string, clip Clip) *Publication {
 	return &Publication{
 		Broadcast: broadcast,
-		Clip:      clip.withDefaults(),
+		Clip:      clip.WithDefaults(),
 		stop:      make(chan struct{}),
 		done:      make(chan error, 1),
 	}
 }
 
 // Due is when a frame was due to be sent.
-func (p *Publication) Due(m Media, frame int) time.Time { return p.Start.Add(p.Clip.at(m, frame)) }
+func (p *Publication) Due(m Media, frame int) time.Time { return p.Start.Add(p.Clip.At(m, frame)) }
 
 // Stop ends the publication in order and returns what went wrong with it.
 func (p *Publication) Stop() error {
@@ -72,7 +72,7 @@ func (c *Client) PublishMoQ(ctx context.Context, broadcast string, clip Clip) (*
 	}
 	p.Start = time.Now()
 	go func() {
-		err := p.Clip.play(p.Start, p.stop, w.write)
+		err := p.Clip.Play(p.Start, p.stop, w.write)
 		p.done <- errors.Join(err, session.Close())
 	}()
 	return p, nil
@@ -94,7 +94,7 @@ func newMoQWriter(session *moqclient.Session, p *Publication) (*moqWriter, error
 	for m, track := range map[Media]struct {
 		name     string
 		priority uint8
-	}{Video: {videoTrack, 60}, Audio: {audioTrack, 80}} {
+	}{Video: {VideoTrack, 60}, Audio: {AudioTrack, 80}} {
 		if !p.Clip.has(m) {
 			continue
 		}
@@ -109,7 +109,7 @@ func newMoQWriter(session *moqclient.Session, p *Publication) (*moqWriter, error
 	if err != nil {
 		return nil, err
 	}
-	document, err := p.Clip.catalog().Marshal()
+	document, err := p.Clip.Catalog().Marshal()
 	if err != nil {
 		return nil, err
 	}
@@ -125,19 +125,19 @@ func newMoQWriter(session *moqclient.Session, p *Publication) (*moqWriter, error
 }
 
 func (w *moqWriter) write(m Media, i int) error {
-	if i%w.clip.groupSize(m) == 0 {
+	if i%w.clip.GroupSize(m) == 0 {
 		g, err := w.tracks[m].NewGroup() // closes the one before
 		if err != nil {
 			return err
 		}
 		w.groups[m] = g
 	}
-	pts := w.clip.at(m, i).Microseconds()
-	object := hang.Legacy{PTSMicros: uint64(pts), Payload: w.clip.frame(m, i)}.Append(nil)
+	pts := w.clip.At(m, i).Microseconds()
+	object := hang.Legacy{PTSMicros: uint64(pts), Payload: w.clip.Frame(m, i)}.Append(nil)
 	if err := w.groups[m].Write(pts, object); err != nil {
 		return err
 	}
-	if (i+1)%w.clip.groupSize(m) == 0 {
+	if (i+1)%w.clip.GroupSize(m) == 0 {
 		w.groups[m].Close() // its end need not wait for the next one's beginning
 	}
 	return nil
@@ -160,7 +160,7 @@ func (c *Client) PublishWHIP(ctx context.Context, broadcast string, clip Clip) (
 	}
 	p.Start = time.Now()
 	go func() {
-		err := p.Clip.play(p.Start, p.stop, p.writeRTC)
+		err := p.Clip.Play(p.Start, p.stop, p.writeRTC)
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		p.done <- errors.Join(err, p.rtc.Close(closing))
@@ -182,6 +182,6 @@ func (p *Publication) writeRTC(m Media, i int) error {
 		return fmt.Errorf("the clip has no %v", m)
 	}
 	return p.rtc.Write(track, whipclient.Frame{
-		PTS: p.Clip.at(m, i), Key: p.Clip.isKey(m, i), Data: p.Clip.frame(m, i),
+		PTS: p.Clip.At(m, i), Key: p.Clip.IsKey(m, i), Data: p.Clip.Frame(m, i),
 	})
 }

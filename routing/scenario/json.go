@@ -261,7 +261,7 @@ func (p *parser) escape() (rune, error) {
 		if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 {
 			return rune("\"\\/\b\f\n\r\t"[i]), nil
 		}
-		return 0, p.errorf(`unknown escape \%c`, c)
+		return 0, p.errorf("unknown escape %q", `\`+string(rune(c)))
 	}
 	hex := func() (rune, bool) {
 		if p.pos+4 > len(p.b) {
