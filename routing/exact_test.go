@@ -13,15 +13,15 @@ import (
 
 // scale multiplies the number of random cases: TRELLIS_PROPERTY=50 makes a long
 // run of what is short by default.
-func scale(t testing.TB, n int) int {
-	t.Helper()
+func scale(tb testing.TB, n int) int {
+	tb.Helper()
 	s := os.Getenv("TRELLIS_PROPERTY")
 	if s == "" {
 		return n
 	}
 	x, err := strconv.Atoi(s)
 	if err != nil {
-		t.Fatalf("TRELLIS_PROPERTY: %v", err)
+		tb.Fatalf("TRELLIS_PROPERTY: %v", err)
 	}
 	return n * x
 }
@@ -88,16 +88,16 @@ func (b *bruteForce) run(v int) {
 	}
 }
 
-func mustPlan(t testing.TB, d *routing.Demand, cfg routing.Config) (*routing.Planner, *routing.Plan, routing.Score) {
-	t.Helper()
+func mustPlan(tb testing.TB, d *routing.Demand, cfg routing.Config) (*routing.Planner, *routing.Plan, routing.Score) {
+	tb.Helper()
 	p, err := routing.New(d, cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p.Plan(nil)
 	plan := p.Result()
 	if err := check.Plan(d, plan); err != nil {
-		t.Fatalf("plan: %v", err)
+		tb.Fatalf("plan: %v", err)
 	}
 	return p, plan, check.Score(d, plan)
 }

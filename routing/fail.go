@@ -76,6 +76,8 @@ func (d *Demand) Fail(p *Plan, dead []bool) []Fate {
 		}
 		for _, e := range k.Terminals {
 			switch {
+			case e.Viewers == 0:
+				// Nobody there asks for the track, over whatever path.
 			case dead[e.Node]:
 				f.Gone += e.Viewers
 			case e.Node != k.Source && t.Tree.Parent[e.Node] == None:

@@ -10,11 +10,11 @@ import (
 	"trellis/routing/check"
 )
 
-func mustRead(t testing.TB, name string) []byte {
-	t.Helper()
+func mustRead(tb testing.TB, name string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile("../testdata/" + name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
