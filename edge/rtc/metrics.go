@@ -158,22 +158,22 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 	}
 	m := &metrics{
 		setup: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "rtc_session_setup_seconds", Help: "Time from the offer until media can flow.",
+			Name: "trellis_rtc_session_setup_seconds", Help: "Time from the offer until media can flow.",
 			Buckets: []float64{0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10},
 		}),
 		age: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "rtc_egress_age_seconds", Help: "Age of objects when their packets were sent to viewers.",
+			Name: "trellis_rtc_egress_age_seconds", Help: "Age of objects when their packets were sent to viewers.",
 			Buckets: []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5},
 		}),
-		keyRequested: counter("rtc_keyframe_requests_received_total", "Key frames asked for by viewers."),
-		restarts:     counter("rtc_egress_restarts_total", "Viewers sent the cached group again instead of a key frame request."),
-		packetsOut:   counter("rtc_egress_packets_total", "RTP packets written to viewers."),
-		bytesOut:     counter("rtc_egress_bytes_total", "RTP payload bytes written to viewers."),
-		resent:       counter("rtc_egress_resent_total", "RTP packets written again on a viewer's NACK."),
-		lanes:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "rtc_lanes", Help: "Tracks that are packetized for viewers."}),
+		keyRequested: counter("trellis_rtc_keyframe_requests_received_total", "Key frames asked for by viewers."),
+		restarts:     counter("trellis_rtc_egress_restarts_total", "Viewers sent the cached group again instead of a key frame request."),
+		packetsOut:   counter("trellis_rtc_egress_packets_total", "RTP packets written to viewers."),
+		bytesOut:     counter("trellis_rtc_egress_bytes_total", "RTP payload bytes written to viewers."),
+		resent:       counter("trellis_rtc_egress_resent_total", "RTP packets written again on a viewer's NACK."),
+		lanes:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "trellis_rtc_lanes", Help: "Tracks that are packetized for viewers."}),
 	}
 	endings := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "rtc_sessions_ended_total", Help: "Sessions that ended, by role and cause.",
+		Name: "trellis_rtc_sessions_ended_total", Help: "Sessions that ended, by role and cause.",
 	}, []string{"role", "cause"})
 	causes := [numEndings]string{
 		"hung_up", "setup_timeout", "silent", "expired", "replaced", "nothing_left", "shutdown", "other",
@@ -184,19 +184,19 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 		}
 	}
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "rtc_sessions_refused_total", Help: "Sessions that were not made, by reason.",
+		Name: "trellis_rtc_sessions_refused_total", Help: "Sessions that were not made, by reason.",
 	}, []string{"reason"})
 	for r := range numRefusals {
 		m.refused[r] = refused.WithLabelValues(r.String())
 	}
 	skipped := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "rtc_dropped_total", Help: "Frames, groups or packets that were not passed on, by reason.",
+		Name: "trellis_rtc_dropped_total", Help: "Frames, groups or packets that were not passed on, by reason.",
 	}, []string{"reason"})
 	for s := range numSkips {
 		m.skipped[s] = skipped.WithLabelValues(s.String())
 	}
 	keyRequests := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "rtc_keyframe_requests_sent_total", Help: "Key frames asked of publishers, by reason.",
+		Name: "trellis_rtc_keyframe_requests_sent_total", Help: "Key frames asked of publishers, by reason.",
 	}, []string{"reason"})
 	for r := range numKeyframeReasons {
 		m.keyRequests[r] = keyRequests.WithLabelValues(r.String())
@@ -210,7 +210,7 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 	}
 	for r := range numRoles {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "rtc_sessions", Help: "Open sessions.", ConstLabels: prometheus.Labels{"role": r.String()},
+			Name: "trellis_rtc_sessions", Help: "Open sessions.", ConstLabels: prometheus.Labels{"role": r.String()},
 		}, func() float64 { return float64(sessions(r)) }))
 	}
 	for _, c := range all {

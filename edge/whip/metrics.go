@@ -22,7 +22,7 @@ type metrics struct{ responses *prometheus.CounterVec }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{responses: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "whip_responses_total", Help: "HTTP responses, by part of the URL space and status.",
+		Name: "trellis_whip_responses_total", Help: "HTTP responses, by part of the URL space and status.",
 	}, []string{"door", "status"})}
 	if reg == nil {
 		return m, nil

@@ -111,7 +111,7 @@ func TestFirstPacketLost(t *testing.T) {
 				break
 			}
 		}
-		if n := w.metric("rtc_egress_restarts_total"); n == 0 {
+		if n := w.metric("trellis_rtc_egress_restarts_total"); n == 0 {
 			t.Error("the cached group was not sent again")
 		}
 	})
@@ -225,7 +225,7 @@ func TestKeyframeRequestIsAnsweredFromTheCache(t *testing.T) {
 				t.Errorf("publisher was asked for %d key frames", n)
 			}
 		})
-		if n := w.metric("rtc_egress_restarts_total"); n != float64(asked) {
+		if n := w.metric("trellis_rtc_egress_restarts_total"); n != float64(asked) {
 			t.Errorf("%v restarts, asked %d times", n, asked)
 		}
 		last := time.Duration(-1)
@@ -354,7 +354,7 @@ func TestSetupTimeout(t *testing.T) {
 			t.Fatal("connected without a network")
 		}
 		t.Logf("after %v: %v", time.Since(start), err)
-		if n := w.metric("rtc_sessions_ended_total"); n != 1 {
+		if n := w.metric("trellis_rtc_sessions_ended_total"); n != 1 {
 			t.Errorf("%v sessions ended", n)
 		}
 	})
