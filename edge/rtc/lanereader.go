@@ -11,12 +11,14 @@ import (
 )
 
 const (
-	// laneGroups bounds the groups that a lane reads side by side.
-	laneGroups = 8
+	// laneGroups bounds the groups that a lane reads side by side: more than
+	// groupPatience of sound that comes with a group for each 20 ms.
+	laneGroups = 16
 	// groupPatience is how long a group that stands still may hold up a newer one
 	// that is there: groups travel on streams of their own and overtake each other
-	// when one loses a packet.
-	groupPatience = 100 * time.Millisecond
+	// when one loses a packet. A player's buffer covers about that much; a packet
+	// lost once on a link of up to 150 ms of round trip is repaired within it.
+	groupPatience = 200 * time.Millisecond
 )
 
 // laneReader reads the objects of a track whole and in order. Groups are taken

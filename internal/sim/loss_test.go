@@ -65,16 +65,11 @@ func TestLossOnOneLink(t *testing.T) {
 	}
 }
 
-// wantAudio asserts that all audio arrived, and in time. A WebRTC viewer is not
-// sent a packet that comes more than 100 ms after the next: its player would have
-// gone on without it. The node counts those.
+// wantAudio asserts that all audio arrived, and in time.
 func (tb *testBackbone) wantAudio(name string, p *Publication, w *Watch, from, to time.Time, bound time.Duration) {
 	tb.Helper()
 	got := Between(w.Arrivals(Audio), from, to)
 	least := int(to.Sub(from).Seconds() * audioRate)
-	if name == "whep" {
-		least = least * 995 / 1000
-	}
 	if len(got) < least {
 		tb.Errorf("%s: %d audio packets arrived, want %d; missing %v", name, len(got), least, Missing(got))
 	}
