@@ -16,6 +16,11 @@ import (
 // time in which links repair a loss at any distance.
 const maxLatency = time.Second
 
+// audioJitterMs is what players are told to buffer of sound at least: packets come
+// from a publisher's network, and one that is lost there is asked for again. With
+// less, @moq/watch gives up whole groups of sound whenever a few come at once.
+const audioJitterMs = 60
+
 // catalog is the catalog track of an ingested broadcast. It is written anew
 // whenever what it says changes, and first when all tracks that were negotiated
 // are known or have been waited for. Its methods are safe for concurrent use.
@@ -55,7 +60,9 @@ func (c *catalog) describe(track string, d framing.Description) {
 			c.content.Audio = &hang.Audio{Renditions: map[string]hang.AudioConfig{}}
 		}
 		// RFC 7587, Section 7: always two channels at 48 kHz, whatever was encoded.
-		c.content.Audio.Renditions[track] = hang.AudioConfig{Codec: d.String(), SampleRate: 48_000, NumberOfChannels: 2}
+		c.content.Audio.Renditions[track] = hang.AudioConfig{
+			Codec: d.String(), SampleRate: 48_000, NumberOfChannels: 2, JitterMs: audioJitterMs,
+		}
 		delete(c.expected, wire.KindAudio)
 	} else {
 		if c.content.Video == nil {
