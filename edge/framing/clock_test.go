@@ -56,7 +56,7 @@ func TestClockSynchronises(t *testing.T) {
 			if !near(v-a, late.Microseconds(), time.Millisecond) || video.Synchronised() {
 				t.Errorf("before reports video is %d µs after audio, synchronised %v", v-a, video.Synchronised())
 			}
-			video.SenderReport(s.ntp(at), s.video(at)) // video first: it is the reference for now
+			video.SenderReport(s.ntp(at), s.video(at)) // video reports first, so it is the reference until audio does
 		case 3 * time.Second:
 			if !near(v-a, late.Microseconds(), time.Millisecond) {
 				t.Errorf("with reports of video only, it moved by %d µs", v-a)

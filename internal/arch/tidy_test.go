@@ -97,13 +97,18 @@ func skippedScenario() *regexp.Regexp {
 func bundled(name string) bool { return strings.HasPrefix(name, "web/dist/") }
 
 // checkTestCalls complains of a test that skips (what cannot run here belongs behind a build tag and a make
-// target of its own) and of sleeps where the package's tests know no synctest bubble.
+// target of its own) and of sleeps in real time: where the package's tests know no synctest bubble, and in
+// benchmarks, which never run in one.
 func checkTestCalls(f sourceFile, bubbles bool) []string {
 	if !f.isTest() {
 		return nil
 	}
 	var bad []string
+	benchmark := false // inside one; functions follow one another
 	ast.Inspect(f.ast, func(n ast.Node) bool {
+		if d, ok := n.(*ast.FuncDecl); ok {
+			benchmark = strings.HasPrefix(d.Name.Name, "Benchmark")
+		}
 		call, ok := n.(*ast.CallExpr)
 		if !ok {
 			return true
@@ -119,7 +124,7 @@ func checkTestCalls(f sourceFile, bubbles bool) []string {
 		switch name := x.Name + "." + sel.Sel.Name; {
 		case slices.Contains([]string{"t", "b", "tb", "f"}, x.Name) && strings.HasPrefix(sel.Sel.Name, "Skip"):
 			bad = append(bad, f.at(call.Pos())+": a test that skips itself shows nothing; use a build tag")
-		case name == "time.Sleep" && !bubbles:
+		case name == "time.Sleep" && (benchmark || !bubbles):
 			bad = append(bad, f.at(call.Pos())+": a sleep in real time; use testing/synctest")
 		}
 		return true

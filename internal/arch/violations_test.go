@@ -83,6 +83,7 @@ func TestSkipViolations(t *testing.T) {
 		{"benchmark", "wire/a_test.go", `func f() { b.SkipNow() }`, "skips itself"},
 		{"sleep", "wire/a_test.go", `import "time"; func f() { time.Sleep(1) }`, "sleep in real time"},
 		{"sleep in a bubble", "wire/a_test.go", `import ("time"; _ "testing/synctest"); func f() { time.Sleep(1) }`, ""},
+		{"sleep in a benchmark", "wire/a_test.go", `import ("time"; _ "testing/synctest"); func BenchmarkX() { time.Sleep(1) }`, "sleep in real time"},
 		{"code may sleep", "wire/a.go", `import "time"; func f() { time.Sleep(1) }`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
