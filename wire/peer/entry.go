@@ -18,20 +18,66 @@ const (
 	EntryBroadcast EntryKind = 3
 )
 
-// NodeValue is what a node says of itself. Its key is empty.
+// NodeValue is what a node says of itself. Its key is empty. Load is coarse: it
+// is told again when it has moved by a tenth of the limit.
 type NodeValue struct {
 	Region       string
 	Provider     string
 	Capabilities uint64
+	State        NodeState
+	Version      string
+	// URL is the base at which clients reach the node; empty: not told.
+	URL string
+	// Latitude and Longitude in hundredths of a degree; both 0: not told.
+	Latitude, Longitude int64
+	// EgressMbps that the node may send, and what of it is used; 0: no limit.
+	EgressMbps, UsedMbps uint64
+	// MaxChildren of one track, 0: it does not relay.
+	MaxChildren uint64
+	// MaxViewers, 0: no limit, and how many there are.
+	MaxViewers, Viewers uint64
+	// PriceMicroUSD for a GB sent to clients.
+	PriceMicroUSD uint64
+	// Coordinate places the node among the others (internal to its owner's
+	// estimator): milliseconds times 100. Empty: not known.
+	Coordinate []int64
 }
+
+// NodeState are bits that say what a node takes on.
+type NodeState uint64
+
+// States of a node.
+const (
+	NodeDraining   NodeState = 1 << iota // leaves: no new work, move away
+	NodeOverloaded                       // no new work for now
+	NodeDegraded                         // its discovery cannot be reached
+)
+
+// MaxCoordinate is the largest number of components of a coordinate.
+const MaxCoordinate = 16
 
 // Append appends the value.
 //
-//	Region (s), Provider (s), Capabilities (i)
+//	Region (s), Provider (s), Capabilities (i), State (i), Version (s), URL (s),
+//	Latitude (z), Longitude (z), EgressMbps (i), UsedMbps (i), MaxChildren (i),
+//	MaxViewers (i), Viewers (i), PriceMicroUSD (i), Count (i), Coordinate (z)...
 func (v NodeValue) Append(b []byte) []byte {
 	b = appendText(b, v.Region)
 	b = appendText(b, v.Provider)
-	return quicvarint.Append(b, v.Capabilities)
+	b = quicvarint.Append(b, v.Capabilities)
+	b = quicvarint.Append(b, uint64(v.State))
+	b = appendText(b, v.Version)
+	b = appendText(b, v.URL)
+	b = appendZigzag(b, v.Latitude)
+	b = appendZigzag(b, v.Longitude)
+	for _, n := range [...]uint64{v.EgressMbps, v.UsedMbps, v.MaxChildren, v.MaxViewers, v.Viewers, v.PriceMicroUSD} {
+		b = quicvarint.Append(b, n)
+	}
+	b = quicvarint.Append(b, uint64(len(v.Coordinate)))
+	for _, x := range v.Coordinate {
+		b = appendZigzag(b, x)
+	}
+	return b
 }
 
 // ParseNodeValue parses a value.
@@ -41,6 +87,17 @@ func ParseNodeValue(b []byte) (NodeValue, error) {
 		Region:       c.text(MaxNodeIDBytes, "region"),
 		Provider:     c.text(MaxNodeIDBytes, "provider"),
 		Capabilities: c.varint(),
+		State:        NodeState(c.varint()),
+		Version:      c.text(MaxNodeIDBytes, "version"),
+		URL:          c.text(MaxKeyBytes, "URL"),
+		Latitude:     c.zigzag(),
+		Longitude:    c.zigzag(),
+	}
+	for _, n := range [...]*uint64{&v.EgressMbps, &v.UsedMbps, &v.MaxChildren, &v.MaxViewers, &v.Viewers, &v.PriceMicroUSD} {
+		*n = c.varint()
+	}
+	for range c.count(MaxCoordinate, 1, "coordinate") {
+		v.Coordinate = append(v.Coordinate, c.zigzag())
 	}
 	if c.err != nil {
 		return NodeValue{}, fmt.Errorf("node entry: %w", c.err)

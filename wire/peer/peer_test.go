@@ -98,7 +98,9 @@ func vectors() []vector {
 			Node: "eu-west-1", Boot: ingress, Base: 9, Seq: 10,
 		}, peer.ParseAdvert),
 		value("entry_node", "value of a NODE entry", peer.NodeValue{
-			Region: "eu-west", Provider: "metal", Capabilities: peer.CapRelay,
+			Region: "eu-west", Provider: "metal", Capabilities: peer.CapRelay, State: peer.NodeDraining, Version: "v1",
+			URL: "https://eu-west-1.example", Latitude: 5334, Longitude: -626, EgressMbps: 10_000, UsedMbps: 1200,
+			MaxChildren: 32, MaxViewers: 2000, Viewers: 17, PriceMicroUSD: 20_000, Coordinate: []int64{-1250, 300},
 		}, peer.ParseNodeValue),
 		value("entry_link", "value of a LINK entry: 38, 40 and 45 ms, 1.5 ms jitter, 0.2 % loss", peer.LinkValue{
 			DelayMin: 38 * time.Millisecond, DelayP50: 40 * time.Millisecond, DelayP95: 45 * time.Millisecond,
