@@ -65,6 +65,7 @@ type nodeSpec struct {
 	lifetime    time.Duration // of its certificate
 	warmUpBytes int
 	boot        time.Time
+	links       backbone.LinkConfig
 }
 
 // node adds a node, which is started by start.
@@ -103,9 +104,9 @@ func (c *cluster) node(spec nodeSpec) *node {
 		WallClock:   func() time.Time { return time.Now().Add(spec.skew) },
 		Boot:        spec.boot,
 		Rand:        rand.New(rand.NewPCG(1, uint64(len(c.nodes)))),
-		WarmUpBytes: spec.warmUpBytes,
-		Resolve:     func(_ context.Context, addr string) (net.Addr, error) { return net.ResolveUDPAddr("udp", addr) },
-		Log:         slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		WarmUpBytes: spec.warmUpBytes, Links: spec.links,
+		Resolve: func(_ context.Context, addr string) (net.Addr, error) { return net.ResolveUDPAddr("udp", addr) },
+		Log:     slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		c.t.Fatal(err)
