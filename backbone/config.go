@@ -52,6 +52,10 @@ type Config struct {
 	// WarmUpBytes of padding open the congestion window of a new lane before
 	// the first key frame needs it. Default 768 KiB, negative for none.
 	WarmUpBytes int
+	// MaxLanes bounds the connections of a link. One carries control and sound,
+	// the others video: one of them always, more while windows limit what is sent
+	// and the path has room. Default 8, from 2 to 16.
+	MaxLanes int
 	// Log receives what happens. Default: nowhere.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.
@@ -97,6 +101,12 @@ func (c Config) withDefaults() (Config, error) {
 		c.WarmUpBytes = defaultWarmUp
 	case c.WarmUpBytes > maxWarmUp:
 		return c, fmt.Errorf("backbone.Config.WarmUpBytes is %d, at most %d", c.WarmUpBytes, maxWarmUp)
+	}
+	switch {
+	case c.MaxLanes == 0:
+		c.MaxLanes = maxLanes
+	case c.MaxLanes < baseLanes || c.MaxLanes > peer.MaxLanes:
+		return c, fmt.Errorf("backbone.Config.MaxLanes is %d, from %d to %d", c.MaxLanes, baseLanes, peer.MaxLanes)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -31,6 +31,7 @@ type Mesh struct {
 	calls   chan func()   // for the loop, from goroutines that may wait
 	wake    chan struct{} // rings when something was queued
 	nodes   atomic.Pointer[discovery.Snapshot]
+	lag     ownLag
 
 	queueMu sync.Mutex
 	queue   []func() // for the loop, from callers that must not wait
@@ -98,6 +99,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	m.run, m.runCtx = g, ctx
 	g.Go(func() error { return m.loop(ctx) })
+	g.Go(func() error { return m.lag.watch(ctx) })
 	g.Go(func() error { return m.watchPeers(ctx) })
 	g.Go(func() error { return m.watchLocal(ctx) })
 	err := g.Wait()

@@ -176,9 +176,9 @@ func (l *link) status() LinkStatus {
 		s.CongestionBytes += st.CongestionWindow
 	}
 	add(l.main)
-	if bulk := l.bulk.Load(); bulk != nil {
-		s.Lanes = 2
-		add(bulk)
+	for _, ln := range l.lanes.load() {
+		s.Lanes++
+		add(ln.conn)
 	}
 	l.feedsMu.RLock()
 	s.Subscriptions = len(l.feeds)
