@@ -64,6 +64,7 @@ type nodeSpec struct {
 	authority   *ca.Authority // instead of the cluster's
 	lifetime    time.Duration // of its certificate
 	warmUpBytes int
+	maxLanes    int
 	boot        time.Time
 }
 
@@ -104,6 +105,7 @@ func (c *cluster) node(spec nodeSpec) *node {
 		Boot:        spec.boot,
 		Rand:        rand.New(rand.NewPCG(1, uint64(len(c.nodes)))),
 		WarmUpBytes: spec.warmUpBytes,
+		MaxLanes:    spec.maxLanes,
 		Resolve:     func(_ context.Context, addr string) (net.Addr, error) { return net.ResolveUDPAddr("udp", addr) },
 		Log:         slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

@@ -34,6 +34,8 @@ type link struct {
 	stats    linkStats
 	prober   *prober
 
+	laneControl laneControl // owned by prober.watch
+
 	lane0 *lane                       // over main
 	lanes laneSet                     // the others
 	wish  *laneWish                   // how many there should be
@@ -71,6 +73,7 @@ func newLink(m *Mesh, conn *quic.Conn, control *controlStream, hello peer.Hello,
 	}
 	l.lanes.usable.Store(baseLanes)
 	l.prober = newProber(l)
+	l.laneControl = laneControl{most: m.cfg.MaxLanes - 1, want: baseLanes - 1}
 	return l
 }
 

@@ -180,6 +180,7 @@ func (p *prober) watch(ctx context.Context) error {
 		}
 		if q.Samples > 0 {
 			report = now
+			l.steer(now, 2*q.DelayMin)
 			l.mesh.later(func() { l.mesh.linkMeasured(l, q) })
 		}
 		due = next
