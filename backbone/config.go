@@ -56,6 +56,8 @@ type Config struct {
 	// the others video: one of them always, more while windows limit what is sent
 	// and the path has room. Default 8, from 2 to 16.
 	MaxLanes int
+	// Links says with whom to keep links.
+	Links LinkConfig
 	// Log receives what happens. Default: nowhere.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.
@@ -80,6 +82,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("backbone.Config.Peers is missing")
 	case c.Table == nil:
 		return c, errors.New("backbone.Config.Table is missing")
+	}
+	var err error
+	if c.Links, err = c.Links.withDefaults(); err != nil {
+		return c, err
 	}
 	if c.Router == nil {
 		c.Router = Cheapest{}
