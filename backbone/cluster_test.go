@@ -64,6 +64,7 @@ type nodeSpec struct {
 	authority   *ca.Authority // instead of the cluster's
 	lifetime    time.Duration // of its certificate
 	warmUpBytes int
+	maxLanes    int
 	boot        time.Time
 	planner     backbone.Planner
 	maxChildren int
@@ -110,6 +111,7 @@ func (c *cluster) node(spec nodeSpec) *node {
 		EgressMbps:  spec.egressMbps,
 		Rand:        rand.New(rand.NewPCG(1, uint64(len(c.nodes)))),
 		WarmUpBytes: spec.warmUpBytes,
+		MaxLanes:    spec.maxLanes,
 		Resolve:     func(_ context.Context, addr string) (net.Addr, error) { return net.ResolveUDPAddr("udp", addr) },
 		Log:         slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

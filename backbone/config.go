@@ -65,6 +65,12 @@ type Config struct {
 	// WarmUpBytes of padding open the congestion window of a new lane before
 	// the first key frame needs it. Default 768 KiB, negative for none.
 	WarmUpBytes int
+	// MaxLanes bounds the connections of a link. One carries control and sound,
+	// the others video: one of them always, more while windows limit what is sent
+	// and the path has room. Default 8, from 2 to 16.
+	MaxLanes int
+	// Links says with whom to keep links.
+	Links LinkConfig
 	// Log receives what happens. Default: nowhere.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.
@@ -94,6 +100,10 @@ func (c Config) withDefaults() (Config, error) {
 	case c.Table == nil:
 		return c, errors.New("backbone.Config.Table is missing")
 	}
+	var err error
+	if c.Links, err = c.Links.withDefaults(); err != nil {
+		return c, err
+	}
 	if c.Router == nil {
 		c.Router = Cheapest{}
 	}
@@ -121,6 +131,12 @@ func (c Config) withDefaults() (Config, error) {
 	case c.WarmUpBytes > maxWarmUp:
 		return c, fmt.Errorf("backbone.Config.WarmUpBytes is %d, at most %d", c.WarmUpBytes, maxWarmUp)
 	}
+	switch {
+	case c.MaxLanes == 0:
+		c.MaxLanes = maxLanes
+	case c.MaxLanes < baseLanes || c.MaxLanes > peer.MaxLanes:
+		return c, fmt.Errorf("backbone.Config.MaxLanes is %d, from %d to %d", c.MaxLanes, baseLanes, peer.MaxLanes)
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -143,6 +159,9 @@ func resolve(ctx context.Context, addr string) (net.Addr, error) {
 	return &net.UDPAddr{IP: ips[0].Unmap().AsSlice(), Port: n, Zone: ips[0].Zone()}, nil
 }
 
+// maxConnWindow carries 250 Mbit/s at a round trip of a second.
+const maxConnWindow = 32 << 20
+
 // QUICConfig returns the QUIC configuration of a link's dialling end. A listener
 // that is shared with browsers may use its own, with datagrams, reset streams
 // with partial delivery, and at least as many unidirectional streams.
@@ -157,7 +176,7 @@ func QUICConfig() *quic.Config {
 		InitialStreamReceiveWindow:       2 << 20,
 		MaxStreamReceiveWindow:           16 << 20,
 		InitialConnectionReceiveWindow:   4 << 20,
-		MaxConnectionReceiveWindow:       32 << 20,
+		MaxConnectionReceiveWindow:       maxConnWindow,
 		MaxIncomingStreams:               4, // the control stream, and nothing else
 		MaxIncomingUniStreams:            4096,
 		EnableDatagrams:                  true,

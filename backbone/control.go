@@ -47,6 +47,9 @@ func (l *link) parse(t peer.Type, body []byte) (func(), error) {
 	case peer.TypeGoAway:
 		msg, err := peer.ParseGoAway(body)
 		return func() { m.onGoAway(l, msg) }, err
+	case peer.TypeLanes:
+		msg, err := peer.ParseLanes(body)
+		return func() { l.onLanes(msg) }, err
 	case peer.TypeAdvert:
 		msg, err := peer.ParseAdvert(body)
 		return func() { m.onAdvert(l, msg) }, err

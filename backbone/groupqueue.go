@@ -3,6 +3,7 @@ package backbone
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"trellis/internal/relay"
@@ -20,6 +21,9 @@ const (
 	maxOpenGroups = 32
 )
 
+// firstLikely is what a group is taken to have while no other was sent.
+const firstLikely = 256 << 10
+
 // errLate gives up a group that newer ones wait behind.
 var errLate = errors.New("newer groups are waiting")
 
@@ -34,6 +38,8 @@ type groupQueue struct {
 	maxOpen int
 	ended   chan *groupSender
 	open    []*groupSender // in the order in which they were begun
+
+	likely atomic.Int64 // bytes of a group, by the last that was sent whole
 }
 
 func newGroupQueue(c *child, sub *relay.Subscription, info wire.TrackInfo) *groupQueue {
@@ -47,6 +53,7 @@ func newGroupQueue(c *child, sub *relay.Subscription, info wire.TrackInfo) *grou
 	}
 	q.late = max(q.late, info.MaxLatency)
 	q.ended = make(chan *groupSender, q.maxOpen)
+	q.likely.Store(firstLikely)
 	return q
 }
 

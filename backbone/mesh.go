@@ -31,7 +31,10 @@ type Mesh struct {
 	done    chan struct{} // closed when Run has ended
 	calls   chan func()   // for the loop, from goroutines that may wait
 	wake    chan struct{} // rings when something was queued
-	nodes   atomic.Pointer[discovery.Snapshot]
+	// dialling holds a token for each handshake that is under way from here.
+	dialling chan struct{}
+	nodes    atomic.Pointer[discovery.Snapshot]
+	lag      ownLag
 
 	snapshots chan control.Snapshot // for the planner; has room for one
 
@@ -48,6 +51,10 @@ type loopState struct {
 	adverts   *adverts
 	links     map[string]*link
 	peers     map[string]*peerState
+	linkSet   *linkSet
+	chosen    map[string]LinkCause // with whom we want links of our own accord
+	dialers   map[string]bool      // there is one for each node that is dialled
+	wants     map[string]wants     // what routes want, by node
 	remotes   map[wire.Broadcast]*remote
 	upstreams map[*relay.Track]*upstream
 	carried   map[wire.TrackName]*upstream // the same, by name
@@ -62,6 +69,8 @@ type loopState struct {
 	graph      *spf.Graph // nil: to be built anew
 	pathsDirty bool
 	rerouteDue bool
+	chooseDue  bool // the link set is to be looked at
+	chosenAt   time.Time
 	draining   bool
 	lastSecond time.Time
 	doubleSaid time.Time
@@ -75,14 +84,18 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	self := cfg.Credentials.Get().Identity()
 	m := &Mesh{
-		cfg:   cfg,
-		self:  self,
-		boot:  uint64(cfg.Boot.UnixMicro()),
-		log:   cfg.Log.With(slog.String("node", self.Node)),
-		done:  make(chan struct{}),
-		calls: make(chan func()),
-		wake:  make(chan struct{}, 1),
+		cfg:      cfg,
+		self:     self,
+		boot:     uint64(cfg.Boot.UnixMicro()),
+		log:      cfg.Log.With(slog.String("node", self.Node)),
+		done:     make(chan struct{}),
+		calls:    make(chan func()),
+		wake:     make(chan struct{}, 1),
+		dialling: make(chan struct{}, maxDialling),
 		loopState: loopState{
+			linkSet:   newLinkSet(self.Node, self.Region, cfg.Links),
+			dialers:   map[string]bool{},
+			wants:     map[string]wants{},
 			links:     map[string]*link{},
 			peers:     map[string]*peerState{},
 			remotes:   map[wire.Broadcast]*remote{},
@@ -113,6 +126,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	m.run, m.runCtx = g, ctx
 	g.Go(func() error { return m.loop(ctx) })
+	g.Go(func() error { return m.lag.watch(ctx) })
 	g.Go(func() error { return m.watchPeers(ctx) })
 	g.Go(func() error { return m.watchLocal(ctx) })
 	if m.cfg.Planner != nil {
@@ -143,7 +157,7 @@ func (m *Mesh) loop(ctx context.Context) error {
 		case <-m.wake:
 			m.runQueue()
 		case now := <-tick.C:
-			m.tick(now)
+			m.tick(now) //nolint:contextcheck // a dialler that it starts lives as long as the mesh: it takes runCtx
 		}
 		m.flood(m.adverts.flush(time.Now()), nil)
 	}
@@ -203,6 +217,9 @@ const tickPeriod = 50 * time.Millisecond
 // tick does what depends on time.
 func (m *Mesh) tick(now time.Time) {
 	m.retryUpstreams(now)
+	if m.chooseDue || now.Sub(m.chosenAt) >= chooseEvery {
+		m.chooseLinks(now)
+	}
 	if m.rerouteDue {
 		m.rerouteDue = false
 		m.reroute(now)

@@ -83,7 +83,7 @@ type linkCounters struct {
 func (s linkStats) traffic() uint64 {
 	var n uint64
 	for k := range numKinds {
-		n += s.in.objects[k].n.Load() + s.out.objects[k].n.Load()
+		n += s.in.objects[k].n.Load() + s.out.objects[k].n.Load() + s.in.groups[k].n.Load() + s.out.groups[k].n.Load()
 	}
 	return n
 }
