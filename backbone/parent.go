@@ -71,7 +71,7 @@ func (m *Mesh) takeAlternative(u *upstream, e peer.SubscribeError) bool {
 		}
 	}
 	for _, node := range e.Alternatives {
-		m.want(node, wantAlternative)
+		m.wish(node, wantAlternative)
 	}
 	return false
 }

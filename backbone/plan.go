@@ -146,7 +146,7 @@ func (m *Mesh) followPath(u *upstream, now time.Time) wire.Code {
 		return wire.CodeCancel
 	}
 	if m.links[parent] == nil {
-		m.want(parent, wantParent)
+		m.wish(parent, wantParent)
 	}
 	if o := m.obstacle(u, parent, now); o != wire.CodeCancel {
 		return o

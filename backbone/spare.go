@@ -53,7 +53,7 @@ func (m *Mesh) followBackup(u *upstream, now time.Time) {
 		m.tuneSpare(u, now)
 		return
 	case m.links[node] == nil:
-		m.want(node, wantBackup)
+		m.wish(node, wantBackup)
 		return
 	case m.obstacle(u, node, now) != 0:
 		return

@@ -24,23 +24,39 @@ const (
 	maxWanted  = 64
 )
 
-// want asks for a link to a node. Whoever keeps the links looks at m.wishes; a
-// wish that is not repeated is forgotten.
-func (m *Mesh) want(node string, why wantReason) {
-	if m.links[node] != nil || node == m.self.Node {
+// wish asks for a link to a node for as long as it is repeated, or carries
+// something. It must be called on the loop.
+func (m *Mesh) wish(node string, why wantReason) {
+	if node == m.self.Node {
 		return
 	}
-	if _, ok := m.wishes[node]; !ok && len(m.wishes) >= maxWanted {
+	old, ok := m.wishes[node]
+	switch {
+	case ok && old.why == why:
+	case ok:
+		m.unwant(node, string(old.why))
+		m.want(node, string(why))
+	case len(m.wishes) >= maxWanted:
 		return
+	default:
+		m.want(node, string(why))
 	}
 	m.wishes[node] = wanted{at: time.Now(), why: why}
 }
 
-// forgetWishes drops what nobody has wanted for a while.
+// forgetWishes takes back what nobody has wanted for a while, and nothing uses.
 func (m *Mesh) forgetWishes(now time.Time) {
 	for node, w := range m.wishes {
-		if now.Sub(w.at) > wantPeriod || m.links[node] != nil {
+		if l := m.links[node]; now.Sub(w.at) > wantPeriod && (l == nil || !l.feeding()) {
+			m.unwant(node, string(w.why))
 			delete(m.wishes, node)
 		}
 	}
+}
+
+// feeding reports whether a track comes, or could come, over the link.
+func (l *link) feeding() bool {
+	l.feedsMu.Lock()
+	defer l.feedsMu.Unlock()
+	return len(l.feeds) > 0
 }
