@@ -19,10 +19,14 @@ type Knowledge struct {
 	links    map[string]*neighbour
 	about    peer.NodeValue // what we say of ourselves
 	doubled  bool           // somebody else uses our name
+	tickedAt time.Time
 	freshAt  time.Time
 	repairAt time.Time
 	secondAt time.Time
 }
+
+// tickEvery is how often offers are made, and what is due is looked for.
+const tickEvery = 100 * time.Millisecond
 
 // neighbour is a link of ours, as it has been measured.
 type neighbour struct {
@@ -102,8 +106,12 @@ func (k *Knowledge) Flush(now time.Time) {
 }
 
 // Tick does what is due, and returns the nodes whose records have expired. It is
-// to be called every 100 ms.
+// to be called every 100 ms, or more often.
 func (k *Knowledge) Tick(now time.Time) (expired []string, c Changes) {
+	if now.Sub(k.tickedAt) < tickEvery-tickEvery/10 {
+		return nil, c
+	}
+	k.tickedAt = now
 	k.adverts.refresh(now)
 	k.flood.tellOwn(now)
 	fresh := now.Sub(k.freshAt) >= freshEvery

@@ -13,6 +13,7 @@ import (
 
 	"trellis/internal/ca"
 	"trellis/internal/relay"
+	"trellis/routing/control"
 	"trellis/routing/discovery"
 	"trellis/routing/spf"
 	"trellis/wire"
@@ -33,6 +34,9 @@ type Mesh struct {
 	// dialling holds a token for each handshake that is under way from here.
 	dialling chan struct{}
 	nodes    atomic.Pointer[discovery.Snapshot]
+	lag      ownLag
+
+	snapshots chan control.Snapshot // for the planner; has room for one
 
 	queueMu sync.Mutex
 	queue   []func() // for the loop, from callers that must not wait
@@ -55,7 +59,13 @@ type loopState struct {
 	upstreams map[*relay.Track]*upstream
 	carried   map[wire.TrackName]*upstream // the same, by name
 	children  map[wire.TrackName]map[*child]struct{}
+	hints     map[wire.TrackName][]string // the route for a track that is being opened
+	wishes    map[string]wanted           // nodes to which a route needs a link
+	egress    rateMeter
 
+	plans planning
+
+	heardOrder uint64
 	graph      *spf.Graph // nil: to be built anew
 	pathsDirty bool
 	rerouteDue bool
@@ -63,7 +73,6 @@ type loopState struct {
 	chosenAt   time.Time
 	draining   bool
 	lastSecond time.Time
-	lastDemand time.Time
 	doubleSaid time.Time
 }
 
@@ -92,12 +101,22 @@ func New(cfg Config) (*Mesh, error) {
 			upstreams: map[*relay.Track]*upstream{},
 			carried:   map[wire.TrackName]*upstream{},
 			children:  map[wire.TrackName]map[*child]struct{}{},
+			hints:     map[wire.TrackName][]string{},
+			wishes:    map[string]wanted{},
+			plans: planning{
+				roots: map[wire.TrackName]*root{}, versions: map[wire.TrackName]version{},
+				avoid: map[[2]string]time.Time{}, flaps: newLinkFlaps(),
+			},
 		},
+		snapshots: make(chan control.Snapshot, 1),
 	}
 	m.nodes.Store(&discovery.Snapshot{})
 	m.know, err = NewKnowledge(KnowledgeConfig{
 		Node: self.Node, Region: self.Region, Boot: m.boot, Links: cfg.Links,
-		About: peer.NodeValue{Region: self.Region, Provider: cfg.Provider, Capabilities: peer.CapRelay},
+		About: peer.NodeValue{
+			Region: self.Region, Provider: cfg.Provider, Capabilities: peer.CapRelay,
+			MaxChildren: uint64(max(cfg.MaxChildren, 0)), EgressMbps: uint64(cfg.EgressMbps),
+		},
 	}, time.Now())
 	if err != nil {
 		return nil, err
@@ -116,8 +135,12 @@ func (m *Mesh) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	m.run, m.runCtx = g, ctx
 	g.Go(func() error { return m.loop(ctx) })
+	g.Go(func() error { return m.lag.watch(ctx) })
 	g.Go(func() error { return m.watchPeers(ctx) })
 	g.Go(func() error { return m.watchLocal(ctx) })
+	if m.cfg.Planner != nil {
+		g.Go(func() error { return m.runPlanner(ctx) })
+	}
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return fmt.Errorf("mesh: %w", err)
@@ -128,7 +151,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 // loop owns loopState. What arrives is handled one thing at a time; after each,
 // what has changed is told.
 func (m *Mesh) loop(ctx context.Context) error {
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(tickPeriod)
 	defer tick.Stop()
 	defer m.stop()
 	for {
@@ -194,7 +217,10 @@ func (m *Mesh) runQueue() {
 	}
 }
 
-// tick does what depends on time, ten times a second.
+// tickPeriod is within the 50 ms in which a first viewer is told upwards.
+const tickPeriod = 50 * time.Millisecond
+
+// tick does what depends on time.
 func (m *Mesh) tick(now time.Time) {
 	expired, c := m.know.Tick(now)
 	for _, node := range expired {
@@ -209,24 +235,29 @@ func (m *Mesh) tick(now time.Time) {
 		m.rerouteDue = false
 		m.reroute(now)
 	}
-	if now.Sub(m.lastDemand) >= 500*time.Millisecond {
-		m.lastDemand = now
-		m.sendDemand()
-	}
+	m.sendDemand(now)
+	m.decide(now)
 	if now.Sub(m.lastSecond) < time.Second {
 		return
 	}
 	m.lastSecond = now
 	m.reroute(now)
 	m.refreshPaths()
+	m.measureRates(now)
+	m.tellAges(now)
+	m.repeatPlans(now)
+	m.forgetWishes(now)
 }
 
 // changed follows up on changed records.
 func (m *Mesh) changed(c Changes) {
 	if c.Links {
-		m.graph = nil
+		m.graph, m.plans.links = nil, nil
 		m.pathsDirty = true
 		m.rerouteDue = m.rerouteDue || c.Linked // mere figures wait for the next second
+		if len(m.plans.roots) > 0 {
+			m.planSoon(time.Now())
+		}
 	}
 	for _, name := range c.Broadcasts {
 		m.reconcile(name)

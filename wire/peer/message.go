@@ -13,7 +13,8 @@ type Type uint64
 const (
 	TypeHello          Type = 0x01
 	TypeGoAway         Type = 0x02
-	TypeKeep           Type = 0x03
+	TypeLanes          Type = 0x03
+	TypeKeep           Type = 0x04
 	TypeAdvert         Type = 0x10
 	TypeKnown          Type = 0x11
 	TypeGraft          Type = 0x12
@@ -38,6 +39,8 @@ func (t Type) String() string {
 		return "hello"
 	case TypeGoAway:
 		return "goaway"
+	case TypeLanes:
+		return "lanes"
 	case TypeAdvert:
 		return "advert"
 	case TypeKnown:
