@@ -149,7 +149,7 @@ func (e *Edge) listen() error {
 	se.SetICEUDPMux(e.udpMux)
 	cfg := transport.Config{
 		UDP: e.cfg.UDP, UDPMux: e.udpMux, Net: e.cfg.Net, PublicAddrs: e.cfg.PublicAddrs, Certificate: e.cert,
-		Profiles: profiles, Silence: e.cfg.SilenceTimeout, Logger: logger, Log: e.log,
+		Profiles: profiles, Silence: e.cfg.SilenceTimeout, NoGSO: e.cfg.NoGSO, Logger: logger, Log: e.log,
 	}
 	if e.tcpMux != nil {
 		cfg.TCPMux = e.tcpMux

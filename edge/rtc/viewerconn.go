@@ -111,6 +111,7 @@ func (c *viewerConn) restart(ctx context.Context, ufrag, pwd string) (string, er
 }
 
 func (c *viewerConn) close() error {
-	c.session.log.Debug("viewer's transport", slog.Uint64("packets_dropped", c.Dropped()))
+	c.session.log.Debug("viewer's transport", slog.Uint64("packets_dropped", c.Dropped()),
+		slog.Uint64("packets_refused", c.Refused()))
 	return c.Close()
 }

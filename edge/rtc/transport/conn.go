@@ -58,6 +58,7 @@ type Conn struct {
 	found []string // candidates of a gathering that goes on
 	whole chan struct{}
 
+	refused atomic.Uint64 // packets of the client that are none of what it should send
 	dropped atomic.Uint64 // packets that the kernel or the client's connection did not take
 }
 
@@ -135,7 +136,7 @@ func (c *Conn) gather(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("gather candidates: %w", context.Cause(ctx))
 	case <-c.ctx.Done():
-		return context.Cause(c.ctx)
+		return c.cause()
 	}
 	ufrag, pwd, err := c.agent.GetLocalUserCredentials()
 	if err != nil {
@@ -176,8 +177,15 @@ func (c *Conn) Ready() <-chan struct{} { return c.ready }
 // Context ends with the Conn; its cause says why.
 func (c *Conn) Context() context.Context { return c.ctx }
 
+// cause returns why the Conn is over, nil while it is not.
+func (c *Conn) cause() error { return context.Cause(c.ctx) }
+
 // Dropped counts packets that were sealed and did not leave.
 func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
+
+// Refused counts packets that came on the client's path and were not its own, were
+// sent again, or are of a kind that a viewer has no reason to send.
+func (c *Conn) Refused() uint64 { return c.refused.Load() }
 
 // AddCandidate adds a candidate that the client trickles. A lite agent does not
 // need it.
@@ -219,7 +227,7 @@ func (c *Conn) Close() error {
 // read tells DTLS from RTCP by the first byte: RFC 7983, Section 7. Anything else
 // a viewer has no reason to send.
 func (c *Conn) read(conn *ice.Conn, dtls *pipe, rtcp func([]byte)) {
-	defer dtls.Close()
+	defer func() { _ = dtls.Close() }() // never fails
 	buf := make([]byte, receiveMTU)
 	plain := make([]byte, 0, receiveMTU)
 	for {
@@ -233,11 +241,18 @@ func (c *Conn) read(conn *ice.Conn, dtls *pipe, rtcp func([]byte)) {
 		case b[0] >= 20 && b[0] <= 63:
 			_, _ = dtls.Write(b) // a full buffer loses a packet, as networks do
 		case b[0] >= 128 && b[0] <= 191 && n >= 8 && b[1] >= 192 && b[1] <= 223: // RFC 5761, Section 4
-			if k := c.keys.Load(); k != nil {
-				if plain, err = k.open(plain, b); err == nil {
-					rtcp(plain)
-				}
+			k := c.keys.Load()
+			if k == nil {
+				c.refused.Add(1)
+				continue
 			}
+			if plain, err = k.open(plain, b); err != nil {
+				c.refused.Add(1)
+				continue
+			}
+			rtcp(plain)
+		default:
+			c.refused.Add(1)
 		}
 	}
 }

@@ -3,7 +3,6 @@
 package transport
 
 import (
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
