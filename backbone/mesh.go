@@ -60,7 +60,6 @@ type loopState struct {
 	carried   map[wire.TrackName]*upstream // the same, by name
 	children  map[wire.TrackName]map[*child]struct{}
 	hints     map[wire.TrackName][]string // the route for a track that is being opened
-	wishes    map[string]wanted           // nodes to which a route needs a link
 	egress    rateMeter
 
 	plans planning
@@ -102,7 +101,6 @@ func New(cfg Config) (*Mesh, error) {
 			carried:   map[wire.TrackName]*upstream{},
 			children:  map[wire.TrackName]map[*child]struct{}{},
 			hints:     map[wire.TrackName][]string{},
-			wishes:    map[string]wanted{},
 			plans: planning{
 				roots: map[wire.TrackName]*root{}, versions: map[wire.TrackName]version{},
 				avoid: map[[2]string]time.Time{}, flaps: newLinkFlaps(),
@@ -246,7 +244,6 @@ func (m *Mesh) tick(now time.Time) {
 	m.measureRates(now)
 	m.tellAges(now)
 	m.repeatPlans(now)
-	m.forgetWishes(now)
 }
 
 // changed follows up on changed records.

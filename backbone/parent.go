@@ -59,8 +59,8 @@ func (m *Mesh) onSubscribeError(l *link, e peer.SubscribeError) {
 	m.turnedAway(f, e.Code, "refused")
 }
 
-// takeAlternative makes one of the nodes that a full parent names the parent. Those
-// to which there is no link are wanted.
+// takeAlternative makes one of the nodes that a full parent names the parent. If
+// there is a link to none, they are wanted.
 func (m *Mesh) takeAlternative(u *upstream, e peer.SubscribeError) bool {
 	now := time.Now()
 	u.refused[u.feed.node()] = refused{at: now, code: e.Code}
@@ -70,9 +70,8 @@ func (m *Mesh) takeAlternative(u *upstream, e peer.SubscribeError) bool {
 			return true
 		}
 	}
-	for _, node := range e.Alternatives {
-		m.wish(node, wantAlternative)
-	}
+	u.near.alternatives, u.near.until = e.Alternatives, now.Add(alternativePeriod)
+	m.keepWants(u, now)
 	return false
 }
 

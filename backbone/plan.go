@@ -114,6 +114,7 @@ func (m *Mesh) adopt(u *upstream, version uint64, r peer.Route, now time.Time) {
 // follow brings an upstream closer to what its plan says.
 func (m *Mesh) follow(u *upstream, now time.Time) {
 	u.plan.followAt = now.Add(followPeriod)
+	m.keepWants(u, now)
 	if !u.plan.planned() {
 		return
 	}
@@ -144,9 +145,6 @@ func (m *Mesh) followPath(u *upstream, now time.Time) wire.Code {
 	case u.feed.node() == parent:
 		u.cost = u.plan.route.Delay
 		return wire.CodeCancel
-	}
-	if m.links[parent] == nil {
-		m.wish(parent, wantParent)
 	}
 	if o := m.obstacle(u, parent, now); o != wire.CodeCancel {
 		return o

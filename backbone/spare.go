@@ -52,9 +52,6 @@ func (m *Mesh) followBackup(u *upstream, now time.Time) {
 	case s != nil && s.node() == node:
 		m.tuneSpare(u, now)
 		return
-	case m.links[node] == nil:
-		m.wish(node, wantBackup)
-		return
 	case m.obstacle(u, node, now) != 0:
 		return
 	}

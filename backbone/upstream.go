@@ -38,6 +38,7 @@ type upstream struct {
 	plan following
 	told telling
 	rate rateMeter
+	near neighbourhood
 
 	moving atomic.Bool // two feeds deliver, for the receivers
 }
@@ -86,6 +87,7 @@ func (m *Mesh) closeUpstream(u *upstream, code wire.Code) {
 		delete(m.carried, u.track.Name())
 	}
 	u.unwatch()
+	m.setWants(u, nil)
 	m.leave(u.feed, code)
 	m.leave(u.next, code)
 	m.leave(u.spare, code)

@@ -1,62 +1,59 @@
 package backbone
 
-import "time"
-
-// wantReason says for what a node is wanted as a neighbour.
-type wantReason string
-
-// Reasons to want a link.
-const (
-	wantParent      wantReason = "planned_parent"
-	wantBackup      wantReason = "planned_backup"
-	wantAlternative wantReason = "alternative"
+import (
+	"maps"
+	"time"
 )
 
-// wanted is a node to which a route needs a link.
-type wanted struct {
-	at  time.Time
-	why wantReason
-}
-
+// Words for what a route wants a link.
 const (
-	// wantPeriod is how long a wish lasts that is not repeated.
-	wantPeriod = 30 * time.Second
-	maxWanted  = 64
+	wantParent      = "planned_parent"
+	wantBackup      = "planned_backup"
+	wantAlternative = "alternative"
 )
 
-// wish asks for a link to a node for as long as it is repeated, or carries
-// something. It must be called on the loop.
-func (m *Mesh) wish(node string, why wantReason) {
-	if node == m.self.Node {
-		return
-	}
-	old, ok := m.wishes[node]
-	switch {
-	case ok && old.why == why:
-	case ok:
-		m.unwant(node, string(old.why))
-		m.want(node, string(why))
-	case len(m.wishes) >= maxWanted:
-		return
-	default:
-		m.want(node, string(why))
-	}
-	m.wishes[node] = wanted{at: time.Now(), why: why}
+// alternativePeriod is how long the nodes that a full parent has named are wanted
+// as neighbours.
+const alternativePeriod = 10 * time.Second
+
+// neighbourhood is what an upstream wants of the link set.
+type neighbourhood struct {
+	held         map[string]string // node to why
+	alternatives []string
+	until        time.Time // when they are wanted no more
 }
 
-// forgetWishes takes back what nobody has wanted for a while, and nothing uses.
-func (m *Mesh) forgetWishes(now time.Time) {
-	for node, w := range m.wishes {
-		if l := m.links[node]; now.Sub(w.at) > wantPeriod && (l == nil || !l.feeding()) {
-			m.unwant(node, string(w.why))
-			delete(m.wishes, node)
+// keepWants asks for links to where the plan has the parent and the backup, and
+// takes back what is wanted no more.
+func (m *Mesh) keepWants(u *upstream, now time.Time) {
+	want := map[string]string{}
+	if now.Before(u.near.until) {
+		for _, node := range u.near.alternatives {
+			want[node] = wantAlternative
 		}
 	}
+	if u.plan.planned() {
+		if m.wantsSpare(u) {
+			want[last(u.plan.route.Backup)] = wantBackup
+		}
+		want[last(u.plan.route.Path)] = wantParent
+	}
+	m.setWants(u, want)
 }
 
-// feeding reports whether a track comes, or could come, over the link.
-func (l *link) feeding() bool {
-	l.feedsMu.Lock()
-	defer l.feedsMu.Unlock()
-	return len(l.feeds) > 0
+func (m *Mesh) setWants(u *upstream, want map[string]string) {
+	if maps.Equal(want, u.near.held) {
+		return
+	}
+	for node, why := range want {
+		if node != m.self.Node && u.near.held[node] != why {
+			m.want(node, why)
+		}
+	}
+	for node, why := range u.near.held {
+		if node != m.self.Node && want[node] != why {
+			m.unwant(node, why)
+		}
+	}
+	u.near.held = want
 }
