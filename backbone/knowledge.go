@@ -1,6 +1,7 @@
 package backbone
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"trellis/wire/peer"
@@ -16,6 +17,8 @@ type Knowledge struct {
 	adverts  *adverts
 	flood    *flood
 	set      *linkSet
+	places   *places
+	heard    map[string]time.Time // when each node that discovery knows had a record, or was first known
 	links    map[string]*neighbour
 	about    peer.NodeValue // what we say of ourselves
 	doubled  bool           // somebody else uses our name
@@ -42,6 +45,7 @@ type KnowledgeConfig struct {
 	Boot   uint64 // µs since 1970
 	Links  LinkConfig
 	About  peer.NodeValue
+	Rand   *rand.Rand
 }
 
 // NewKnowledge returns the knowledge of a node that knows only itself.
@@ -52,17 +56,29 @@ func NewKnowledge(cfg KnowledgeConfig, now time.Time) (*Knowledge, error) {
 	}
 	k := &Knowledge{
 		self: cfg.Node, adverts: newAdverts(cfg.Node, cfg.Boot), set: newLinkSet(cfg.Node, cfg.Region, links),
-		links: map[string]*neighbour{},
+		places: newPlaces(cfg.Rand), links: map[string]*neighbour{},
 	}
 	k.flood = newFlood(k.adverts)
 	k.setAbout(cfg.About, now)
 	return k, nil
 }
 
-// setAbout says of ourselves what v says.
+// setAbout says of ourselves what v says, and where we stand.
 func (k *Knowledge) setAbout(v peer.NodeValue, now time.Time) {
+	v.Coordinate = k.places.told.wire()
+	if k.places.toldAt.IsZero() {
+		v.Coordinate = nil
+	}
 	k.about = v
 	k.adverts.set(peer.EntryNode, "", v.Append(nil), now)
+}
+
+// tellPlace says where we stand, if that has changed enough.
+func (k *Knowledge) tellPlace(now time.Time) {
+	if k.places.news(now) {
+		k.places.told, k.places.toldAt = k.places.own, now
+		k.setAbout(k.about, now)
+	}
 }
 
 // LinkUp adds a link. Delay is the first guess at its one-way delay. say must not
@@ -127,6 +143,7 @@ func (k *Knowledge) Tick(now time.Time) (expired []string, c Changes) {
 	if now.Sub(k.secondAt) >= time.Second {
 		k.secondAt = now
 		c.add(k.advertiseLinks(now))
+		k.tellPlace(now)
 	}
 	return expired, c
 }
@@ -141,6 +158,7 @@ func (k *Knowledge) Measured(id string, q Quality, now time.Time) Changes {
 	first := n.quality.Samples == 0
 	n.quality = q
 	k.flood.links[id].delay = q.DelayP50
+	k.places.measure(id, 2*q.DelayP50, k.adverts.records[id], now)
 	if first {
 		return k.advertise(id, n, now)
 	}
