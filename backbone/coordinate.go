@@ -15,14 +15,19 @@ type coordinate struct {
 	at     [coordinateDims]float64
 	height float64
 	err    float64 // share of a distance by which it is thought to be wrong; 1: no idea
+	n      int     // samples taken
 }
 
 const (
 	// On latencies of the whole world, four to eight dimensions and a height find
 	// near nodes equally well.
 	coordinateDims = 5
-	// Vivaldi's c_c and c_e: how far a sample may move the node, and its error.
+	// Vivaldi's c_c and c_e: how far a sample may move the node, and its error. The
+	// first falls as samples come in, because distances on the Internet fit no space
+	// and would keep a node moving for ever; see settledAfter.
 	coordinateGain = 0.25
+	settledGain    = 0.02
+	settledAfter   = 200 // samples
 	errorGain      = 0.25
 	minHeight      = 0.05
 	maxPlaceMs     = 1e5 // beyond is not of this world
@@ -57,7 +62,9 @@ func (c *coordinate) update(o *coordinate, measured time.Duration, dice *rand.Ra
 	wrong := math.Abs(expected-rtt) / rtt
 	weight := c.err / (c.err + max(o.err, 0.01))
 	c.err = min(max(wrong*errorGain*weight+c.err*(1-errorGain*weight), 0.01), 1)
-	force := coordinateGain * weight * (rtt - expected)
+	c.n++
+	gain := max(coordinateGain*settledAfter/float64(settledAfter+c.n), settledGain)
+	force := gain * weight * (rtt - expected)
 	var away [coordinateDims]float64
 	apart := c.apart(o)
 	for i := range away {

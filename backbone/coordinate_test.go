@@ -136,7 +136,7 @@ func TestPlaceIsToldSeldom(t *testing.T) {
 	if !p.news(now) {
 		t.Fatal("the first place is not told")
 	}
-	p.own.err = 0.1
+	p.own.err, p.own.n = 0.1, settledAfter
 	p.told, p.toldAt = p.own, now
 	for i := range 8 {
 		p.measure(fmt.Sprint(i), 40*time.Millisecond, nil, now)

@@ -46,6 +46,8 @@ type KnowledgeConfig struct {
 	Links  LinkConfig
 	About  peer.NodeValue
 	Rand   *rand.Rand
+	// Pool is shared by the nodes of a simulation. Nil otherwise.
+	Pool *EntryPool
 }
 
 // NewKnowledge returns the knowledge of a node that knows only itself.
@@ -57,6 +59,9 @@ func NewKnowledge(cfg KnowledgeConfig, now time.Time) (*Knowledge, error) {
 	k := &Knowledge{
 		self: cfg.Node, adverts: newAdverts(cfg.Node, cfg.Boot), set: newLinkSet(cfg.Node, cfg.Region, links),
 		places: newPlaces(cfg.Rand), links: map[string]*neighbour{},
+	}
+	if cfg.Pool != nil {
+		k.adverts.entries = cfg.Pool.entries
 	}
 	k.flood = newFlood(k.adverts)
 	k.setAbout(cfg.About, now)
@@ -114,10 +119,12 @@ func (k *Knowledge) Receive(from string, msg peer.Message, now time.Time) Change
 	return Changes{}
 }
 
-// Flush tells what is new. It is to be called after each of the other methods, or
+// Flush tells what is new, figures of links excepted: they wait for a tick. It is to be called after each of the other methods, or
 // after several at one time.
 func (k *Knowledge) Flush(now time.Time) {
-	k.flood.tellOwn(now)
+	if k.adverts.urgent {
+		k.flood.tellOwn(now)
+	}
 	k.flood.flush()
 }
 

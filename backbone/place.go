@@ -27,12 +27,11 @@ const (
 	rttMemory = 10 * time.Minute // that a measured round trip is believed without a link
 	// A place is told again when it has moved by a tenth of what it is to the nearer
 	// of the neighbours, and by half a millisecond; at most every ten seconds, or
-	// every second while it is still vague.
+	// every second while it is still new.
 	placeMoved  = 0.1
 	placeMoveMs = 0.5
 	placeEvery  = 10 * time.Second
 	placeSoon   = time.Second
-	placeVague  = 0.3
 )
 
 func newPlaces(dice *rand.Rand) *places {
@@ -56,7 +55,7 @@ func (p *places) news(now time.Time) bool {
 		return true
 	}
 	every := placeEvery
-	if p.own.err > placeVague || p.told.err > placeVague {
+	if p.told.n < settledAfter {
 		every = placeSoon
 	}
 	if now.Sub(p.toldAt) < every {
