@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"trellis/backbone"
 	"trellis/routing/control"
 	"trellis/wire"
 )
@@ -18,7 +19,7 @@ import (
 // Flags of the failure runs, for bench/failure: many seeds, and their figures in
 // a file.
 var (
-	failureSeeds = flag.Int("failure.seeds", 8, "how many seeds each failure is run with")
+	failureSeeds = flag.Int("failure.seeds", 20, "how many seeds each failure is run with")
 	failureFirst = flag.Int("failure.first", 1, "the first seed")
 	failureOut   = flag.String("failure.out", "", "`FILE` for the outcomes, as JSON lines")
 )
@@ -105,9 +106,7 @@ func runFailure(t *testing.T, f fault, protect control.Protection, seed uint64) 
 		done := make(chan uint64)
 		go func() { done <- a.stream(tr, 25, 400, interval, stop) }()
 		time.Sleep(2500*time.Millisecond + time.Duration(rng.IntN(500))*time.Millisecond)
-		if r := routeOf(e.routes("room/alice", "video"), "e"); r.Parent != "b" || r.Standby != "d" {
-			t.Fatalf("seed %d: before the failure parent %q, backup %q\n%s", seed, r.Parent, r.Standby, e.log)
-		}
+		e.waitRoute("room/alice", "video", "b", "d")
 		f.apply(rng, c, b, e)
 		time.Sleep(2 * time.Second)
 		close(stop)
@@ -134,6 +133,19 @@ func runFailure(t *testing.T, f fault, protect control.Protection, seed uint64) 
 		}
 	})
 	return out
+}
+
+// waitRoute waits in virtual time until a node has the parent and the backup.
+func (n *node) waitRoute(broadcast, track, parent, backup string) {
+	n.c.t.Helper()
+	var r backbone.RouteStatus
+	for range 500 {
+		if r = routeOf(n.routes(broadcast, track), n.id); r.Parent == parent && r.Standby == backup {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	n.c.t.Fatalf("%s: parent %q, backup %q, want %q and %q\n%s", n.id, r.Parent, r.Standby, parent, backup, n.log)
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -193,4 +205,3 @@ func TestFailures(t *testing.T) {
 		}
 	}
 }
-
