@@ -66,6 +66,9 @@ type nodeSpec struct {
 	warmUpBytes int
 	maxLanes    int
 	boot        time.Time
+	planner     backbone.Planner
+	maxChildren int
+	egressMbps  float64
 }
 
 // node adds a node, which is started by start.
@@ -103,6 +106,9 @@ func (c *cluster) node(spec nodeSpec) *node {
 		Credentials: ca.NewStore(cred), Provider: "test", Dialer: n.transport, Peers: n.peers, Table: n.table,
 		WallClock:   func() time.Time { return time.Now().Add(spec.skew) },
 		Boot:        spec.boot,
+		Planner:     spec.planner,
+		MaxChildren: spec.maxChildren,
+		EgressMbps:  spec.egressMbps,
 		Rand:        rand.New(rand.NewPCG(1, uint64(len(c.nodes)))),
 		WarmUpBytes: spec.warmUpBytes,
 		MaxLanes:    spec.maxLanes,

@@ -15,7 +15,9 @@ import (
 
 	"trellis/internal/ca"
 	"trellis/internal/relay"
+	"trellis/routing/control"
 	"trellis/routing/discovery"
+	"trellis/wire"
 	"trellis/wire/peer"
 )
 
@@ -39,6 +41,17 @@ type Config struct {
 
 	// Router chooses among neighbours. Default: the cheapest measured path.
 	Router Router
+	// Planner decides the trees of the tracks that enter here. Default: nobody;
+	// every node then follows its Router.
+	Planner Planner
+	// Protect says how a track that enters here is to survive the loss of a
+	// parent. Default: DefaultProtect.
+	Protect func(wire.TrackName, wire.Kind) control.Protection
+	// MaxChildren of one track that this node serves; others are told of nodes
+	// that may. Default 32, negative: it serves only what enters here.
+	MaxChildren int
+	// EgressMbps that this node may send to other nodes. Default 0: no limit.
+	EgressMbps float64
 	// Resolve turns a peer's "host:port" into an address. Default: the system's
 	// resolver.
 	Resolve func(ctx context.Context, addr string) (net.Addr, error)
@@ -64,6 +77,8 @@ type Config struct {
 	Metrics prometheus.Registerer
 }
 
+const defaultMaxChildren = 32
+
 // maxWarmUp is docs/wire.md, section 8.
 const (
 	defaultWarmUp = 768 << 10
@@ -80,6 +95,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("backbone.Config.Dialer is missing")
 	case c.Peers == nil:
 		return c, errors.New("backbone.Config.Peers is missing")
+	case c.EgressMbps < 0:
+		return c, fmt.Errorf("backbone.Config.EgressMbps is %v: must not be negative", c.EgressMbps)
 	case c.Table == nil:
 		return c, errors.New("backbone.Config.Table is missing")
 	}
@@ -89,6 +106,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Router == nil {
 		c.Router = Cheapest{}
+	}
+	if c.Protect == nil {
+		c.Protect = DefaultProtect
+	}
+	if c.MaxChildren == 0 {
+		c.MaxChildren = defaultMaxChildren
 	}
 	if c.Resolve == nil {
 		c.Resolve = resolve

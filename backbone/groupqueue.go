@@ -32,6 +32,7 @@ var errLate = errors.New("newer groups are waiting")
 // takes groups and gives up stale ones; a groupSender writes each.
 type groupQueue struct {
 	child   *child
+	sub     *relay.Subscription // what is sent is read from it
 	info    wire.TrackInfo
 	late    time.Duration
 	maxOpen int
@@ -41,8 +42,8 @@ type groupQueue struct {
 	likely atomic.Int64 // bytes of a group, by the last that was sent whole
 }
 
-func newGroupQueue(c *child, info wire.TrackInfo) *groupQueue {
-	q := &groupQueue{child: c, info: info, late: lateOther, maxOpen: maxOpenGroups}
+func newGroupQueue(c *child, sub *relay.Subscription, info wire.TrackInfo) *groupQueue {
+	q := &groupQueue{child: c, sub: sub, info: info, late: lateOther, maxOpen: maxOpenGroups}
 	switch info.Kind {
 	case wire.KindVideo:
 		q.late, q.maxOpen = lateVideo, maxOpenVideo
@@ -71,7 +72,7 @@ func (q *groupQueue) run(ctx context.Context) error {
 		}
 		var ready <-chan struct{}
 		if !end && len(q.open) < q.maxOpen {
-			ready = q.child.sub.Ready()
+			ready = q.sub.Ready()
 		}
 		timer.Reset(q.nextLate(time.Now()))
 		select {
@@ -90,7 +91,7 @@ func (q *groupQueue) run(ctx context.Context) error {
 // whether the track has ended, and how.
 func (q *groupQueue) take(ctx context.Context) (end bool, err error) {
 	for len(q.open) < q.maxOpen {
-		r, err := q.child.sub.TryNextGroup()
+		r, err := q.sub.TryNextGroup()
 		if err != nil {
 			return true, err
 		}

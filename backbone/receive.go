@@ -261,6 +261,7 @@ func (r *groupReader) objects(l *link, f *feed, g *relay.Group, index uint64) er
 			return nil
 		}
 		h := l.translate(frame)
+		f.ages.add(h, l.mesh.cfg.WallClock(), time.Now())
 		var n int
 		if frame.Chunked {
 			n, err = r.chunked(f, g, index, h)

@@ -137,7 +137,7 @@ func (m *Mesh) trackStatus(name wire.TrackName) TrackStatus {
 	if u := m.carried[name]; u != nil {
 		t.Origin, t.Cause, t.CostMs = u.origin, u.cause, millis(u.cost)
 		if u.feed != nil {
-			t.Parent = u.feed.link.peer.Node
+			t.Parent = u.feed.node()
 		}
 		if u.next != nil {
 			t.MovingTo = u.next.link.peer.Node
