@@ -13,6 +13,7 @@ type Type uint64
 const (
 	TypeHello          Type = 0x01
 	TypeGoAway         Type = 0x02
+	TypeLanes          Type = 0x03
 	TypeAdvert         Type = 0x10
 	TypeKnown          Type = 0x11
 	TypeSubscribe      Type = 0x20
@@ -22,6 +23,9 @@ const (
 	TypeTrackEnd       Type = 0x24
 	TypeDemand         Type = 0x25
 	TypePath           Type = 0x26
+	TypeResume         Type = 0x27
+	TypePause          Type = 0x28
+	TypePlan           Type = 0x29
 )
 
 // String returns the word used in logs.
@@ -31,6 +35,8 @@ func (t Type) String() string {
 		return "hello"
 	case TypeGoAway:
 		return "goaway"
+	case TypeLanes:
+		return "lanes"
 	case TypeAdvert:
 		return "advert"
 	case TypeKnown:
@@ -49,6 +55,12 @@ func (t Type) String() string {
 		return "demand"
 	case TypePath:
 		return "path"
+	case TypeResume:
+		return "resume"
+	case TypePause:
+		return "pause"
+	case TypePlan:
+		return "plan"
 	default:
 		return fmt.Sprintf("type(%#x)", uint64(t))
 	}
