@@ -216,13 +216,10 @@ func (g *gatherer) take(at int) {
 	}
 	g.limit[j.top] = j.limit
 	g.roots[at] = j.top
-	gone := slices.Index(g.roots, j.other)
-	if j.top == j.other {
-		gone = at // the other one keeps its own place
-		if i := slices.Index(g.roots, j.other); i != at {
-			g.roots[i], gone = j.top, at
-		} else {
-			gone = i + 1 + slices.Index(g.roots[i+1:], j.other)
+	gone := -1
+	for i, v := range g.roots {
+		if i != at && (v == j.other || v == a) {
+			gone = i
 		}
 	}
 	g.roots = slices.Delete(g.roots, gone, gone+1)

@@ -125,7 +125,6 @@ var tightWide = []wideCase{
 }
 
 func compare(b *bench, name string, d *routing.Demand) error {
-
 	var simple routing.Score
 	b.add(name+": simple planner takes", float64(took(func() { _, simple = routingtest.Simple(d) }))/1e6, "ms", "")
 	p, err := routing.New(d, routing.Config{Seed: seed})

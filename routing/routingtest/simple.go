@@ -1,6 +1,8 @@
 package routingtest
 
 import (
+	"slices"
+
 	"trellis/routing"
 )
 
@@ -199,8 +201,8 @@ func (s *simple) takeOut(v int) (arcs [][2]int) {
 }
 
 func (s *simple) putBack(arcs [][2]int) {
-	for i := len(arcs) - 1; i >= 0; i-- {
-		s.link(arcs[i][0], arcs[i][1])
+	for _, a := range slices.Backward(arcs) {
+		s.link(a[0], a[1])
 	}
 }
 
