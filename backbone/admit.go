@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"trellis/wire"
-	"trellis/wire/peer"
 )
 
 // peerState is what the loop remembers of a peer while its links come and go.
@@ -13,6 +12,34 @@ type peerState struct {
 	flaps    int // link failures within flapMemory of one another
 	lastDown time.Time
 	calmAt   time.Time // from when a link may be used other than as a last resort
+
+	rtt     time.Duration // measured on the last link, zero if there was none
+	rttAt   time.Time
+	misses  int // handshakes in a row that came to nothing
+	avoidAt time.Time
+	heardAt time.Time // when we last had a record of it, or first knew of it
+}
+
+// Nodes that do not answer, or refuse us, leave their places to others for a while.
+const (
+	avoidAfter  = 3 // handshakes
+	avoidMemory = time.Minute
+	rttMemory   = 10 * time.Minute
+)
+
+// unreached records that dialling a peer came to nothing.
+func (p *peerState) unreached(now time.Time) {
+	p.misses++
+	if p.misses >= avoidAfter {
+		p.avoidAt = now
+	}
+}
+
+// reached records that there is a link.
+func (p *peerState) reached() { p.misses, p.avoidAt = 0, time.Time{} }
+
+func (p *peerState) avoided(now time.Time) bool {
+	return !p.avoidAt.IsZero() && now.Sub(p.avoidAt) < avoidMemory
 }
 
 // Fast down, slow up: a link that has failed is used again after a while of calm.
@@ -66,17 +93,24 @@ func (m *Mesh) admit(l *link) error {
 	case l.dialled != (m.self.Node < id):
 		return refusal(wire.CodeDuplicate, "%s and %s are linked already", m.self.Node, id)
 	}
+	if old == nil && len(m.links) >= m.cfg.Links.Total {
+		return refusal(wire.CodeTooMany, "%s has %d links", m.self.Node, len(m.links))
+	}
 	m.links[id] = l
+	now := time.Now()
 	if old != nil {
+		m.changed(m.know.LinkDown(id, now))
 		old.fail(refusal(wire.CodeDuplicate, "replaced by a newer connection of %s and %s", m.self.Node, id))
 		m.letGo(old)
 	}
-	m.peer(id).returned(time.Now())
+	m.peer(id).returned(now)
+	m.peer(id).reached()
 	m.metrics.links.Set(float64(len(m.links)))
 	if m.draining {
 		l.say(m.goAway(0, "draining"))
 	}
-	l.say(m.adverts.known())
+	m.sayKeep(l)
+	m.know.LinkUp(id, l.peer.Region, l.main.ConnectionStats().SmoothedRTT/2, l.say, now)
 	return nil
 }
 
@@ -90,7 +124,7 @@ func (m *Mesh) linkDown(l *link) {
 	if !l.leaving {
 		m.peer(l.peer.Node).failed(now)
 	}
-	m.changed(m.adverts.set(peer.EntryLink, l.peer.Node, nil, now))
+	m.changed(m.know.LinkDown(l.peer.Node, now))
 	m.metrics.links.Set(float64(len(m.links)))
 	m.metrics.forget(l.peer.Node)
 	m.letGo(l)
@@ -111,26 +145,5 @@ func (m *Mesh) letGo(l *link) {
 		if u.feed != nil && u.feed.link == l {
 			m.lost(u.feed, "link_down")
 		}
-	}
-}
-
-// advertiseLinks says what our links are like, where that has changed enough.
-func (m *Mesh) advertiseLinks(now time.Time) {
-	for id, l := range m.links {
-		q, was := l.quality, l.advertised
-		if q.Samples == 0 {
-			continue
-		}
-		moved := (q.DelayP50 - was.DelayP50).Abs()
-		loss := max(q.LossIn, q.LossOut) - max(was.LossIn, was.LossOut)
-		if was.Samples > 0 && (moved < 500*time.Microsecond || moved < was.DelayP50/10) && loss < 0.005 && loss > -0.005 {
-			continue
-		}
-		l.advertised = q
-		v := peer.LinkValue{
-			DelayMin: q.DelayMin, DelayP50: q.DelayP50, DelayP95: q.DelayP95, Jitter: q.Jitter,
-			LossPpm: uint64(max(q.LossIn, q.LossOut) * 1e6),
-		}
-		m.changed(m.adverts.set(peer.EntryLink, id, v.Append(nil), now))
 	}
 }

@@ -47,14 +47,22 @@ func fuzzValue[V interface{ Append([]byte) []byte }](f *testing.F, parse func([]
 
 func FuzzParseHello(f *testing.F)          { fuzzValue(f, peer.ParseHello) }
 func FuzzParseGoAway(f *testing.F)         { fuzzValue(f, peer.ParseGoAway) }
+func FuzzParseLanes(f *testing.F)          { fuzzValue(f, peer.ParseLanes) }
 func FuzzParseAdvert(f *testing.F)         { fuzzValue(f, peer.ParseAdvert) }
 func FuzzParseKnown(f *testing.F)          { fuzzValue(f, peer.ParseKnown) }
+func FuzzParseGraft(f *testing.F)          { fuzzValue(f, peer.ParseGraft) }
+func FuzzParsePrune(f *testing.F)          { fuzzValue(f, peer.ParsePrune) }
+func FuzzParseFresh(f *testing.F)          { fuzzValue(f, peer.ParseFresh) }
+func FuzzParseKeep(f *testing.F)           { fuzzValue(f, peer.ParseKeep) }
 func FuzzParseSubscribe(f *testing.F)      { fuzzValue(f, peer.ParseSubscribe) }
 func FuzzParseSubscribeOK(f *testing.F)    { fuzzValue(f, peer.ParseSubscribeOK) }
 func FuzzParseSubscribeError(f *testing.F) { fuzzValue(f, peer.ParseSubscribeError) }
 func FuzzParseUnsubscribe(f *testing.F)    { fuzzValue(f, peer.ParseUnsubscribe) }
 func FuzzParseTrackEnd(f *testing.F)       { fuzzValue(f, peer.ParseTrackEnd) }
 func FuzzParseDemand(f *testing.F)         { fuzzValue(f, peer.ParseDemand) }
+func FuzzParseResume(f *testing.F)         { fuzzValue(f, peer.ParseResume) }
+func FuzzParsePause(f *testing.F)          { fuzzValue(f, peer.ParsePause) }
+func FuzzParsePlan(f *testing.F)           { fuzzValue(f, peer.ParsePlan) }
 func FuzzParsePath(f *testing.F)           { fuzzValue(f, peer.ParsePath) }
 func FuzzParseNodeValue(f *testing.F)      { fuzzValue(f, peer.ParseNodeValue) }
 func FuzzParseLinkValue(f *testing.F)      { fuzzValue(f, peer.ParseLinkValue) }

@@ -13,8 +13,13 @@ type Type uint64
 const (
 	TypeHello          Type = 0x01
 	TypeGoAway         Type = 0x02
+	TypeLanes          Type = 0x03
+	TypeKeep           Type = 0x04
 	TypeAdvert         Type = 0x10
 	TypeKnown          Type = 0x11
+	TypeGraft          Type = 0x12
+	TypePrune          Type = 0x13
+	TypeFresh          Type = 0x14
 	TypeSubscribe      Type = 0x20
 	TypeSubscribeOK    Type = 0x21
 	TypeSubscribeError Type = 0x22
@@ -22,6 +27,9 @@ const (
 	TypeTrackEnd       Type = 0x24
 	TypeDemand         Type = 0x25
 	TypePath           Type = 0x26
+	TypeResume         Type = 0x27
+	TypePause          Type = 0x28
+	TypePlan           Type = 0x29
 )
 
 // String returns the word used in logs.
@@ -31,10 +39,20 @@ func (t Type) String() string {
 		return "hello"
 	case TypeGoAway:
 		return "goaway"
+	case TypeLanes:
+		return "lanes"
 	case TypeAdvert:
 		return "advert"
 	case TypeKnown:
 		return "known"
+	case TypeGraft:
+		return "graft"
+	case TypePrune:
+		return "prune"
+	case TypeFresh:
+		return "fresh"
+	case TypeKeep:
+		return "keep"
 	case TypeSubscribe:
 		return "subscribe"
 	case TypeSubscribeOK:
@@ -49,6 +67,12 @@ func (t Type) String() string {
 		return "demand"
 	case TypePath:
 		return "path"
+	case TypeResume:
+		return "resume"
+	case TypePause:
+		return "pause"
+	case TypePlan:
+		return "plan"
 	default:
 		return fmt.Sprintf("type(%#x)", uint64(t))
 	}
