@@ -74,7 +74,7 @@ func (m *Mesh) admit(l *link) error {
 	m.peer(id).returned(time.Now())
 	m.metrics.links.Set(float64(len(m.links)))
 	if m.draining {
-		l.say(m.goAway(0, "draining"))
+		l.say(m.goAway(time.Until(m.drainBy), "draining"))
 	}
 	l.say(m.adverts.known())
 	return nil

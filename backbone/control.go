@@ -107,10 +107,3 @@ func (m *Mesh) onKnown(l *link, k peer.Known) {
 		l.say(a)
 	}
 }
-
-// onGoAway moves what the peer gives us to other parents, while it still does.
-func (m *Mesh) onGoAway(l *link, g peer.GoAway) {
-	l.log.Info("peer is leaving", slog.String("cause", g.Reason), slog.Uint64("deadline_ms", g.DeadlineMs))
-	l.leaving = true
-	m.evacuate(l, "peer_leaves", time.Now())
-}

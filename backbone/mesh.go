@@ -54,6 +54,7 @@ type loopState struct {
 	pathsDirty bool
 	rerouteDue bool
 	draining   bool
+	drainBy    time.Time
 	lastSecond time.Time
 	lastDemand time.Time
 	doubleSaid time.Time
@@ -230,20 +231,4 @@ func (m *Mesh) flood(parts []peer.Advert, from *link) {
 // OpenTrack implements relay.Upstream.
 func (m *Mesh) OpenTrack(t *relay.Track) {
 	m.later(func() { m.openTrack(t) })
-}
-
-// Drain tells all peers that this node will close its links within deadline. It
-// takes no new subscriptions from then on; children move away. Run goes on.
-func (m *Mesh) Drain(ctx context.Context, deadline time.Duration, reason string) error {
-	return m.call(ctx, func() {
-		m.draining = true
-		m.log.Info("draining", slog.Duration("deadline", deadline), slog.String("cause", reason))
-		for _, l := range m.links {
-			l.say(m.goAway(deadline, reason))
-		}
-	})
-}
-
-func (m *Mesh) goAway(deadline time.Duration, reason string) peer.GoAway {
-	return peer.GoAway{Code: wire.CodeGoingAway, DeadlineMs: uint64(deadline.Milliseconds()), Reason: truncate(reason)}
 }
