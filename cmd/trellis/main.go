@@ -87,6 +87,8 @@ func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.serveCommand(),
 		a.demoCommand(),
+		a.drainCommand(),
+		a.undrainCommand(),
 		a.validateCommand(),
 		a.configCommand(),
 		newPlanCommand(),

@@ -25,8 +25,8 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run a node",
-		Long: "Run a node until it is interrupted. The first signal lets clients and peers leave in order, within node.shutdown;\n" +
-			"the second ends it at once. Every setting is also a flag and a variable: trellis config reference.",
+		Long: "Run a node until it is interrupted. The first signal drains it within node.shutdown: clients and other nodes are\n" +
+			"told and leave in order; the second ends it at once. Every setting is also a flag and a variable: trellis config reference.",
 		Args: cobra.NoArgs,
 	}
 	load := a.configFlags(cmd)
