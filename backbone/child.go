@@ -123,7 +123,11 @@ func (m *Mesh) onUnsubscribe(l *link, u peer.Unsubscribe) {
 
 func (m *Mesh) onDemand(l *link, d peer.Demand) {
 	if c := l.children[d.ID]; c != nil {
-		c.sub.SetViewers(int(min(d.Viewers, 1<<31)))
+		n := uint64(0)
+		for _, e := range d.Entries {
+			n += min(e.Viewers, 1<<31)
+		}
+		c.sub.SetViewers(int(min(n, 1<<31)))
 	}
 }
 

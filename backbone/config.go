@@ -52,6 +52,8 @@ type Config struct {
 	// WarmUpBytes of padding open the congestion window of a new lane before
 	// the first key frame needs it. Default 768 KiB, negative for none.
 	WarmUpBytes int
+	// Links says with whom to keep links.
+	Links LinkConfig
 	// Log receives what happens. Default: nowhere.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.
@@ -76,6 +78,10 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("backbone.Config.Peers is missing")
 	case c.Table == nil:
 		return c, errors.New("backbone.Config.Table is missing")
+	}
+	var err error
+	if c.Links, err = c.Links.withDefaults(); err != nil {
+		return c, err
 	}
 	if c.Router == nil {
 		c.Router = Cheapest{}

@@ -30,7 +30,9 @@ type Mesh struct {
 	done    chan struct{} // closed when Run has ended
 	calls   chan func()   // for the loop, from goroutines that may wait
 	wake    chan struct{} // rings when something was queued
-	nodes   atomic.Pointer[discovery.Snapshot]
+	// dialling holds a token for each handshake that is under way from here.
+	dialling chan struct{}
+	nodes    atomic.Pointer[discovery.Snapshot]
 
 	queueMu sync.Mutex
 	queue   []func() // for the loop, from callers that must not wait
@@ -45,6 +47,10 @@ type loopState struct {
 	adverts   *adverts
 	links     map[string]*link
 	peers     map[string]*peerState
+	linkSet   *linkSet
+	chosen    map[string]LinkCause // with whom we want links of our own accord
+	dialers   map[string]bool      // there is one for each node that is dialled
+	wants     map[string]wants     // what routes want, by node
 	remotes   map[wire.Broadcast]*remote
 	upstreams map[*relay.Track]*upstream
 	carried   map[wire.TrackName]*upstream // the same, by name
@@ -53,6 +59,8 @@ type loopState struct {
 	graph      *spf.Graph // nil: to be built anew
 	pathsDirty bool
 	rerouteDue bool
+	chooseDue  bool // the link set is to be looked at
+	chosenAt   time.Time
 	draining   bool
 	drainBy    time.Time
 	lastSecond time.Time
@@ -68,14 +76,18 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	self := cfg.Credentials.Get().Identity()
 	m := &Mesh{
-		cfg:   cfg,
-		self:  self,
-		boot:  uint64(cfg.Boot.UnixMicro()),
-		log:   cfg.Log.With(slog.String("node", self.Node)),
-		done:  make(chan struct{}),
-		calls: make(chan func()),
-		wake:  make(chan struct{}, 1),
+		cfg:      cfg,
+		self:     self,
+		boot:     uint64(cfg.Boot.UnixMicro()),
+		log:      cfg.Log.With(slog.String("node", self.Node)),
+		done:     make(chan struct{}),
+		calls:    make(chan func()),
+		wake:     make(chan struct{}, 1),
+		dialling: make(chan struct{}, maxDialling),
 		loopState: loopState{
+			linkSet:   newLinkSet(self.Node, self.Region, cfg.Links),
+			dialers:   map[string]bool{},
+			wants:     map[string]wants{},
 			links:     map[string]*link{},
 			peers:     map[string]*peerState{},
 			remotes:   map[wire.Broadcast]*remote{},
@@ -125,7 +137,7 @@ func (m *Mesh) loop(ctx context.Context) error {
 		case <-m.wake:
 			m.runQueue()
 		case now := <-tick.C:
-			m.tick(now)
+			m.tick(now) //nolint:contextcheck // a dialler that it starts lives as long as the mesh: it takes runCtx
 		}
 		m.flood(m.adverts.flush(time.Now()), nil)
 	}
@@ -182,6 +194,9 @@ func (m *Mesh) runQueue() {
 // tick does what depends on time, ten times a second.
 func (m *Mesh) tick(now time.Time) {
 	m.retryUpstreams(now)
+	if m.chooseDue || now.Sub(m.chosenAt) >= chooseEvery {
+		m.chooseLinks(now)
+	}
 	if m.rerouteDue {
 		m.rerouteDue = false
 		m.reroute(now)

@@ -112,6 +112,8 @@ func (m *Mesh) linkMeasured(l *link, q Quality) {
 	}
 	first := l.quality.Samples == 0
 	l.quality = q
+	p := m.peer(l.peer.Node)
+	p.rtt, p.rttAt = 2*q.DelayP50, time.Now()
 	m.metrics.measured(l.peer.Node, q, l.clock.Load())
 	if first {
 		m.advertiseLinks(time.Now())

@@ -249,16 +249,16 @@ func (m *Mesh) onPath(l *link, p peer.Path) {
 	if f == nil {
 		return
 	}
-	f.cutOff = len(p.Path) == 0
+	f.cutOff = len(p.Hops) == 0
 	if !f.cutOff {
-		f.path = p.Path
+		f.path = p.Nodes()
 	}
 	switch {
 	case f.cutOff:
 		if f.up.feed == f && f.up.next == nil && !m.escape(f.up, "parent_cut_off", time.Now()) {
 			m.tellCutOff(f.up)
 		}
-	case slices.Contains(p.Path, m.self.Node):
+	case slices.Contains(p.Nodes(), m.self.Node):
 		f.up.refused[l.peer.Node] = time.Now()
 		m.lost(f, "loop")
 	case f.up.feed == f:
@@ -296,9 +296,13 @@ func (m *Mesh) tellCutOff(u *upstream) {
 }
 
 func (m *Mesh) tellPath(name wire.TrackName, path []string) {
+	hops := make([]peer.Hop, len(path))
+	for i, node := range path {
+		hops[i].Node = node
+	}
 	for c := range m.children[name] {
 		if c.accepted {
-			c.link.say(peer.Path{ID: c.id, Path: path})
+			c.link.say(peer.Path{ID: c.id, Hops: hops})
 		}
 	}
 }
@@ -372,7 +376,9 @@ func (m *Mesh) sendDemand() {
 		}
 		if n := u.track.Viewers(); n != u.viewers {
 			u.viewers = n
-			u.feed.link.say(peer.Demand{ID: u.feed.id, Viewers: uint64(n)})
+			u.feed.link.say(peer.Demand{ID: u.feed.id, Full: true, Entries: []peer.DemandEntry{
+				{Node: m.self.Node, Viewers: uint64(n), Parent: u.feed.link.peer.Node},
+			}})
 		}
 	}
 }

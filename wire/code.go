@@ -34,6 +34,7 @@ const (
 	CodeLoop             Code = 64 // the path would come back to its start
 	CodeReplaced         Code = 65 // a newer publisher took the name
 	CodeGoingAway        Code = 66 // the node is draining
+	CodeBusy             Code = 67 // the node has all the children that it may have
 )
 
 // String returns the word used in logs and metrics.
@@ -89,6 +90,8 @@ func (c Code) String() string {
 		return "replaced"
 	case CodeGoingAway:
 		return "going_away"
+	case CodeBusy:
+		return "busy"
 	default:
 		return fmt.Sprintf("code(%d)", uint64(c))
 	}

@@ -115,19 +115,31 @@ func (c *cursor) count(limit, itemBytes int, what string) int {
 }
 
 // hops reads Count (i), Hop (s)...
-func (c *cursor) hops() []string {
-	n := c.count(MaxHops, 2, "hops")
+func (c *cursor) hops() []string { return c.nodes(MaxHops, "hops") }
+
+// nodes reads Count (i), Node (s)...
+func (c *cursor) nodes(limit int, what string) []string {
+	n := c.count(limit, 2, what)
 	if n == 0 {
 		return nil
 	}
-	hops := make([]string, 0, n)
+	nodes := make([]string, 0, n)
 	for range n {
-		hops = append(hops, c.node())
+		nodes = append(nodes, c.node())
 	}
 	if c.err != nil {
 		return nil
 	}
-	return hops
+	return nodes
+}
+
+// nodeOrNone reads an (s) that is a node id, or empty.
+func (c *cursor) nodeOrNone() string {
+	if c.err == nil && len(c.b) > 0 && c.b[0] == 0 {
+		c.b = c.b[1:]
+		return ""
+	}
+	return c.node()
 }
 
 // CheckNodeID reports what is wrong with a node id.

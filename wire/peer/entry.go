@@ -177,7 +177,8 @@ func (c *cursor) micros(what string) time.Duration {
 }
 
 // appendMicros rounds d to what the wire can say: never negative, at most a day.
-func appendMicros(b []byte, d time.Duration) []byte {
-	d = min(max(d, 0), maxDuration)
-	return quicvarint.Append(b, uint64(d/time.Microsecond))
+func appendMicros(b []byte, d time.Duration) []byte { return quicvarint.Append(b, clampMicros(d)) }
+
+func clampMicros(d time.Duration) uint64 {
+	return uint64(min(max(d, 0), maxDuration) / time.Microsecond)
 }

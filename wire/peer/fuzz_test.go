@@ -55,6 +55,9 @@ func FuzzParseSubscribeError(f *testing.F) { fuzzValue(f, peer.ParseSubscribeErr
 func FuzzParseUnsubscribe(f *testing.F)    { fuzzValue(f, peer.ParseUnsubscribe) }
 func FuzzParseTrackEnd(f *testing.F)       { fuzzValue(f, peer.ParseTrackEnd) }
 func FuzzParseDemand(f *testing.F)         { fuzzValue(f, peer.ParseDemand) }
+func FuzzParseResume(f *testing.F)         { fuzzValue(f, peer.ParseResume) }
+func FuzzParsePause(f *testing.F)          { fuzzValue(f, peer.ParsePause) }
+func FuzzParsePlan(f *testing.F)           { fuzzValue(f, peer.ParsePlan) }
 func FuzzParsePath(f *testing.F)           { fuzzValue(f, peer.ParsePath) }
 func FuzzParseNodeValue(f *testing.F)      { fuzzValue(f, peer.ParseNodeValue) }
 func FuzzParseLinkValue(f *testing.F)      { fuzzValue(f, peer.ParseLinkValue) }

@@ -8,6 +8,9 @@ const (
 	MaxKeyBytes     = 1024      // key of an advert entry: a broadcast's name fits
 	MaxValueBytes   = 4096      // value of an advert entry
 	MaxHops         = 16        // nodes on a path
+	MaxDemand       = 512       // entries in a DEMAND
+	MaxRoutes       = 256       // routes in a PLAN
+	MaxAlternatives = 8         // nodes in a SUBSCRIBE_ERROR
 	MaxReasonBytes  = 256       // text for the other side's log
 	MaxNodeIDBytes  = 63        // a DNS label, as are cluster, region and provider
 	MaxObjectBytes  = 8 << 20   // payload of one object

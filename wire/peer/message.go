@@ -22,6 +22,9 @@ const (
 	TypeTrackEnd       Type = 0x24
 	TypeDemand         Type = 0x25
 	TypePath           Type = 0x26
+	TypeResume         Type = 0x27
+	TypePause          Type = 0x28
+	TypePlan           Type = 0x29
 )
 
 // String returns the word used in logs.
@@ -49,6 +52,12 @@ func (t Type) String() string {
 		return "demand"
 	case TypePath:
 		return "path"
+	case TypeResume:
+		return "resume"
+	case TypePause:
+		return "pause"
+	case TypePlan:
+		return "plan"
 	default:
 		return fmt.Sprintf("type(%#x)", uint64(t))
 	}

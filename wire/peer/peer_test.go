@@ -118,6 +118,9 @@ func vectors() []vector {
 		message("subscribe_resume", "SUBSCRIBE 2, resuming at object 17 of group 300", peer.Subscribe{
 			ID: 2, Track: name, Epoch: ingress, Start: peer.Start{Resume: true, Group: 300, Object: 17}, Hops: []string{"us-east-1"},
 		}, peer.ParseSubscribe),
+		message("subscribe_standby", "SUBSCRIBE 3 on standby, by way of eu-west-1 and eu-north-1", peer.Subscribe{
+			ID: 3, Track: name, Epoch: ingress, Hops: []string{"us-east-1"}, Mode: peer.ModeStandby, Route: []string{"eu-west-1", "eu-north-1"},
+		}, peer.ParseSubscribe),
 		message("subscribe_ok", "SUBSCRIBE_OK 1: video, priority 60, 500 ms, microseconds, from eu-west-1", peer.SubscribeOK{
 			ID: 1, Path: []string{"eu-west-1"}, Info: wire.TrackInfo{
 				Kind: wire.KindVideo, Priority: 60, MaxLatency: 500 * time.Millisecond, Timescale: 1_000_000,
@@ -126,10 +129,41 @@ func vectors() []vector {
 		message("subscribe_error", "SUBSCRIBE_ERROR 1: loop", peer.SubscribeError{
 			ID: 1, Code: wire.CodeLoop, Reason: "us-east-1 is on the path",
 		}, peer.ParseSubscribeError),
+		message("subscribe_error_busy", "SUBSCRIBE_ERROR 2: busy, two nodes to ask instead", peer.SubscribeError{
+			ID: 2, Code: wire.CodeBusy, Reason: "32 children", Alternatives: []string{"eu-west-2", "us-east-1"},
+		}, peer.ParseSubscribeError),
+		message("resume", "RESUME 3 at object 17 of group 300", peer.Resume{
+			ID: 3, Start: peer.Start{Resume: true, Group: 300, Object: 17},
+		}, peer.ParseResume),
+		message("pause", "PAUSE 3", peer.Pause{ID: 3}, peer.ParsePause),
 		message("unsubscribe", "UNSUBSCRIBE 1: cancel", peer.Unsubscribe{ID: 1, Code: wire.CodeCancel}, peer.ParseUnsubscribe),
 		message("track_end", "TRACK_END 1: closed after 321 group streams", peer.TrackEnd{ID: 1, Code: wire.CodeClosed, Streams: 321}, peer.ParseTrackEnd),
-		message("demand", "DEMAND 1: 100000 viewers", peer.Demand{ID: 1, Viewers: 100_000}, peer.ParseDemand),
-		message("path", "PATH 1: now through us-east-1", peer.Path{ID: 1, Path: []string{"eu-west-1", "us-east-1"}}, peer.ParsePath),
+		message("demand", "DEMAND 1, full: 100000 viewers at one node 43 ms away, which plan 7 wants elsewhere, where it was refused; a relay", peer.Demand{
+			ID: 1, Full: true, Entries: []peer.DemandEntry{
+				{
+					Node: "us-east-1", Viewers: 100_000, Parent: "eu-west-1", Version: 7, Obstacle: wire.CodeBusy,
+					Age: peer.Age{State: peer.AgeMeasured, P50: 43 * time.Millisecond, Err: 900 * time.Microsecond},
+				},
+				{Node: "us-west-2", Age: peer.Age{State: peer.AgeUnsynchronised}},
+			},
+		}, peer.ParseDemand),
+		message("demand_gone", "DEMAND 1, a difference: one node has left, another lost its parent", peer.Demand{
+			ID: 1, Entries: []peer.DemandEntry{{Node: "us-east-1", Gone: true}, {Node: "b", Viewers: 2, Version: 8}},
+		}, peer.ParseDemand),
+		message("path", "PATH 1: now through us-east-1, at 40.5 ms within 1 ms", peer.Path{ID: 1, Hops: []peer.Hop{
+			{Node: "eu-west-1"},
+			{Node: "us-east-1", Age: peer.Age{State: peer.AgeMeasured, P50: 40500 * time.Microsecond, Err: time.Millisecond}},
+		}}, peer.ParsePath),
+		message("plan", "PLAN 1, version 7: us-east-1 from eu-west-1, hot by eu-north-1; no place for b", peer.Plan{
+			ID: 1, Version: 7, Routes: []peer.Route{
+				{
+					Node: "us-east-1", Path: []string{"eu-west-1"}, Backup: []string{"eu-west-1", "eu-north-1"},
+					Delay: 38 * time.Millisecond, BackupDelay: 61 * time.Millisecond, Bound: 80 * time.Millisecond, Protect: peer.MaxProtect,
+					PriceMicroUSD: 90_000, Since: ingress, Reason: "cheaper", Note: "38 ms instead of 52 ms",
+				},
+				{Node: "b", Reason: "unreachable"},
+			},
+		}, peer.ParsePlan),
 		value("probe", "probe 12 of a link with media, echoing probe 11", peer.Probe{
 			Seq: 12, PeriodMs: 100, Sent: ingress, EchoSeq: 11, EchoSent: ingress - 50_000, EchoHeard: ingress - 10_000, Heard: 11,
 		}, peer.ParseProbe),
@@ -249,6 +283,13 @@ func TestLyingCounts(t *testing.T) {
 		{"advert of 4096 absent entries", append(bytes.Clone(advert), full...), func(b []byte) error { _, err := peer.ParseAdvert(b); return err }, peer.ErrShort},
 		{"known of 2^62-1 nodes", append([]byte{0}, huge...), func(b []byte) error { _, err := peer.ParseKnown(b); return err }, peer.ErrBounds},
 		{"path of 2^62-1 hops", append([]byte{1}, huge...), func(b []byte) error { _, err := peer.ParsePath(b); return err }, peer.ErrBounds},
+		{"demand of 2^62-1 nodes", append([]byte{1, 1}, huge...), func(b []byte) error { _, err := peer.ParseDemand(b); return err }, peer.ErrBounds},
+		{"demand of 512 absent nodes", []byte{1, 1, 0x42, 0x00}, func(b []byte) error { _, err := peer.ParseDemand(b); return err }, peer.ErrShort},
+		{"plan of 2^62-1 routes", append([]byte{1, 1}, huge...), func(b []byte) error { _, err := peer.ParsePlan(b); return err }, peer.ErrBounds},
+		{"plan of 256 absent routes", []byte{1, 1, 0x41, 0x00}, func(b []byte) error { _, err := peer.ParsePlan(b); return err }, peer.ErrShort},
+		{"protection of grade 4", peer.Plan{Routes: []peer.Route{{Node: "n", Protect: 4}}}.Append(nil), func(b []byte) error { _, err := peer.ParsePlan(b); return err }, peer.ErrBounds},
+		{"subscribe in mode 2", peer.Subscribe{ID: 1, Track: wire.TrackName{Broadcast: "a", Track: "v"}, Mode: 2}.Append(nil), func(b []byte) error { _, err := peer.ParseSubscribe(b); return err }, peer.ErrBounds},
+		{"nine alternatives", peer.SubscribeError{Alternatives: strings.Split("a,b,c,d,e,f,g,h,i", ",")}.Append(nil), func(b []byte) error { _, err := peer.ParseSubscribeError(b); return err }, peer.ErrBounds},
 		{"chunk of 2^62-1 bytes", huge, func(b []byte) error { _, _, err := peer.ParseChunkSize(b); return err }, peer.ErrBounds},
 		{"object of 2^62-1 bytes", append([]byte{5, 0, 0, 0}, huge...), func(b []byte) error { var c peer.FrameCoder; _, _, err := c.Parse(b); return err }, peer.ErrBounds},
 		{"object without an error first", []byte{1, 0, 0, 0}, func(b []byte) error { var c peer.FrameCoder; _, _, err := c.Parse(b); return err }, peer.ErrMalformed},
@@ -333,6 +374,18 @@ func TestMaxBytes(t *testing.T) {
 	var c peer.FrameCoder
 	if n := len(c.AppendObject(nil, peer.Frame{Time: 1 << 59, Ingress: 1 << 59, IngressErr: 1 << 59, Size: 8 << 20})); n > peer.MaxFrameBytes {
 		t.Errorf("frame of %d bytes", n)
+	}
+}
+
+func TestRouteLen(t *testing.T) {
+	for _, r := range []peer.Route{
+		{Node: "n"}, {Node: "us-east-1", Path: []string{"a", "b"}, Backup: []string{"c"}, Delay: time.Second, Protect: 2, Reason: "cheaper", Note: "x"},
+	} {
+		with := peer.Plan{Routes: []peer.Route{r}}.Append(nil)
+		without := peer.Plan{}.Append(nil)
+		if got, want := r.Len(), len(with)-len(without); got != want {
+			t.Errorf("%+v: Len %d, takes %d", r, got, want)
+		}
 	}
 }
 

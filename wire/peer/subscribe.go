@@ -17,6 +17,23 @@ type Start struct {
 	Object uint64
 }
 
+func (s Start) append(b []byte) []byte {
+	b = appendBool(b, s.Resume)
+	if s.Resume {
+		b = quicvarint.Append(b, s.Group)
+		b = quicvarint.Append(b, s.Object)
+	}
+	return b
+}
+
+func (c *cursor) start() Start {
+	var s Start
+	if s.Resume = c.upTo(1, "start") == 1; s.Resume {
+		s.Group, s.Object = c.varint(), c.varint()
+	}
+	return s
+}
+
 // Subscribe asks the parent for a track.
 type Subscribe struct {
 	ID    uint64
@@ -24,25 +41,38 @@ type Subscribe struct {
 	Epoch uint64
 	Start Start
 	Hops  []string // node ids from the first asker to this child
+	Mode  Mode
+	// Route is the path from the origin to this parent that the child has in
+	// mind; empty: any. A parent that carries the track serves it as it is, one
+	// that does not takes it from the node before itself.
+	Route []string
 }
+
+// Mode says whether a subscription delivers.
+type Mode uint8
+
+// Modes of a subscription.
+const (
+	ModeLive    Mode = iota // groups are sent as they come
+	ModeStandby             // the parent takes the track, and sends nothing before RESUME
+)
 
 // Type says which message it is.
 func (Subscribe) Type() Type { return TypeSubscribe }
 
 // Append appends the body.
 //
-//	ID (i), Broadcast (s), Track (s), Epoch (i), Start (i), [Group (i), Object (i)], Count (i), Hop (s)...
+//	ID (i), Broadcast (s), Track (s), Epoch (i), Start (i), [Group (i), Object (i)],
+//	Count (i), Hop (s)..., Mode (i), Count (i), Hop (s)...
 func (s Subscribe) Append(b []byte) []byte {
 	b = quicvarint.Append(b, s.ID)
 	b = appendText(b, string(s.Track.Broadcast))
 	b = appendText(b, s.Track.Track)
 	b = quicvarint.Append(b, s.Epoch)
-	b = appendBool(b, s.Start.Resume)
-	if s.Start.Resume {
-		b = quicvarint.Append(b, s.Start.Group)
-		b = quicvarint.Append(b, s.Start.Object)
-	}
-	return appendHops(b, s.Hops)
+	b = s.Start.append(b)
+	b = appendHops(b, s.Hops)
+	b = quicvarint.Append(b, uint64(s.Mode))
+	return appendHops(b, s.Route)
 }
 
 // ParseSubscribe parses a body.
@@ -52,12 +82,10 @@ func ParseSubscribe(b []byte) (Subscribe, error) {
 	broadcast := c.text(MaxKeyBytes, "broadcast name")
 	track := c.text(MaxKeyBytes, "track name")
 	s.Epoch = c.upTo(maxTime, "epoch")
-	s.Start.Resume = c.upTo(1, "start") == 1
-	if s.Start.Resume {
-		s.Start.Group = c.varint()
-		s.Start.Object = c.varint()
-	}
+	s.Start = c.start()
 	s.Hops = c.hops()
+	s.Mode = Mode(c.upTo(uint64(ModeStandby), "mode"))
+	s.Route = c.hops()
 	if c.err == nil {
 		name, err := wire.ParseTrackName(broadcast, track)
 		if err != nil {
@@ -122,6 +150,8 @@ type SubscribeError struct {
 	ID     uint64
 	Code   wire.Code
 	Reason string // at most MaxReasonBytes
+	// Alternatives are nodes that carry the track and may take the child.
+	Alternatives []string // at most MaxAlternatives
 }
 
 // Type says which message it is.
@@ -129,17 +159,19 @@ func (SubscribeError) Type() Type { return TypeSubscribeError }
 
 // Append appends the body.
 //
-//	ID (i), Code (i), Reason (s)
+//	ID (i), Code (i), Reason (s), Count (i), Node (s)...
 func (s SubscribeError) Append(b []byte) []byte {
 	b = quicvarint.Append(b, s.ID)
 	b = quicvarint.Append(b, uint64(s.Code))
-	return appendText(b, s.Reason)
+	b = appendText(b, s.Reason)
+	return appendHops(b, s.Alternatives)
 }
 
 // ParseSubscribeError parses a body.
 func ParseSubscribeError(b []byte) (SubscribeError, error) {
 	c := cursor{b: b}
 	s := SubscribeError{ID: c.varint(), Code: wire.Code(c.varint()), Reason: c.text(MaxReasonBytes, "reason")}
+	s.Alternatives = c.nodes(MaxAlternatives, "alternatives")
 	if c.err != nil {
 		return SubscribeError{}, fmt.Errorf("subscribe error: %w", c.err)
 	}
@@ -201,58 +233,4 @@ func ParseTrackEnd(b []byte) (TrackEnd, error) {
 		return TrackEnd{}, fmt.Errorf("track end: %w", c.err)
 	}
 	return t, nil
-}
-
-// Demand is how many viewers the child serves with the track.
-type Demand struct {
-	ID      uint64
-	Viewers uint64
-}
-
-// Type says which message it is.
-func (Demand) Type() Type { return TypeDemand }
-
-// Append appends the body.
-//
-//	ID (i), Viewers (i)
-func (d Demand) Append(b []byte) []byte {
-	b = quicvarint.Append(b, d.ID)
-	return quicvarint.Append(b, d.Viewers)
-}
-
-// ParseDemand parses a body.
-func ParseDemand(b []byte) (Demand, error) {
-	c := cursor{b: b}
-	d := Demand{ID: c.varint(), Viewers: c.varint()}
-	if c.err != nil {
-		return Demand{}, fmt.Errorf("demand: %w", c.err)
-	}
-	return d, nil
-}
-
-// Path replaces the path of SubscribeOK when the parent has moved.
-type Path struct {
-	ID   uint64
-	Path []string
-}
-
-// Type says which message it is.
-func (Path) Type() Type { return TypePath }
-
-// Append appends the body.
-//
-//	ID (i), Count (i), Hop (s)...
-func (p Path) Append(b []byte) []byte {
-	b = quicvarint.Append(b, p.ID)
-	return appendHops(b, p.Path)
-}
-
-// ParsePath parses a body.
-func ParsePath(b []byte) (Path, error) {
-	c := cursor{b: b}
-	p := Path{ID: c.varint(), Path: c.hops()}
-	if c.err != nil {
-		return Path{}, fmt.Errorf("path: %w", c.err)
-	}
-	return p, nil
 }
