@@ -37,6 +37,10 @@ type Config struct {
 	// Table is where tracks meet.
 	Table *relay.Table
 
+	// About says what the node is like: its URL, place, limits, load and price. It is
+	// asked once a second, and must not wait. The mesh adds what it knows itself.
+	// Default: nothing is told.
+	About func() peer.NodeValue
 	// Router chooses among neighbours. Default: the cheapest measured path.
 	Router Router
 	// Resolve turns a peer's "host:port" into an address. Default: the system's

@@ -16,6 +16,7 @@ import (
 func (m *Mesh) Drain(ctx context.Context, deadline time.Duration, reason string) error {
 	return m.call(ctx, func() {
 		m.draining, m.drainBy = true, time.Now().Add(deadline)
+		m.advertiseSelf(time.Now())
 		m.log.Info("draining", slog.Duration("deadline", deadline), slog.String("cause", reason))
 		for _, l := range m.links {
 			l.say(m.goAway(deadline, reason))
@@ -30,6 +31,7 @@ func (m *Mesh) Undrain(ctx context.Context, reason string) error {
 			return
 		}
 		m.draining, m.drainBy = false, time.Time{}
+		m.advertiseSelf(time.Now())
 		m.log.Info("serving again", slog.String("cause", reason))
 		for _, l := range m.links {
 			l.say(peer.GoAway{Code: wire.CodeCancel, Reason: truncate(reason)})

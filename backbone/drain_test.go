@@ -5,7 +5,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"trellis/backbone"
 	"trellis/wire"
+	"trellis/wire/peer"
 )
 
 // diamond is an origin a, a viewer's node e, and two ways between them: by b,
@@ -44,6 +46,22 @@ func (n *node) undrain() {
 	}
 }
 
+// knows returns what the node has heard of another.
+func (n *node) knows(id string) backbone.KnownNode {
+	n.c.t.Helper()
+	o, err := n.mesh.Overview(n.c.t.Context())
+	if err != nil {
+		n.c.t.Fatal(err)
+	}
+	for _, k := range o.Nodes {
+		if k.ID == id {
+			return k
+		}
+	}
+	n.c.t.Fatalf("%s does not know %s", n.id, id)
+	return backbone.KnownNode{}
+}
+
 // TestUndrain: a node that stays after all gets its children back, and nothing is
 // lost on either move.
 func TestUndrain(t *testing.T) {
@@ -68,11 +86,14 @@ func TestUndrain(t *testing.T) {
 			if got := e.status().Tracks[0].Parent; got != "d" || b.children() != 0 {
 				t.Errorf("drained: the parent is %q, b has %d children", got, b.children())
 			}
-			if s := b.status(); !s.Draining {
-				t.Error("b does not say that it drains")
+			if s := b.status(); !s.Draining || e.knows("b").State != peer.NodeDraining {
+				t.Errorf("b does not say that it drains: e knows %+v", e.knows("b"))
 			}
 			b.undrain()
 			time.Sleep(8 * time.Second)
+			if got := e.knows("b").State; got != 0 {
+				t.Errorf("b serves again, but e has it at %b", got)
+			}
 		}
 		if got := e.status().Tracks[0].Parent; got != "b" {
 			t.Errorf("after: the parent is %q", got)

@@ -123,8 +123,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 // loop owns loopState. What arrives is handled one thing at a time; after each,
 // what has changed is told.
 func (m *Mesh) loop(ctx context.Context) error {
-	value := peer.NodeValue{Region: m.self.Region, Provider: m.cfg.Provider, Capabilities: peer.CapRelay}
-	m.adverts.set(peer.EntryNode, "", value.Append(nil), time.Now())
+	m.advertiseSelf(time.Now())
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	defer m.stop()
@@ -209,6 +208,7 @@ func (m *Mesh) tick(now time.Time) {
 		return
 	}
 	m.lastSecond = now
+	m.advertiseSelf(now)
 	m.advertiseLinks(now)
 	m.adverts.refresh(now)
 	nodes, c := m.adverts.expire(now)
