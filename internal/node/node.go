@@ -33,6 +33,7 @@ type Node struct {
 	whip  *whip.Handler
 
 	drainer *drainer
+	land    landscape
 }
 
 // New assembles a node, which already listens: Run must follow. On an error the
@@ -68,6 +69,7 @@ func (n *Node) assemble() error {
 		n.port.mesh, err = backbone.New(backbone.Config{
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
 			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
+			About: n.about,
 		})
 		if err != nil {
 			return err
@@ -75,7 +77,7 @@ func (n *Node) assemble() error {
 	}
 	n.moq, err = moq.New(moq.Config{
 		Table: n.table, Verifier: cfg.Verifier, NodeID: cfg.ID, Origins: cfg.AllowedOrigins,
-		MaxSessions: cfg.Limits.Connections, Clock: cfg.WallClock, Log: n.log, Metrics: n.registry,
+		MaxSessions: cfg.Limits.Connections, Elsewhere: n.elsewhere, Clock: cfg.WallClock, Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {
 		return err
@@ -92,7 +94,8 @@ func (n *Node) assemble() error {
 	// WHIP asks for a token before it asks what the token allows.
 	_, anonymous := cfg.Verifier.(auth.Open)
 	n.whip, err = whip.New(whip.Config{
-		Edge: n.rtc, Verifier: cfg.Verifier, Anonymous: anonymous, AllowedOrigins: cfg.AllowedOrigins, Log: n.log, Metrics: n.registry,
+		Edge: n.rtc, Verifier: cfg.Verifier, Anonymous: anonymous, AllowedOrigins: cfg.AllowedOrigins,
+		Direct: n.direct, Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {
 		return err
