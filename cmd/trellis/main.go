@@ -89,6 +89,7 @@ func (a *app) commands() []*cobra.Command {
 		a.demoCommand(),
 		a.drainCommand(),
 		a.undrainCommand(),
+		a.edgesCommand(),
 		a.validateCommand(),
 		a.configCommand(),
 		newPlanCommand(),

@@ -47,7 +47,7 @@ func order(all []Edge) string {
 	return strings.Join(s, " ")
 }
 
-func (q *Question) node(id string) *Node {
+func nodeOf(q *Question, id string) *Node {
 	for i := range q.Nodes {
 		if q.Nodes[i].ID == id {
 			return &q.Nodes[i]
@@ -70,24 +70,24 @@ func TestRank(t *testing.T) {
 		}, "us:best de:delay sg:delay"},
 		"measured at one":        {func(q *Question) { q.Client.RTT = map[string]time.Duration{"us": 10 * ms} }, "us:best de:delay sg:delay"},
 		"measured at a stranger": {func(q *Question) { q.Client.RTT = map[string]time.Duration{"xx": 10 * ms} }, "de:best sg:equal us:equal"},
-		"draining":               {func(q *Question) { q.node("de").Draining = true }, "us:best sg:delay de:state"},
+		"draining":               {func(q *Question) { nodeOf(q, "de").Draining = true }, "us:best sg:delay de:state"},
 		"all states": {func(q *Question) {
-			q.node("de").Draining = true
-			q.node("us").Overloaded = true
-			q.node("sg").MaxViewers = 0
-			q.node("sg").EgressMbps = 10
-			q.node("sg").UsedMbps = 11
+			nodeOf(q, "de").Draining = true
+			nodeOf(q, "us").Overloaded = true
+			nodeOf(q, "sg").MaxViewers = 0
+			nodeOf(q, "sg").EgressMbps = 10
+			nodeOf(q, "sg").UsedMbps = 11
 		}, "sg:best us:state de:state"},
-		"full":        {func(q *Question) { q.node("de").MaxViewers, q.node("de").Viewers = 10, 10 }, "us:best sg:delay de:state"},
-		"nearly full": {func(q *Question) { q.node("de").MaxViewers, q.node("de").Viewers = 10, 9 }, "us:best de:load sg:delay"},
-		"half full":   {func(q *Question) { q.node("us").MaxViewers, q.node("us").Viewers = 10, 7 }, "de:best us:equal sg:delay"},
-		"dear":        {func(q *Question) { q.node("de").PriceUSD = 0.12 }, "us:best de:price sg:delay"},
+		"full":        {func(q *Question) { nodeOf(q, "de").MaxViewers, nodeOf(q, "de").Viewers = 10, 10 }, "us:best sg:delay de:state"},
+		"nearly full": {func(q *Question) { nodeOf(q, "de").MaxViewers, nodeOf(q, "de").Viewers = 10, 9 }, "us:best de:load sg:delay"},
+		"half full":   {func(q *Question) { nodeOf(q, "us").MaxViewers, nodeOf(q, "us").Viewers = 10, 7 }, "de:best us:equal sg:delay"},
+		"dear":        {func(q *Question) { nodeOf(q, "de").PriceUSD = 0.12 }, "us:best de:price sg:delay"},
 		"dear, but so much nearer": {func(q *Question) {
-			q.node("us").PriceUSD = 0.12
+			nodeOf(q, "us").PriceUSD = 0.12
 			q.Client.RTT = map[string]time.Duration{"us": 10 * ms}
 		}, "us:best de:delay sg:delay"},
 		"no way from the origin":       {func(q *Question) { q.Tree = func(n string) (time.Duration, bool) { return 10 * ms, n != "de" } }, "us:best sg:delay de:no_way_from_origin"},
-		"a node without a known place": {func(q *Question) { q.Client.Place = frankfurt; q.node("us").Place = nil }, "de:best sg:delay us:delay_unknown"},
+		"a node without a known place": {func(q *Question) { q.Client.Place = frankfurt; nodeOf(q, "us").Place = nil }, "de:best sg:delay us:delay_unknown"},
 	} {
 		q := world()
 		tc.change(&q)
@@ -101,7 +101,7 @@ func TestRank(t *testing.T) {
 func TestRankExplains(t *testing.T) {
 	q := world()
 	q.Client = Client{Place: &Point{52.5, 13.4}, RTT: map[string]time.Duration{"de": 14 * ms}}
-	q.node("us").MaxViewers, q.node("us").Viewers, q.node("us").PriceUSD = 100, 85, 0.05
+	nodeOf(&q, "us").MaxViewers, nodeOf(&q, "us").Viewers, nodeOf(&q, "us").PriceUSD = 100, 85, 0.05
 	all := Rank(q)
 	de, us := all[0], all[1]
 	if de.Node != "de" || *de.TreeMs != 45 || *de.AccessMs != 7 || de.AccessFrom != Measured || *de.ExpectedMs != 52 || *de.ScoreMs != 52 || de.Utilisation != nil {
@@ -147,10 +147,10 @@ func TestBetter(t *testing.T) {
 		"21 ms better":       {Client{RTT: map[string]time.Duration{"de": 62 * ms, "us": 20 * ms}}, func(q *Question) { q.Tree = nil }, "us"},
 		"21 ms of a hundred": {Client{RTT: map[string]time.Duration{"de": 200 * ms, "us": 158 * ms}}, func(q *Question) { q.Tree = nil }, ""},
 		"better, but draining": {Client{RTT: map[string]time.Duration{"de": 200 * ms, "us": 10 * ms, "sg": 400 * ms}}, func(q *Question) {
-			q.Tree, q.node("us").Draining = nil, true
+			q.Tree, nodeOf(q, "us").Draining = nil, true
 		}, ""},
 		"better, but nobody knows how to reach it": {Client{RTT: map[string]time.Duration{"de": 200 * ms, "us": 10 * ms}}, func(q *Question) {
-			q.Tree, q.node("us").URL = nil, ""
+			q.Tree, nodeOf(q, "us").URL = nil, ""
 		}, ""},
 	} {
 		q := world()
@@ -176,8 +176,8 @@ func TestOther(t *testing.T) {
 	for _, id := range []string{"a", "b", "c", "d", "far"} {
 		q.Nodes = append(q.Nodes, Node{ID: id, URL: "https://" + id, Boot: now.Add(-time.Hour), MaxViewers: 100})
 	}
-	q.node("a").Draining = true
-	q.node("d").Viewers = 50
+	nodeOf(&q, "a").Draining = true
+	nodeOf(&q, "d").Viewers = 50
 	count := func() map[string]int {
 		n := map[string]int{}
 		ranked := Rank(q)
@@ -192,21 +192,21 @@ func TestOther(t *testing.T) {
 	if n := count(); !within(n["b"], 1000) || !within(n["c"], 1000) || !within(n["d"], 500) || len(n) != 3 {
 		t.Errorf("spread as %v, want 1000 1000 500", n)
 	}
-	q.node("c").Boot = now.Add(-time.Minute)
+	nodeOf(&q, "c").Boot = now.Add(-time.Minute)
 	if n := count(); n["c"] != 2500 {
 		t.Errorf("spread as %v, want all at c, which was restarted", n)
 	}
-	q.node("c").Draining = true
+	nodeOf(&q, "c").Draining = true
 	if n := count(); n["c"] != 0 || !within(n["b"], 1667) {
 		t.Errorf("spread as %v, want none at c, which drains", n)
 	}
 	for _, id := range []string{"b", "d"} {
-		q.node(id).URL = ""
+		nodeOf(&q, id).URL = ""
 	}
 	if n := count(); n["far"] != 2500 {
 		t.Errorf("spread as %v, want all at the only one left", n)
 	}
-	q.node("far").Overloaded = true
+	nodeOf(&q, "far").Overloaded = true
 	if n := count(); len(n) != 0 {
 		t.Errorf("spread as %v, want nowhere", n)
 	}
