@@ -17,6 +17,7 @@ func (m *Mesh) about() peer.NodeValue {
 		v = m.cfg.About()
 	}
 	v.Region, v.Provider = m.self.Region, m.cfg.Provider
+	v.MaxChildren, v.EgressMbps = uint64(max(m.cfg.MaxChildren, 0)), uint64(m.cfg.EgressMbps)
 	v.Capabilities |= peer.CapRelay
 	if m.draining {
 		v.State |= peer.NodeDraining

@@ -10,9 +10,9 @@ import (
 	"trellis/wire/peer"
 )
 
-// diamond is an origin a, a viewer's node e, and two ways between them: by b,
+// twoWays is an origin a, a viewer's node e, and two ways between them: by b,
 // and by d, which is longer.
-func diamond(t *testing.T) (c *cluster, a, b, d, e *node) {
+func twoWays(t *testing.T) (c *cluster, a, b, d, e *node) {
 	t.Helper()
 	c = newCluster(t)
 	a, b, d, e = c.node(nodeSpec{id: "a"}), c.node(nodeSpec{id: "b"}), c.node(nodeSpec{id: "d"}), c.node(nodeSpec{id: "e"})
@@ -66,7 +66,7 @@ func (n *node) knows(id string) backbone.KnownNode {
 // lost on either move.
 func TestUndrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, a, b, _, e := diamond(t)
+		c, a, b, _, e := twoWays(t)
 		defer c.close()
 		_, tr := a.publish("room/alice", "audio", wire.KindAudio)
 		c.start()
@@ -113,7 +113,7 @@ func TestUndrain(t *testing.T) {
 // out; nobody moves to and fro meanwhile.
 func TestDrainOrigin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, a, b, d, e := diamond(t)
+		c, a, b, d, e := twoWays(t)
 		defer c.close()
 		_, tr := a.publish("room/alice", "audio", wire.KindAudio)
 		c.start()

@@ -35,7 +35,7 @@ type Public struct {
 func (n *Node) about() peer.NodeValue {
 	p := n.cfg.Public
 	v := peer.NodeValue{
-		Version: n.cfg.Version, URL: p.URL, EgressMbps: p.EgressMbps, PriceMicroUSD: p.PriceMicroUSD,
+		Version: n.cfg.Version, URL: p.URL, PriceMicroUSD: p.PriceMicroUSD,
 		MaxViewers: uint64(n.maxViewers()), Viewers: uint64(n.clients()),
 	}
 	if p.Place != nil {

@@ -69,7 +69,7 @@ func (n *Node) assemble() error {
 		n.port.mesh, err = backbone.New(backbone.Config{
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
 			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
-			About: n.about,
+			About: n.about, EgressMbps: float64(cfg.Public.EgressMbps),
 		})
 		if err != nil {
 			return err
