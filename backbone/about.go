@@ -10,15 +10,17 @@ import (
 	"trellis/wire/peer"
 )
 
-// about is what this node says of itself now.
+// about is what this node says of itself now. Where the node stands among the
+// others is not the mesh's to say.
 func (m *Mesh) about() peer.NodeValue {
-	var v peer.NodeValue
+	v := peer.NodeValue{}
 	if m.cfg.About != nil {
 		v = m.cfg.About()
 	}
 	v.Region, v.Provider = m.self.Region, m.cfg.Provider
 	v.MaxChildren, v.EgressMbps = uint64(max(m.cfg.MaxChildren, 0)), uint64(m.cfg.EgressMbps)
 	v.Capabilities |= peer.CapRelay
+	v.Coordinate = m.know.about.Coordinate
 	if m.draining {
 		v.State |= peer.NodeDraining
 	}
@@ -27,14 +29,14 @@ func (m *Mesh) about() peer.NodeValue {
 
 // advertiseSelf tells what this node is like, where that has changed enough.
 func (m *Mesh) advertiseSelf(now time.Time) {
-	v, was := m.about(), m.adverts.own().about
-	if steady(v.Viewers, was.Viewers, v.MaxViewers) && v.MaxViewers == was.MaxViewers {
+	v, was := m.about(), m.know.about
+	if v.MaxViewers == was.MaxViewers && steady(v.Viewers, was.Viewers, v.MaxViewers) {
 		v.Viewers = was.Viewers
 	}
-	if steady(v.UsedMbps, was.UsedMbps, v.EgressMbps) && v.EgressMbps == was.EgressMbps {
+	if v.EgressMbps == was.EgressMbps && steady(v.UsedMbps, was.UsedMbps, v.EgressMbps) {
 		v.UsedMbps = was.UsedMbps
 	}
-	m.changed(m.adverts.set(peer.EntryNode, "", v.Append(nil), now))
+	m.know.setAbout(v, now)
 }
 
 // steady reports whether a load is near enough to what was told: within a tenth
