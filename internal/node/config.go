@@ -56,6 +56,8 @@ type Config struct {
 	Credentials *ca.Store
 	Peers       discovery.Source
 
+	// WarmUpBytes is backbone.Config's.
+	WarmUpBytes int
 	// Relay bounds tracks and their caches. Its Metrics are set by New.
 	Relay relay.Config
 	// Limits bound what clients may take.

@@ -65,7 +65,7 @@ func (n *Node) assemble() error {
 	if cfg.Credentials != nil {
 		n.port.mesh, err = backbone.New(backbone.Config{
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
-			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
+			Table: n.table, WallClock: cfg.WallClock, WarmUpBytes: cfg.WarmUpBytes, Log: cfg.Log, Metrics: n.registry, // it names the node itself
 		})
 		if err != nil {
 			return err
@@ -219,6 +219,9 @@ func (n *Node) Table() *relay.Table { return n.table }
 // AdminHandler serves health, metrics and status, for a process that has its own
 // listener for them.
 func (n *Node) AdminHandler() http.Handler { return n.adminHandler() }
+
+// WebRTC returns the node's WebRTC edge, for viewers in the process.
+func (n *Node) WebRTC() *rtc.Edge { return n.rtc }
 
 // Registry returns the node's metrics.
 func (n *Node) Registry() *prometheus.Registry { return n.registry }
