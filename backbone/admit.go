@@ -13,6 +13,34 @@ type peerState struct {
 	flaps    int // link failures within flapMemory of one another
 	lastDown time.Time
 	calmAt   time.Time // from when a link may be used other than as a last resort
+
+	rtt     time.Duration // measured on the last link, zero if there was none
+	rttAt   time.Time
+	misses  int // handshakes in a row that came to nothing
+	avoidAt time.Time
+	heardAt time.Time // when we last had a record of it, or first knew of it
+}
+
+// Nodes that do not answer, or refuse us, leave their places to others for a while.
+const (
+	avoidAfter  = 3 // handshakes
+	avoidMemory = time.Minute
+	rttMemory   = 10 * time.Minute
+)
+
+// unreached records that dialling a peer came to nothing.
+func (p *peerState) unreached(now time.Time) {
+	p.misses++
+	if p.misses >= avoidAfter {
+		p.avoidAt = now
+	}
+}
+
+// reached records that there is a link.
+func (p *peerState) reached() { p.misses, p.avoidAt = 0, time.Time{} }
+
+func (p *peerState) avoided(now time.Time) bool {
+	return !p.avoidAt.IsZero() && now.Sub(p.avoidAt) < avoidMemory
 }
 
 // Fast down, slow up: a link that has failed is used again after a while of calm.
@@ -66,12 +94,16 @@ func (m *Mesh) admit(l *link) error {
 	case l.dialled != (m.self.Node < id):
 		return refusal(wire.CodeDuplicate, "%s and %s are linked already", m.self.Node, id)
 	}
+	if old == nil && len(m.links) >= m.cfg.Links.Total {
+		return refusal(wire.CodeTooMany, "%s has %d links", m.self.Node, len(m.links))
+	}
 	m.links[id] = l
 	if old != nil {
 		old.fail(refusal(wire.CodeDuplicate, "replaced by a newer connection of %s and %s", m.self.Node, id))
 		m.letGo(old)
 	}
 	m.peer(id).returned(time.Now())
+	m.peer(id).reached()
 	m.metrics.links.Set(float64(len(m.links)))
 	if m.draining {
 		l.say(m.goAway(0, "draining"))

@@ -43,6 +43,7 @@ func (m *Mesh) localChanged(e relay.AnnounceEvent) {
 	}
 	if _, ours := m.adverts.own().broadcasts[e.Name]; ours {
 		m.adverts.set(peer.EntryBroadcast, string(e.Name), nil, now)
+		m.forgetPlans(e.Name)
 		// Another node's publisher may have waited behind ours.
 		m.reconcile(e.Name)
 	}

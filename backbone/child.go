@@ -23,14 +23,17 @@ type child struct {
 	link   *link
 	id     uint64
 	name   wire.TrackName
-	sub    *relay.Subscription
+	sub    *relay.Subscription // holds the track; what is sent is read from it until the first pause
 	hops   []string
 	cancel context.CancelFunc
+	valve  *valve
 
 	opened atomic.Uint64 // group streams so far
 
 	// Owned by the loop.
-	accepted bool
+	accepted time.Time
+	demand   map[string]heard
+	viewers  int // in demand
 	gone     bool
 }
 
@@ -38,12 +41,14 @@ type child struct {
 func (m *Mesh) onSubscribe(l *link, s peer.Subscribe) {
 	if err := m.serveChild(l, s); err != nil {
 		l.log.Debug("subscription refused", slog.String("track", s.Track.String()), slog.Any("err", err))
-		code, reason := trackCode(err), truncate(err.Error())
+		e := peer.SubscribeError{ID: s.ID, Code: trackCode(err), Reason: truncate(err.Error())}
 		if ce, ok := errors.AsType[*CodeError](err); ok {
-			reason = ce.Reason
+			e.Reason = ce.Reason
 		}
-		l.say(peer.SubscribeError{ID: s.ID, Code: code, Reason: reason})
-		return
+		if e.Code == wire.CodeBusy {
+			e.Alternatives = m.alternatives(l.peer.Node, s)
+		}
+		l.say(e)
 	}
 }
 
@@ -71,6 +76,14 @@ func (m *Mesh) serveChild(l *link, s peer.Subscribe) error {
 			return refusal(wire.CodeLoop, "the track comes to %s through %s", m.self.Node, l.peer.Node)
 		}
 	}
+	if err := m.grant(s, ann.Local); err != nil {
+		return err
+	}
+	if last(s.Route) == m.self.Node {
+		// Only if this opens the track is the route looked at.
+		m.hints[s.Track] = s.Route
+		defer m.later(func() { delete(m.hints, s.Track) })
+	}
 	sub, err := m.cfg.Table.Subscribe(s.Track, relay.SubscribeOptions{
 		Kind:  relay.ReaderLink,
 		Start: relay.Start{Resume: s.Start.Resume, Group: s.Start.Group, Object: s.Start.Object},
@@ -79,7 +92,10 @@ func (m *Mesh) serveChild(l *link, s peer.Subscribe) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(l.tasks.ctx)
-	c := &child{link: l, id: s.ID, name: s.Track, sub: sub, hops: s.Hops, cancel: cancel}
+	c := &child{
+		link: l, id: s.ID, name: s.Track, sub: sub, hops: s.Hops, cancel: cancel,
+		valve: newValve(s.Mode == peer.ModeStandby), demand: map[string]heard{},
+	}
 	if !l.tasks.start(func(context.Context) {
 		defer sub.Close()
 		c.run(ctx)
@@ -110,8 +126,23 @@ func (m *Mesh) dropChild(c *child) {
 	if len(all) == 0 {
 		delete(m.children, c.name)
 	}
+	m.demandChanged(c.name)
 	if u := m.carried[c.name]; u != nil && u.feed == nil {
 		m.choose(u, "child_left") // it may be our way now
+	}
+}
+
+// onResume lets a child on standby have the track.
+func (m *Mesh) onResume(l *link, r peer.Resume) {
+	if c := l.children[r.ID]; c != nil {
+		c.valve.open(relay.Start{Resume: r.Start.Resume, Group: r.Start.Group, Object: r.Start.Object})
+	}
+}
+
+// onPause puts a child on standby.
+func (m *Mesh) onPause(l *link, p peer.Pause) {
+	if c := l.children[p.ID]; c != nil {
+		c.valve.shut()
 	}
 }
 
@@ -121,23 +152,17 @@ func (m *Mesh) onUnsubscribe(l *link, u peer.Unsubscribe) {
 	}
 }
 
-func (m *Mesh) onDemand(l *link, d peer.Demand) {
-	if c := l.children[d.ID]; c != nil {
-		n := uint64(0)
-		for _, e := range d.Entries {
-			n += min(e.Viewers, 1<<31)
-		}
-		c.sub.SetViewers(int(min(n, 1<<31)))
-	}
-}
-
 // acceptChild tells the child what the track is like, and by which path it comes.
 func (m *Mesh) acceptChild(c *child, info wire.TrackInfo) {
 	if c.gone {
 		return
 	}
-	c.accepted = true
+	c.accepted = time.Now()
 	c.link.say(peer.SubscribeOK{ID: c.id, Info: info, Path: m.pathTo(c.name)})
+	if u := m.carried[c.name]; u != nil && u.cutOff {
+		c.link.say(peer.Path{ID: c.id})
+	}
+	m.rootJoined(c, info)
 }
 
 // infoLimit is how long a child waits for a track that nobody delivers. It asks
@@ -164,7 +189,7 @@ func (c *child) run(ctx context.Context) {
 		c.sub.Track().RequestKeyframe() // asks only where no group is cached to start from
 	}
 	m.later(func() { m.acceptChild(c, info) })
-	err = newGroupQueue(c, info).run(ctx)
+	err = c.deliver(ctx, info)
 	if ctx.Err() != nil {
 		return
 	}
@@ -177,4 +202,46 @@ func (c *child) run(ctx context.Context) {
 			l.say(end)
 		}
 	})
+}
+
+// deliver sends the track whenever the child wants it, until it ends.
+func (c *child) deliver(ctx context.Context, info wire.TrackInfo) error {
+	for {
+		start, turned, paused := c.valve.look()
+		if paused {
+			select {
+			case <-c.valve.bell:
+				continue
+			case <-c.sub.Track().Context().Done():
+				return context.Cause(c.sub.Track().Context()) //nolint:contextcheck // why the track ended
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		sub := c.sub
+		if turned {
+			again, err := c.link.mesh.cfg.Table.Subscribe(c.name, relay.SubscribeOptions{Kind: relay.ReaderLink, Start: start})
+			if err != nil {
+				return err
+			}
+			sub = again
+		}
+		err := c.send(ctx, newGroupQueue(c, sub, info))
+		if sub != c.sub {
+			sub.Close()
+		}
+		if !errors.Is(err, errPaused) {
+			return err
+		}
+	}
+}
+
+// send runs a queue until the track ends or the child pauses it.
+func (c *child) send(ctx context.Context, q *groupQueue) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if !c.valve.flow(cancel) {
+		return errPaused
+	}
+	return q.run(ctx)
 }

@@ -64,7 +64,11 @@ type nodeSpec struct {
 	authority   *ca.Authority // instead of the cluster's
 	lifetime    time.Duration // of its certificate
 	warmUpBytes int
+	maxLanes    int
 	boot        time.Time
+	planner     backbone.Planner
+	maxChildren int
+	egressMbps  float64
 }
 
 // node adds a node, which is started by start.
@@ -102,8 +106,12 @@ func (c *cluster) node(spec nodeSpec) *node {
 		Credentials: ca.NewStore(cred), Provider: "test", Dialer: n.transport, Peers: n.peers, Table: n.table,
 		WallClock:   func() time.Time { return time.Now().Add(spec.skew) },
 		Boot:        spec.boot,
+		Planner:     spec.planner,
+		MaxChildren: spec.maxChildren,
+		EgressMbps:  spec.egressMbps,
 		Rand:        rand.New(rand.NewPCG(1, uint64(len(c.nodes)))),
 		WarmUpBytes: spec.warmUpBytes,
+		MaxLanes:    spec.maxLanes,
 		Resolve:     func(_ context.Context, addr string) (net.Addr, error) { return net.ResolveUDPAddr("udp", addr) },
 		Log:         slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})

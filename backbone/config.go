@@ -15,7 +15,9 @@ import (
 
 	"trellis/internal/ca"
 	"trellis/internal/relay"
+	"trellis/routing/control"
 	"trellis/routing/discovery"
+	"trellis/wire"
 	"trellis/wire/peer"
 )
 
@@ -39,6 +41,17 @@ type Config struct {
 
 	// Router chooses among neighbours. Default: the cheapest measured path.
 	Router Router
+	// Planner decides the trees of the tracks that enter here. Default: nobody;
+	// every node then follows its Router.
+	Planner Planner
+	// Protect says how a track that enters here is to survive the loss of a
+	// parent. Default: DefaultProtect.
+	Protect func(wire.TrackName, wire.Kind) control.Protection
+	// MaxChildren of one track that this node serves; others are told of nodes
+	// that may. Default 32, negative: it serves only what enters here.
+	MaxChildren int
+	// EgressMbps that this node may send to other nodes. Default 0: no limit.
+	EgressMbps float64
 	// Resolve turns a peer's "host:port" into an address. Default: the system's
 	// resolver.
 	Resolve func(ctx context.Context, addr string) (net.Addr, error)
@@ -52,11 +65,19 @@ type Config struct {
 	// WarmUpBytes of padding open the congestion window of a new lane before
 	// the first key frame needs it. Default 768 KiB, negative for none.
 	WarmUpBytes int
+	// MaxLanes bounds the connections of a link. One carries control and sound,
+	// the others video: one of them always, more while windows limit what is sent
+	// and the path has room. Default 8, from 2 to 16.
+	MaxLanes int
+	// Links says with whom to keep links.
+	Links LinkConfig
 	// Log receives what happens. Default: nowhere.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.
 	Metrics prometheus.Registerer
 }
+
+const defaultMaxChildren = 32
 
 // maxWarmUp is docs/wire.md, section 8.
 const (
@@ -74,11 +95,23 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("backbone.Config.Dialer is missing")
 	case c.Peers == nil:
 		return c, errors.New("backbone.Config.Peers is missing")
+	case c.EgressMbps < 0:
+		return c, fmt.Errorf("backbone.Config.EgressMbps is %v: must not be negative", c.EgressMbps)
 	case c.Table == nil:
 		return c, errors.New("backbone.Config.Table is missing")
 	}
+	var err error
+	if c.Links, err = c.Links.withDefaults(); err != nil {
+		return c, err
+	}
 	if c.Router == nil {
 		c.Router = Cheapest{}
+	}
+	if c.Protect == nil {
+		c.Protect = DefaultProtect
+	}
+	if c.MaxChildren == 0 {
+		c.MaxChildren = defaultMaxChildren
 	}
 	if c.Resolve == nil {
 		c.Resolve = resolve
@@ -97,6 +130,12 @@ func (c Config) withDefaults() (Config, error) {
 		c.WarmUpBytes = defaultWarmUp
 	case c.WarmUpBytes > maxWarmUp:
 		return c, fmt.Errorf("backbone.Config.WarmUpBytes is %d, at most %d", c.WarmUpBytes, maxWarmUp)
+	}
+	switch {
+	case c.MaxLanes == 0:
+		c.MaxLanes = maxLanes
+	case c.MaxLanes < baseLanes || c.MaxLanes > peer.MaxLanes:
+		return c, fmt.Errorf("backbone.Config.MaxLanes is %d, from %d to %d", c.MaxLanes, baseLanes, peer.MaxLanes)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -120,6 +159,9 @@ func resolve(ctx context.Context, addr string) (net.Addr, error) {
 	return &net.UDPAddr{IP: ips[0].Unmap().AsSlice(), Port: n, Zone: ips[0].Zone()}, nil
 }
 
+// maxConnWindow carries 250 Mbit/s at a round trip of a second.
+const maxConnWindow = 32 << 20
+
 // QUICConfig returns the QUIC configuration of a link's dialling end. A listener
 // that is shared with browsers may use its own, with datagrams, reset streams
 // with partial delivery, and at least as many unidirectional streams.
@@ -134,7 +176,7 @@ func QUICConfig() *quic.Config {
 		InitialStreamReceiveWindow:       2 << 20,
 		MaxStreamReceiveWindow:           16 << 20,
 		InitialConnectionReceiveWindow:   4 << 20,
-		MaxConnectionReceiveWindow:       32 << 20,
+		MaxConnectionReceiveWindow:       maxConnWindow,
 		MaxIncomingStreams:               4, // the control stream, and nothing else
 		MaxIncomingUniStreams:            4096,
 		EnableDatagrams:                  true,

@@ -47,6 +47,9 @@ func (l *link) parse(t peer.Type, body []byte) (func(), error) {
 	case peer.TypeGoAway:
 		msg, err := peer.ParseGoAway(body)
 		return func() { m.onGoAway(l, msg) }, err
+	case peer.TypeLanes:
+		msg, err := peer.ParseLanes(body)
+		return func() { l.onLanes(msg) }, err
 	case peer.TypeAdvert:
 		msg, err := peer.ParseAdvert(body)
 		return func() { m.onAdvert(l, msg) }, err
@@ -74,6 +77,15 @@ func (l *link) parse(t peer.Type, body []byte) (func(), error) {
 	case peer.TypePath:
 		msg, err := peer.ParsePath(body)
 		return func() { m.onPath(l, msg) }, err
+	case peer.TypeResume:
+		msg, err := peer.ParseResume(body)
+		return func() { m.onResume(l, msg) }, err
+	case peer.TypePause:
+		msg, err := peer.ParsePause(body)
+		return func() { m.onPause(l, msg) }, err
+	case peer.TypePlan:
+		msg, err := peer.ParsePlan(body)
+		return func() { m.onPlan(l, msg) }, err
 	default:
 		return nil, nil
 	}

@@ -19,47 +19,48 @@ const (
 	maxRedial = 10 * time.Second
 	// steadyLink is how long a link must have lasted for redialling to start over.
 	steadyLink = 10 * time.Second
+	// maxDialling bounds the handshakes that are under way from here.
+	maxDialling = 16
 )
 
 // watchPeers follows discovery.
 func (m *Mesh) watchPeers(ctx context.Context) error {
-	dialers := map[discovery.Node]context.CancelFunc{}
 	return m.cfg.Peers.Watch(ctx, func(s discovery.Snapshot) {
 		m.nodes.Store(&s)
-		for n, cancel := range dialers {
-			if now, ok := s.Find(n.ID); !ok || now != n {
-				cancel()
-				delete(dialers, n)
-				m.later(func() { m.peerGone(n, ok) })
-			}
-		}
-		for _, n := range s.Nodes {
-			if n.ID == m.self.Node || dialers[n] != nil {
-				continue
-			}
-			dialCtx, cancel := context.WithCancel(ctx)
-			dialers[n] = cancel
-			m.run.Go(func() error {
-				defer cancel()
-				m.keepLink(dialCtx, n)
-				return nil
-			})
-		}
+		m.later(m.peersChanged)
 	})
 }
 
-// peerGone: discovery no longer lists a node, or lists it elsewhere.
-func (m *Mesh) peerGone(n discovery.Node, moved bool) {
-	m.log.Info("peer changed in discovery", slog.String("peer", n.ID), slog.Bool("moved", moved))
-	if l := m.links[n.ID]; l != nil && !moved {
-		l.fail(refusal(wire.CodeUnauthorized, "%s is no longer among the nodes that discovery knows", n.ID))
+// peersChanged: discovery says something new of who exists, and where. Of a peer
+// with a live link it is advice only: the link says better who is alive.
+func (m *Mesh) peersChanged() {
+	s := m.nodes.Load()
+	for id := range m.links {
+		if _, ok := s.Find(id); !ok {
+			m.log.Warn("discovery no longer names a peer, its link is kept while it lives", slog.String("peer", id))
+		}
 	}
+	m.chooseLinks(time.Now())
 }
 
-// keepLink dials a peer whenever there is no link with it.
-func (m *Mesh) keepLink(ctx context.Context, n discovery.Node) {
+// startDialer begins to keep a link to a node, if that is not done already.
+func (m *Mesh) startDialer(id string) {
+	if m.dialers[id] {
+		return
+	}
+	m.dialers[id] = true
+	ctx := m.runCtx
+	m.run.Go(func() error {
+		m.keepLink(ctx, id)
+		return nil
+	})
+}
+
+// keepLink dials a peer whenever there is no link with it, until the peer is not
+// chosen any more.
+func (m *Mesh) keepLink(ctx context.Context, id string) {
 	wait := time.Duration(0)
-	if m.self.Node > n.ID {
+	if m.self.Node > id {
 		wait = yieldDial
 	}
 	backoff := minRedial
@@ -71,42 +72,65 @@ func (m *Mesh) keepLink(ctx context.Context, n discovery.Node) {
 			return
 		case <-timer.C:
 		}
-		var ended chan struct{}
-		var jitter float64
-		if m.call(ctx, func() {
-			if l := m.links[n.ID]; l != nil {
-				ended = l.ended
-			}
-			jitter = 0.5 + m.cfg.Rand.Float64()
-		}) != nil {
+		var job dialJob
+		if m.call(ctx, func() { job = m.dialJob(id) }) != nil || job.over {
 			return
 		}
-		if ended != nil {
+		if job.ended != nil {
 			select {
 			case <-ctx.Done():
 				return
-			case <-ended:
+			case <-job.ended:
 			}
-			timer.Reset(time.Duration(jitter * float64(minRedial)))
+			timer.Reset(time.Duration(job.jitter * float64(minRedial)))
 			continue
 		}
 		began := time.Now()
-		err := m.dialLink(ctx, n)
+		err := m.dialLink(ctx, job.node)
 		if time.Since(began) >= steadyLink {
 			backoff = minRedial
 		}
 		var ce *CodeError
-		if errors.As(err, &ce) && ce.Code == wire.CodeUnauthorized {
+		if errors.As(err, &ce) && (ce.Code == wire.CodeUnauthorized || ce.Code == wire.CodeTooMany) {
 			backoff = maxRedial / 2 // somebody must act first
 		}
-		timer.Reset(time.Duration(jitter * float64(backoff)))
+		timer.Reset(time.Duration(job.jitter * float64(backoff)))
 		backoff = min(2*backoff, maxRedial)
 	}
 }
 
+// dialJob is what a dialer has to do next.
+type dialJob struct {
+	node   discovery.Node
+	ended  chan struct{} // of the link that is there; nil: dial
+	over   bool
+	jitter float64
+}
+
+func (m *Mesh) dialJob(id string) dialJob {
+	job := dialJob{jitter: 0.5 + m.cfg.Rand.Float64()}
+	if l := m.links[id]; l != nil {
+		job.ended = l.ended
+		return job
+	}
+	_, chosen := m.chosen[id]
+	node, known := m.nodes.Load().Find(id)
+	if job.node = node; !chosen || !known {
+		job.over = true
+		delete(m.dialers, id)
+	}
+	return job
+}
+
 // dialLink makes a link, and serves it until it ends.
 func (m *Mesh) dialLink(ctx context.Context, n discovery.Node) error {
+	select {
+	case m.dialling <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	conn, control, hello, id, err := m.dialLane(ctx, n, laneMain)
+	<-m.dialling
 	if err != nil {
 		if ctx.Err() == nil {
 			m.dialFailed(ctx, n, err)
@@ -120,7 +144,11 @@ func (m *Mesh) dialLink(ctx context.Context, n discovery.Node) error {
 // peer that does not answer is not, beyond its first time: it may be down.
 func (m *Mesh) dialFailed(ctx context.Context, n discovery.Node, err error) {
 	linked := false
-	if m.call(ctx, func() { linked = m.links[n.ID] != nil }) != nil {
+	if m.call(ctx, func() {
+		if linked = m.links[n.ID] != nil; !linked {
+			m.peer(n.ID).unreached(time.Now())
+		}
+	}) != nil {
 		return // the mesh ends
 	}
 	var ce *CodeError

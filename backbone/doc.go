@@ -1,8 +1,8 @@
 // Package backbone carries tracks from node to node: it speaks trellis/1
 // (docs/wire.md) over QUIC.
 //
-// A Mesh is a node's part in the backbone. It keeps a link to every peer that
-// discovery names, floods adverts, announces in the relay.Table what entered
+// A Mesh is a node's part in the backbone. Of the nodes that discovery
+// names it keeps links to some (linkSet: all in a small cluster), floods adverts, announces in the relay.Table what entered
 // elsewhere, and is the relay.Upstream of it: when somebody here wants a track,
 // the mesh subscribes at the neighbour on the cheapest path to the origin.
 //

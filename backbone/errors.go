@@ -56,6 +56,8 @@ func closeReason(err error) (wire.Code, string) {
 		return wire.CodeGoingAway, "node stops"
 	case err == nil:
 		return wire.CodeCancel, ""
+	case errors.Is(err, errRetired):
+		return wire.CodeCancel, err.Error()
 	default:
 		return wire.CodeTransport, truncate(err.Error())
 	}

@@ -12,8 +12,8 @@ import (
 	"trellis/wire/peer"
 )
 
-// feed is our subscription to a track at one parent. An upstream has one, and
-// two while it moves.
+// feed is our subscription to a track at one parent. An upstream has one, a
+// second while it moves, and a spare one where the plan names a backup.
 type feed struct {
 	// Fixed at construction.
 	up    *upstream
@@ -21,7 +21,6 @@ type feed struct {
 	pos   *position
 	link  *link
 	id    uint64
-	start peer.Start
 	ready chan struct{} // closed with SUBSCRIBE_OK
 	over  chan struct{} // closed when we have left
 
@@ -31,10 +30,13 @@ type feed struct {
 	groups  atomic.Uint64 // group streams that have ended, whichever way
 	expect  atomic.Uint64 // 1 + how many there will be, 0 while that is not known
 	flowing atomic.Bool   // something came
+	ages    ageMeter      // of the objects as they come
 
 	// Owned by the loop.
 	path    []string
-	cutOff  bool // the parent has no path to the origin now
+	hops    []peer.Hop // the same with ages, once the parent has told them
+	paused  bool       // on standby
+	cutOff  bool       // the parent has no path to the origin now
 	okAt    time.Time
 	asked   time.Time
 	end     *peer.TrackEnd
@@ -43,6 +45,14 @@ type feed struct {
 	mu      sync.Mutex
 	left    bool
 	streams map[*quic.ReceiveStream]struct{}
+}
+
+// node is the parent's id.
+func (f *feed) node() string { return f.link.peer.Node }
+
+// unanswered reports whether the parent has kept us waiting for too long.
+func (f *feed) unanswered(now time.Time) bool {
+	return f.okAt.IsZero() && f.end == nil && now.Sub(f.asked) >= subscribeLimit
 }
 
 // enter registers a group stream. False: we have left.

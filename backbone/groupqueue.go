@@ -3,6 +3,7 @@ package backbone
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"trellis/internal/relay"
@@ -20,6 +21,9 @@ const (
 	maxOpenGroups = 32
 )
 
+// firstLikely is what a group is taken to have while no other was sent.
+const firstLikely = 256 << 10
+
 // errLate gives up a group that newer ones wait behind.
 var errLate = errors.New("newer groups are waiting")
 
@@ -28,15 +32,18 @@ var errLate = errors.New("newer groups are waiting")
 // takes groups and gives up stale ones; a groupSender writes each.
 type groupQueue struct {
 	child   *child
+	sub     *relay.Subscription // what is sent is read from it
 	info    wire.TrackInfo
 	late    time.Duration
 	maxOpen int
 	ended   chan *groupSender
 	open    []*groupSender // in the order in which they were begun
+
+	likely atomic.Int64 // bytes of a group, by the last that was sent whole
 }
 
-func newGroupQueue(c *child, info wire.TrackInfo) *groupQueue {
-	q := &groupQueue{child: c, info: info, late: lateOther, maxOpen: maxOpenGroups}
+func newGroupQueue(c *child, sub *relay.Subscription, info wire.TrackInfo) *groupQueue {
+	q := &groupQueue{child: c, sub: sub, info: info, late: lateOther, maxOpen: maxOpenGroups}
 	switch info.Kind {
 	case wire.KindVideo:
 		q.late, q.maxOpen = lateVideo, maxOpenVideo
@@ -46,6 +53,7 @@ func newGroupQueue(c *child, info wire.TrackInfo) *groupQueue {
 	}
 	q.late = max(q.late, info.MaxLatency)
 	q.ended = make(chan *groupSender, q.maxOpen)
+	q.likely.Store(firstLikely)
 	return q
 }
 
@@ -64,7 +72,7 @@ func (q *groupQueue) run(ctx context.Context) error {
 		}
 		var ready <-chan struct{}
 		if !end && len(q.open) < q.maxOpen {
-			ready = q.child.sub.Ready()
+			ready = q.sub.Ready()
 		}
 		timer.Reset(q.nextLate(time.Now()))
 		select {
@@ -83,7 +91,7 @@ func (q *groupQueue) run(ctx context.Context) error {
 // whether the track has ended, and how.
 func (q *groupQueue) take(ctx context.Context) (end bool, err error) {
 	for len(q.open) < q.maxOpen {
-		r, err := q.child.sub.TryNextGroup()
+		r, err := q.sub.TryNextGroup()
 		if err != nil {
 			return true, err
 		}

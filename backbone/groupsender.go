@@ -62,6 +62,8 @@ type groupSender struct {
 
 	urgency atomic.Int32
 	stream  atomic.Pointer[quic.SendStream]
+	lane    *lane // set before the stream
+	credit  int64 // of the lane's backlog, not used up yet; owned by run
 
 	// Owned by run.
 	frames  peer.FrameCoder
@@ -69,6 +71,7 @@ type groupSender struct {
 	sent    bool   // the header is sent
 	next    uint64 // one more than the last object's index
 	chunked bool   // the object being sent is of unknown size
+	bytes   int64  // written
 }
 
 // demote lets newer groups go first.
@@ -103,8 +106,10 @@ func (s *groupSender) run(ctx context.Context) {
 	}
 	s.queue.child.opened.Add(1)
 	l.stats.open.Add(1)
+	defer s.leaveLane()
 	defer l.stats.open.Add(-1)
 	l.stats.out.groups[s.queue.info.Kind].Inc()
+	l.prober.hurry()
 	// A write that waits for the window ends when the group is given up.
 	stop := context.AfterFunc(ctx, func() {
 		code := wire.CodeCancel
@@ -130,17 +135,36 @@ func (s *groupSender) run(ctx context.Context) {
 // openStream opens a stream on the lane for the track, if there is credit.
 func (s *groupSender) openStream() (*quic.SendStream, error) {
 	l := s.queue.child.link
-	conn := l.lane(s.queue.info.Kind)
-	stream, err := conn.OpenUniStream()
-	if err != nil && conn != l.main && conn.Context().Err() != nil {
-		stream, err = l.main.OpenUniStream() // the lane has just ended
+	ln := l.pick(s.queue.info.Kind)
+	stream, err := ln.conn.OpenUniStream()
+	if err != nil && ln != l.lane0 && ln.dead() {
+		ln = l.lane0 // the other has just ended
+		stream, err = ln.conn.OpenUniStream()
 	}
 	if err != nil {
 		return nil, err
 	}
+	s.lane, s.credit = ln, s.queue.likely.Load()
+	ln.open.Add(1)
+	ln.backlog.Add(s.credit)
 	s.stream.Store(stream)
 	stream.SetPriority(int8(s.urgency.Load()), true)
 	return stream, nil
+}
+
+// write writes through the lane, which learns what is still to come.
+func (s *groupSender) write(stream *quic.SendStream, b []byte) error {
+	err := s.lane.write(stream, b)
+	used := min(int64(len(b)), s.credit)
+	s.credit -= used
+	s.lane.backlog.Add(-used)
+	s.bytes += int64(len(b))
+	return err
+}
+
+func (s *groupSender) leaveLane() {
+	s.lane.open.Add(-1)
+	s.lane.backlog.Add(-s.credit)
 }
 
 func (s *groupSender) dropped(ctx context.Context, err error) (Drop, wire.Code) {
@@ -184,6 +208,7 @@ func (s *groupSender) copy(ctx context.Context, stream *quic.SendStream) error {
 			if err := s.flush(stream, b); err != nil {
 				return err
 			}
+			s.queue.likely.Store(s.bytes)
 			return stream.Close()
 		case err != nil:
 			return err
@@ -238,7 +263,7 @@ func (s *groupSender) add(stream *quic.SendStream, b []byte, c *relay.Chunk) ([]
 		if err := s.flush(stream, b); err != nil {
 			return nil, err
 		}
-		if _, err := stream.Write(c.Payload[n:]); err != nil {
+		if err := s.write(stream, c.Payload[n:]); err != nil {
 			return nil, err
 		}
 		b = b[:0]
@@ -268,7 +293,7 @@ func (s *groupSender) flush(stream *quic.SendStream, b []byte) error {
 		if head > smallFirst {
 			head = peer.MaxGroupHeaderBytes
 		}
-		if _, err := stream.Write(b[:head]); err != nil {
+		if err := s.write(stream, b[:head]); err != nil {
 			return err
 		}
 		stream.SetReliableBoundary()
@@ -277,6 +302,5 @@ func (s *groupSender) flush(stream *quic.SendStream, b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	_, err := stream.Write(b)
-	return err
+	return s.write(stream, b)
 }

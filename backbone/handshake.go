@@ -23,12 +23,6 @@ import (
 // helloTimeout is docs/wire.md, section 3.
 const helloTimeout = 5 * time.Second
 
-// Lanes of a link.
-const (
-	laneMain = 0
-	laneBulk = 1
-)
-
 // ServerTLS returns the TLS configuration for connections from other nodes. A
 // node that shares its port with HTTP/3 calls its GetConfigForClient from its own
 // when the client offers peer.ALPN: crypto/tls asks only the outermost. Refused
@@ -179,7 +173,7 @@ func (m *Mesh) readHello(ctx context.Context, control *controlStream, id greetin
 		return h, refusal(wire.CodeLoop, "%s dialled itself", h.Node)
 	case h.Node == m.self.Node:
 		return h, refusal(wire.CodeDuplicate, "two processes are node %s: booted at %s and %s", h.Node, bootTime(h.Boot), bootTime(m.boot))
-	case h.Lane > laneBulk:
+	case h.Lane >= uint64(m.cfg.MaxLanes):
 		return h, refusal(wire.CodeUnsupported, "lane %d", h.Lane)
 	}
 	return h, nil

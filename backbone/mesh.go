@@ -13,6 +13,7 @@ import (
 
 	"trellis/internal/ca"
 	"trellis/internal/relay"
+	"trellis/routing/control"
 	"trellis/routing/discovery"
 	"trellis/routing/spf"
 	"trellis/wire"
@@ -30,7 +31,12 @@ type Mesh struct {
 	done    chan struct{} // closed when Run has ended
 	calls   chan func()   // for the loop, from goroutines that may wait
 	wake    chan struct{} // rings when something was queued
-	nodes   atomic.Pointer[discovery.Snapshot]
+	// dialling holds a token for each handshake that is under way from here.
+	dialling chan struct{}
+	nodes    atomic.Pointer[discovery.Snapshot]
+	lag      ownLag
+
+	snapshots chan control.Snapshot // for the planner; has room for one
 
 	queueMu sync.Mutex
 	queue   []func() // for the loop, from callers that must not wait
@@ -45,17 +51,27 @@ type loopState struct {
 	adverts   *adverts
 	links     map[string]*link
 	peers     map[string]*peerState
+	linkSet   *linkSet
+	chosen    map[string]LinkCause // with whom we want links of our own accord
+	dialers   map[string]bool      // there is one for each node that is dialled
+	wants     map[string]wants     // what routes want, by node
 	remotes   map[wire.Broadcast]*remote
 	upstreams map[*relay.Track]*upstream
 	carried   map[wire.TrackName]*upstream // the same, by name
 	children  map[wire.TrackName]map[*child]struct{}
+	hints     map[wire.TrackName][]string // the route for a track that is being opened
+	egress    rateMeter
 
+	plans planning
+
+	heardOrder uint64
 	graph      *spf.Graph // nil: to be built anew
 	pathsDirty bool
 	rerouteDue bool
+	chooseDue  bool // the link set is to be looked at
+	chosenAt   time.Time
 	draining   bool
 	lastSecond time.Time
-	lastDemand time.Time
 	doubleSaid time.Time
 }
 
@@ -67,21 +83,31 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	self := cfg.Credentials.Get().Identity()
 	m := &Mesh{
-		cfg:   cfg,
-		self:  self,
-		boot:  uint64(cfg.Boot.UnixMicro()),
-		log:   cfg.Log.With(slog.String("node", self.Node)),
-		done:  make(chan struct{}),
-		calls: make(chan func()),
-		wake:  make(chan struct{}, 1),
+		cfg:      cfg,
+		self:     self,
+		boot:     uint64(cfg.Boot.UnixMicro()),
+		log:      cfg.Log.With(slog.String("node", self.Node)),
+		done:     make(chan struct{}),
+		calls:    make(chan func()),
+		wake:     make(chan struct{}, 1),
+		dialling: make(chan struct{}, maxDialling),
 		loopState: loopState{
+			linkSet:   newLinkSet(self.Node, self.Region, cfg.Links),
+			dialers:   map[string]bool{},
+			wants:     map[string]wants{},
 			links:     map[string]*link{},
 			peers:     map[string]*peerState{},
 			remotes:   map[wire.Broadcast]*remote{},
 			upstreams: map[*relay.Track]*upstream{},
 			carried:   map[wire.TrackName]*upstream{},
 			children:  map[wire.TrackName]map[*child]struct{}{},
+			hints:     map[wire.TrackName][]string{},
+			plans: planning{
+				roots: map[wire.TrackName]*root{}, versions: map[wire.TrackName]version{},
+				avoid: map[[2]string]time.Time{}, flaps: newLinkFlaps(),
+			},
 		},
+		snapshots: make(chan control.Snapshot, 1),
 	}
 	m.nodes.Store(&discovery.Snapshot{})
 	m.adverts = newAdverts(self.Node, m.boot)
@@ -98,8 +124,12 @@ func (m *Mesh) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	m.run, m.runCtx = g, ctx
 	g.Go(func() error { return m.loop(ctx) })
+	g.Go(func() error { return m.lag.watch(ctx) })
 	g.Go(func() error { return m.watchPeers(ctx) })
 	g.Go(func() error { return m.watchLocal(ctx) })
+	if m.cfg.Planner != nil {
+		g.Go(func() error { return m.runPlanner(ctx) })
+	}
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return fmt.Errorf("mesh: %w", err)
@@ -111,8 +141,9 @@ func (m *Mesh) Run(ctx context.Context) error {
 // what has changed is told.
 func (m *Mesh) loop(ctx context.Context) error {
 	value := peer.NodeValue{Region: m.self.Region, Provider: m.cfg.Provider, Capabilities: peer.CapRelay}
+	value.MaxChildren, value.EgressMbps = uint64(max(m.cfg.MaxChildren, 0)), uint64(m.cfg.EgressMbps)
 	m.adverts.set(peer.EntryNode, "", value.Append(nil), time.Now())
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(tickPeriod)
 	defer tick.Stop()
 	defer m.stop()
 	for {
@@ -124,7 +155,7 @@ func (m *Mesh) loop(ctx context.Context) error {
 		case <-m.wake:
 			m.runQueue()
 		case now := <-tick.C:
-			m.tick(now)
+			m.tick(now) //nolint:contextcheck // a dialler that it starts lives as long as the mesh: it takes runCtx
 		}
 		m.flood(m.adverts.flush(time.Now()), nil)
 	}
@@ -178,17 +209,21 @@ func (m *Mesh) runQueue() {
 	}
 }
 
-// tick does what depends on time, ten times a second.
+// tickPeriod is within the 50 ms in which a first viewer is told upwards.
+const tickPeriod = 50 * time.Millisecond
+
+// tick does what depends on time.
 func (m *Mesh) tick(now time.Time) {
 	m.retryUpstreams(now)
+	if m.chooseDue || now.Sub(m.chosenAt) >= chooseEvery {
+		m.chooseLinks(now)
+	}
 	if m.rerouteDue {
 		m.rerouteDue = false
 		m.reroute(now)
 	}
-	if now.Sub(m.lastDemand) >= 500*time.Millisecond {
-		m.lastDemand = now
-		m.sendDemand()
-	}
+	m.sendDemand(now)
+	m.decide(now)
 	if now.Sub(m.lastSecond) < time.Second {
 		return
 	}
@@ -202,13 +237,19 @@ func (m *Mesh) tick(now time.Time) {
 	m.changed(c)
 	m.reroute(now)
 	m.refreshPaths()
+	m.measureRates(now)
+	m.tellAges(now)
+	m.repeatPlans(now)
 }
 
 // changed follows up on changed records.
 func (m *Mesh) changed(c changes) {
 	if c.links {
-		m.graph = nil
+		m.graph, m.plans.links = nil, nil
 		m.pathsDirty, m.rerouteDue = true, true
+		if len(m.plans.roots) > 0 {
+			m.planSoon(time.Now())
+		}
 	}
 	for _, name := range c.broadcasts {
 		m.reconcile(name)

@@ -83,7 +83,7 @@ type linkCounters struct {
 func (s linkStats) traffic() uint64 {
 	var n uint64
 	for k := range numKinds {
-		n += s.in.objects[k].n.Load() + s.out.objects[k].n.Load()
+		n += s.in.objects[k].n.Load() + s.out.objects[k].n.Load() + s.in.groups[k].n.Load() + s.out.groups[k].n.Load()
 	}
 	return n
 }
@@ -96,6 +96,11 @@ type metrics struct {
 	moves     *prometheus.CounterVec
 	nodes     prometheus.Gauge
 	adverts   prometheus.Counter
+
+	demandDropped prometheus.Counter
+	stalePlans    prometheus.Counter
+	resumed       prometheus.Counter
+	planning      prometheus.Histogram
 
 	bytes, objects, groups *prometheus.CounterVec
 	dropped                *prometheus.CounterVec
@@ -118,12 +123,18 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name(n), Help: help}, labels)
 	}
 	m := &metrics{
-		links:       gauge("links", "Links that are up."),
-		upstreams:   gauge("upstreams", "Tracks that come from another node."),
-		nodes:       gauge("nodes", "Nodes whose records are known, this one included."),
-		refused:     prometheus.NewCounter(prometheus.CounterOpts{Name: name("links_refused_total"), Help: "Connections that did not become a link, refused by either side."}),
-		adverts:     prometheus.NewCounter(prometheus.CounterOpts{Name: name("adverts_total"), Help: "Adverts received that were news."}),
-		moves:       counters("moves_total", "Tracks that changed their parent, by cause.", "cause"),
+		links:         gauge("links", "Links that are up."),
+		upstreams:     gauge("upstreams", "Tracks that come from another node."),
+		nodes:         gauge("nodes", "Nodes whose records are known, this one included."),
+		refused:       prometheus.NewCounter(prometheus.CounterOpts{Name: name("links_refused_total"), Help: "Connections that did not become a link, refused by either side."}),
+		adverts:       prometheus.NewCounter(prometheus.CounterOpts{Name: name("adverts_total"), Help: "Adverts received that were news."}),
+		moves:         counters("moves_total", "Tracks that changed their parent, by cause.", "cause"),
+		demandDropped: prometheus.NewCounter(prometheus.CounterOpts{Name: name("demand_dropped_total"), Help: "Nodes in the demand of a child beyond its limit."}),
+		stalePlans:    prometheus.NewCounter(prometheus.CounterOpts{Name: name("plans_stale_total"), Help: "Routes that came again, or after a newer one."}),
+		resumed:       prometheus.NewCounter(prometheus.CounterOpts{Name: name("spares_resumed_total"), Help: "Backups that were made to deliver because a parent fell silent."}),
+		planning: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: name("planning_seconds"), Help: "How long a decision of the planner took.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+		}),
 		bytes:       counters("bytes_total", "Payload bytes on links.", "peer", "direction", "kind"),
 		objects:     counters("objects_total", "Objects on links.", "peer", "direction", "kind"),
 		groups:      counters("groups_total", "Groups begun on links.", "peer", "direction", "kind"),
@@ -139,6 +150,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		m.links, m.upstreams, m.nodes, m.refused, m.adverts, m.moves, m.bytes, m.objects, m.groups,
+		m.demandDropped, m.stalePlans, m.resumed, m.planning,
 		m.dropped, m.malformed, m.delay, m.loss, m.clockOffset, m.clockError,
 	} {
 		if err := reg.Register(c); err != nil {

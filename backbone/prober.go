@@ -4,7 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/quic-go/quic-go"
 
 	"trellis/wire"
 	"trellis/wire/peer"
@@ -15,50 +18,84 @@ import (
 // block, and watch.
 type prober struct {
 	link *link
+	bell chan struct{} // rings when the idle period is over
+	idle atomic.Bool   // probes are sent at the slow rate
+	// heard is when something last came, as far as it is stamped: since link.up.
+	heard atomic.Int64
 
-	mu      sync.Mutex
-	m       measure
-	traffic uint64 // media bytes when last looked at
-	mediaAt time.Time
-
-	announce time.Duration
+	mu       sync.Mutex
+	m        measure
+	echoed   uint64 // the last of our probes that the peer has heard
+	answered time.Time
+	traffic  uint64 // media when last looked at
+	mediaAt  time.Time
+	suspect  bool
+	promised time.Duration // within which the peer was told to expect a probe
 }
 
 func newProber(l *link) *prober {
-	return &prober{link: l, mediaAt: l.up}
+	return &prober{link: l, bell: make(chan struct{}, 1), mediaAt: l.up, answered: l.up}
 }
 
 // wall is the node's own clock in µs.
 func (m *Mesh) wall() uint64 { return uint64(m.cfg.WallClock().UnixMicro()) }
 
-// send sends probes at the period that the media on the link asks for.
-func (p *prober) send(ctx context.Context) error {
-	tick := time.NewTicker(probePeriodMedia)
-	defer tick.Stop()
-	var last time.Time
-	buf := make([]byte, 0, peer.MaxProbeBytes)
-	for now := time.Now(); ; {
-		period := p.period(now)
-		// A change to the slower rate is announced with a probe: until then the
-		// peer expects the faster one.
-		if due := min(period, p.announce); now.Sub(last) >= due {
-			p.mu.Lock()
-			probe := p.m.next(period, p.link.mesh.wall())
-			p.mu.Unlock()
-			if err := p.link.main.SendDatagram(probe.Append(buf[:0])); err != nil {
-				return err
-			}
-			last, p.announce = now, period
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case now = <-tick.C:
-		}
+// stamp says that something has come. It is called for every read of media.
+func (p *prober) stamp() { p.heard.Store(int64(time.Since(p.link.up))) }
+
+// hurry ends the idle period, because media begins to flow.
+func (p *prober) hurry() {
+	if !p.idle.Load() {
+		return
+	}
+	select {
+	case p.bell <- struct{}{}:
+	default: // already rung
 	}
 }
 
-// period is 100 ms while media flows or the link is young, else a second.
+// send sends probes at the period that the media on the link asks for.
+func (p *prober) send(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	buf := make([]byte, 0, peer.MaxProbeBytes)
+	promised := probePeriodMedia
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+		case <-p.bell:
+		}
+		now := time.Now()
+		period := p.period(now)
+		// A change to the slower rate is announced with a probe: until then the
+		// peer expects the faster one.
+		if due := min(period, promised); now.Sub(last) < due {
+			timer.Reset(due - now.Sub(last))
+			continue
+		}
+		// The peer is told how late our own timers are: a busy node is not dead.
+		lag := p.link.mesh.lag.value(now)
+		p.mu.Lock()
+		p.promised = period + min(lag.Truncate(time.Millisecond), maxPromisedLag)
+		probe := p.m.next(p.promised, p.link.mesh.wall())
+		p.mu.Unlock()
+		if err := p.link.main.SendDatagram(probe.Append(buf[:0])); err != nil {
+			return err
+		}
+		last, promised = now, period
+		p.idle.Store(period > probePeriodMedia)
+		timer.Reset(period)
+	}
+}
+
+// maxPromisedLag bounds what a busy node may ask its peers to wait.
+const maxPromisedLag = 2 * time.Second
+
+// period is 100 ms while media flows, the link is young or something is wrong,
+// else a second.
 func (p *prober) period(now time.Time) time.Duration {
 	traffic := p.link.stats.traffic()
 	p.mu.Lock()
@@ -66,7 +103,7 @@ func (p *prober) period(now time.Time) time.Duration {
 	if traffic != p.traffic {
 		p.traffic, p.mediaAt = traffic, now
 	}
-	if now.Sub(p.mediaAt) < youngLink {
+	if p.suspect || now.Sub(p.mediaAt) < youngLink {
 		return probePeriodMedia
 	}
 	return probePeriodIdle
@@ -81,6 +118,7 @@ func (p *prober) receive(ctx context.Context) error {
 		}
 		wall := p.link.mesh.wall()
 		now := time.Now()
+		p.stamp()
 		probe, err := peer.ParseProbe(b)
 		if err != nil {
 			p.link.stats.malformed.Inc()
@@ -88,6 +126,9 @@ func (p *prober) receive(ctx context.Context) error {
 		}
 		p.mu.Lock()
 		p.m.receive(probe, now, wall)
+		if probe.EchoSeq > p.echoed && probe.EchoSeq <= p.m.seq {
+			p.echoed, p.answered = probe.EchoSeq, now
+		}
 		off, ok := p.m.clock.estimate(now)
 		p.mu.Unlock()
 		if ok {
@@ -96,70 +137,96 @@ func (p *prober) receive(ctx context.Context) error {
 	}
 }
 
-// watchPeriod is how often liveness is looked at: a fraction of the shortest
-// silence that means something.
-const watchPeriod = 25 * time.Millisecond
+// reportPeriod is how often the loop is told what a link measures. A link on
+// which nothing happens reports when it is looked at for another reason.
+const reportPeriod = time.Second
 
-// watch looks whether packets come, and tells the loop when the link becomes
-// suspect and when it is well again. A link that is down it ends.
+// watch looks whether packets come, when their absence would mean something. It
+// tells the loop when the link becomes suspect and when it is well again. A link
+// that is down it ends.
 func (p *prober) watch(ctx context.Context) error {
 	l := p.link
-	tick := time.NewTicker(watchPeriod)
-	defer tick.Stop()
-	var lag lagMeter
-	var packets uint64
-	last, life, report := time.Now(), time.Now(), time.Time{}
+	due := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	live := newLiveness(due)
+	var report time.Time
 	suspect := false
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-tick.C:
+		case <-timer.C:
 		}
 		now := time.Now()
-		lag.add(last.Add(watchPeriod), now)
-		last = now
-		if n := l.packets(); n != packets {
-			packets, life = n, now
-		}
+		l.mesh.lag.add(due, now)
 		if now.After(l.notAfter) {
 			return refusal(wire.CodeUnauthorized, "certificate of %s expired at %s", l.peer.Node, l.notAfter.UTC().Format(time.RFC3339))
 		}
-		p.mu.Lock()
-		srtt, rttvar, period := p.m.srtt, p.m.rttvar, p.m.peerPeriod()
-		var q Quality
-		if now.Sub(report) >= time.Second {
-			q = p.m.quality(now)
+		lim, q := p.look(&live, now, now.Sub(report) >= reportPeriod)
+		is, silence, deaf, next := live.judge(now, lim)
+		if is == lifeDown {
+			why := "%s silent for %v"
+			if deaf {
+				why = "%s has not heard us for %v"
+			}
+			return refusal(wire.CodeTimeout, why, l.peer.Node, silence.Round(time.Millisecond))
 		}
-		p.mu.Unlock()
-
-		// QUIC knows the round trip from the handshake, our probes later and better.
-		if srtt == 0 {
-			st := l.main.ConnectionStats()
-			srtt, rttvar = st.SmoothedRTT, st.MeanDeviation
-		}
-		suspectAt, downAt := silenceLimits(srtt, rttvar, lag.value(now), period)
-		silence := now.Sub(life)
-		if silence >= downAt {
-			return refusal(wire.CodeTimeout, "%s silent for %v", l.peer.Node, silence.Round(time.Millisecond))
-		}
-		if is := silence >= suspectAt; is != suspect {
+		if is := is == lifeSuspect; is != suspect {
 			suspect = is
-			l.log.Debug("liveness", slog.Bool("suspect", is), slog.Duration("silence", silence))
+			p.setSuspect(is)
+			l.log.Debug("liveness", slog.Bool("suspect", is), slog.Duration("silence", silence), slog.Bool("deaf", deaf))
 			l.mesh.later(func() { l.mesh.linkSuspect(l, is) })
 		}
 		if q.Samples > 0 {
 			report = now
+			l.steer(now, 2*q.DelayMin)
 			l.mesh.later(func() { l.mesh.linkMeasured(l, q) })
 		}
+		due = next
+		timer.Reset(next.Sub(now))
 	}
 }
 
-// packets counts the packets received on all lanes. Any packet is life.
-func (l *link) packets() uint64 {
-	n := l.main.ConnectionStats().PacketsReceived
-	if bulk := l.bulk.Load(); bulk != nil {
-		n += bulk.ConnectionStats().PacketsReceived
+func (p *prober) setSuspect(is bool) {
+	p.mu.Lock()
+	p.suspect = is
+	p.mu.Unlock()
+	if is {
+		p.hurry()
 	}
-	return n
+}
+
+// look brings live up to date and returns how long a silence may last now, and if
+// a report is due, what is measured.
+func (p *prober) look(live *liveness, now time.Time, report bool) (limits, Quality) {
+	l := p.link
+	packets, st := l.packets()
+	lag := l.mesh.lag.value(now)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	live.hear(l.up.Add(time.Duration(p.heard.Load())))
+	live.answer(p.answered)
+	theirs := p.m.peerPeriod()
+	live.look(now, packets, st.LatestRTT, theirs >= probePeriodIdle)
+	srtt, rttvar := p.m.srtt, p.m.rttvar
+	if p.m.n == 0 { // QUIC knows the round trip from the handshake, our probes later and better
+		srtt, rttvar = st.SmoothedRTT, st.MeanDeviation
+	}
+	var q Quality
+	if report {
+		q = p.m.quality(now)
+	}
+	return limitsOf(srtt, rttvar, lag, theirs, p.promised), q
+}
+
+// packets counts the packets received on all lanes, any of which is life, and
+// returns what QUIC knows of lane 0.
+func (l *link) packets() (uint64, quic.ConnectionStats) {
+	st := l.main.ConnectionStats()
+	n := st.PacketsReceived
+	for _, ln := range l.lanes.load() {
+		n += ln.conn.ConnectionStats().PacketsReceived
+	}
+	return n, st
 }

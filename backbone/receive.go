@@ -15,13 +15,17 @@ import (
 )
 
 // acceptGroups takes unidirectional streams from a lane until it ends.
-func (l *link) acceptGroups(ctx context.Context, conn *quic.Conn) error {
+func (l *link) acceptGroups(ctx context.Context, ln *lane) error {
 	for {
-		s, err := conn.AcceptUniStream(ctx)
+		s, err := ln.conn.AcceptUniStream(ctx)
 		if err != nil {
 			return err
 		}
-		if !l.tasks.start(func(ctx context.Context) { l.receive(ctx, s) }) {
+		ln.receiving.Add(1)
+		if !l.tasks.start(func(ctx context.Context) {
+			defer ln.receiving.Add(-1)
+			l.receive(ctx, s)
+		}) {
 			s.CancelRead(quic.StreamErrorCode(wire.CodeCancel))
 			return errLeft
 		}
@@ -35,7 +39,7 @@ const headerLimit = 10 * time.Second
 func (l *link) receive(ctx context.Context, s *quic.ReceiveStream) {
 	r := groupReaders.Get().(*groupReader)
 	defer groupReaders.Put(r)
-	r.reset(s)
+	r.reset(s, l.prober)
 	_ = s.SetReadDeadline(time.Now().Add(headerLimit)) // fails only if the stream has ended
 	t, err := r.streamType()
 	switch {
@@ -83,6 +87,7 @@ func (l *link) receiveGroup(ctx context.Context, s *quic.ReceiveStream, r *group
 	}
 	f.pos.begin(g)
 	l.stats.in.groups[f.kind].Inc()
+	l.prober.hurry()
 	err = r.objects(l, f, g, h.Object)
 	var reset *quic.StreamError
 	switch {
@@ -127,6 +132,7 @@ var errFraming = errors.New("group stream breaks the protocol")
 // groupReader reads the frames of one group stream, and knows where it is.
 type groupReader struct {
 	s          *quic.ReceiveStream
+	life       *prober // is told when something came
 	frames     peer.FrameCoder
 	start, end int // buf[start:end] is read and not yet used
 	eof        bool
@@ -136,8 +142,8 @@ type groupReader struct {
 // A pool is a cache of the process, not state.
 var groupReaders = sync.Pool{New: func() any { return new(groupReader) }}
 
-func (r *groupReader) reset(s *quic.ReceiveStream) {
-	r.s, r.frames, r.start, r.end, r.eof = s, peer.FrameCoder{}, 0, 0, false
+func (r *groupReader) reset(s *quic.ReceiveStream, life *prober) {
+	r.s, r.life, r.frames, r.start, r.end, r.eof = s, life, peer.FrameCoder{}, 0, 0, false
 }
 
 // fill reads more into the buffer, behind what is not used yet.
@@ -150,6 +156,9 @@ func (r *groupReader) fill() error {
 		r.start, r.end = 0, r.end-r.start
 	}
 	n, err := r.s.Read(r.buf[r.end:])
+	if n > 0 {
+		r.life.stamp()
+	}
 	r.end += n
 	if errors.Is(err, io.EOF) {
 		r.eof = true
@@ -172,6 +181,9 @@ func (r *groupReader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := r.s.Read(p)
+	if n > 0 {
+		r.life.stamp()
+	}
 	if errors.Is(err, io.EOF) {
 		r.eof = true
 		if n > 0 {
@@ -249,6 +261,7 @@ func (r *groupReader) objects(l *link, f *feed, g *relay.Group, index uint64) er
 			return nil
 		}
 		h := l.translate(frame)
+		f.ages.add(h, l.mesh.cfg.WallClock(), time.Now())
 		var n int
 		if frame.Chunked {
 			n, err = r.chunked(f, g, index, h)

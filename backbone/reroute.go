@@ -45,6 +45,9 @@ func (m *Mesh) reroute(now time.Time) {
 		if u.feed == nil || u.next != nil || u.feed.end != nil || u.feed.okAt.IsZero() {
 			continue
 		}
+		if u.plan.planned() && u.spare != nil && !u.spare.failing() && u.feed.failing() {
+			continue // the spare delivers already
+		}
 		all := m.candidates(u, now)
 		if len(all) == 0 {
 			continue
@@ -52,9 +55,10 @@ func (m *Mesh) reroute(now time.Time) {
 		best := all[0]
 		i := slices.IndexFunc(all, func(c Candidate) bool { return c.Node == u.feed.link.peer.Node })
 		switch {
-		case i == 0, m.reluctance(u, best, now) > 0:
+		case i == 0, m.reluctance(u, best.Node, now) > 0:
 		case i < 0:
-			m.move(u, best, "parent_cut_off", now)
+			m.escape(u, "parent_cut_off", now)
+		case u.plan.planned(): // the origin says what is better
 		case now.Sub(u.movedAt) >= moveRest:
 			u.cost = all[i].Cost
 			if gain := u.cost - best.Cost; gain >= minGain && gain*100 >= u.cost*minGainPercent {
@@ -64,10 +68,15 @@ func (m *Mesh) reroute(now time.Time) {
 	}
 }
 
-// escape moves a track off its parent if there is another to be had.
+// escape moves a track off its parent if there is another to be had: the spare,
+// or the best that is not the parent.
 func (m *Mesh) escape(u *upstream, cause string, now time.Time) bool {
+	if s := u.spare; s != nil && s.usable() {
+		m.move(u, Candidate{Node: s.node(), Cost: u.plan.expected(s.node()), Path: s.path}, cause, now)
+		return true
+	}
 	for _, c := range m.candidates(u, now) {
-		if c.Node != u.feed.link.peer.Node && m.reluctance(u, c, now) < 2 {
+		if c.Node != u.feed.node() && m.reluctance(u, c.Node, now) < 2 {
 			m.move(u, c, cause, now)
 			return true
 		}
@@ -75,7 +84,7 @@ func (m *Mesh) escape(u *upstream, cause string, now time.Time) bool {
 	return false
 }
 
-// evacuate moves tracks off a link that is suspect or that its peer leaves.
+// evacuate moves tracks off a link that its peer leaves.
 func (m *Mesh) evacuate(l *link, cause string, now time.Time) {
 	for _, u := range m.upstreams {
 		if u.feed != nil && u.feed.link == l && u.next == nil && !m.escape(u, cause, now) {
@@ -84,20 +93,23 @@ func (m *Mesh) evacuate(l *link, cause string, now time.Time) {
 	}
 }
 
-// linkSuspect: a link has become silent, or is well again.
+// linkSuspect: a link has become silent, or is well again. Objects are kept once,
+// by (group, object): being wrong is harmless.
 func (m *Mesh) linkSuspect(l *link, suspect bool) {
 	if l.gone {
 		return
 	}
 	l.suspect = suspect
-	if suspect {
-		// Objects are kept once, by (group, object): being wrong is harmless.
-		m.evacuate(l, "suspect", time.Now())
-		return
-	}
+	now := time.Now()
 	for _, u := range m.upstreams {
-		if u.feed != nil && u.feed.link == l {
+		switch {
+		case u.feed == nil || u.feed.link != l:
+		case !suspect:
 			m.setPath(u, u.feed)
+			m.tuneSpare(u, now)
+		case m.alarm(u, now), u.next != nil:
+		case !m.escape(u, "suspect", now):
+			m.tellCutOff(u)
 		}
 	}
 }
@@ -109,6 +121,8 @@ func (m *Mesh) linkMeasured(l *link, q Quality) {
 	}
 	first := l.quality.Samples == 0
 	l.quality = q
+	p := m.peer(l.peer.Node)
+	p.rtt, p.rttAt = 2*q.DelayP50, time.Now()
 	m.metrics.measured(l.peer.Node, q, l.clock.Load())
 	if first {
 		m.advertiseLinks(time.Now())
@@ -120,12 +134,23 @@ func (m *Mesh) linkMeasured(l *link, q Quality) {
 func (m *Mesh) downstreamOf(name wire.TrackName) []string {
 	var all []string
 	for c := range m.children[name] {
-		all = append(all, c.link.peer.Node)
-		if !c.accepted {
+		if c.below() {
+			all = append(all, c.link.peer.Node)
+		}
+		if c.accepted.IsZero() {
 			all = append(all, c.hops...)
 		}
 	}
 	return all
+}
+
+// joinLimit is how long a child may take to tell its demand.
+const joinLimit = time.Second
+
+// below reports whether a child hangs on us. One that stands by, or that takes the
+// track twice, hangs on another.
+func (c *child) below() bool {
+	return !c.valve.isPaused() && (len(c.demand) > 0 || c.accepted.IsZero() || time.Since(c.accepted) < joinLimit)
 }
 
 // hopsOf returns the nodes that wait for a track through us, first asker first.
@@ -133,7 +158,7 @@ func (m *Mesh) downstreamOf(name wire.TrackName) []string {
 func (m *Mesh) hopsOf(name wire.TrackName) []string {
 	var longest []string
 	for c := range m.children[name] {
-		if !c.accepted && len(c.hops) > len(longest) {
+		if c.accepted.IsZero() && len(c.hops) > len(longest) {
 			longest = c.hops
 		}
 	}

@@ -45,6 +45,7 @@ type LinkStatus struct {
 	Up              time.Time             `json:"up"`
 	State           string                `json:"state"` // up, suspect, leaving
 	Lanes           int                   `json:"lanes"`
+	PerLane         []LaneStatus          `json:"per_lane"`
 	Samples         int                   `json:"samples"`
 	DelayMinMs      float64               `json:"delay_min_ms"`
 	DelayP50Ms      float64               `json:"delay_p50_ms"`
@@ -136,7 +137,7 @@ func (m *Mesh) trackStatus(name wire.TrackName) TrackStatus {
 	if u := m.carried[name]; u != nil {
 		t.Origin, t.Cause, t.CostMs = u.origin, u.cause, millis(u.cost)
 		if u.feed != nil {
-			t.Parent = u.feed.link.peer.Node
+			t.Parent = u.feed.node()
 		}
 		if u.next != nil {
 			t.MovingTo = u.next.link.peer.Node
@@ -153,7 +154,7 @@ func (l *link) status() LinkStatus {
 	q := l.quality
 	s := LinkStatus{
 		Peer: l.peer.Node, Region: l.peer.Region, Provider: l.peer.Provider, Addr: l.main.RemoteAddr().String(),
-		Dialled: l.dialled, Up: l.up, State: "up", Lanes: 1, Samples: q.Samples,
+		Dialled: l.dialled, Up: l.up, State: "up", Lanes: 1, PerLane: l.laneStatus(), Samples: q.Samples,
 		DelayMinMs: millis(q.DelayMin), DelayP50Ms: millis(q.DelayP50), DelayP95Ms: millis(q.DelayP95), JitterMs: millis(q.Jitter),
 		LossIn: q.LossIn, LossOut: q.LossOut, OpenStreams: l.stats.open.Load(), Children: len(l.children),
 		In: l.stats.in.status(), Out: l.stats.out.status(), Dropped: map[string]uint64{},
@@ -176,9 +177,9 @@ func (l *link) status() LinkStatus {
 		s.CongestionBytes += st.CongestionWindow
 	}
 	add(l.main)
-	if bulk := l.bulk.Load(); bulk != nil {
-		s.Lanes = 2
-		add(bulk)
+	for _, ln := range l.lanes.load() {
+		s.Lanes++
+		add(ln.conn)
 	}
 	l.feedsMu.RLock()
 	s.Subscriptions = len(l.feeds)

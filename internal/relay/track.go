@@ -239,6 +239,14 @@ func (t *Track) Viewers() int {
 	return n
 }
 
+// Written returns how many bytes of payload have been written since this node
+// began to carry the track.
+func (t *Track) Written() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bytesIn
+}
+
 func (t *Track) abortLocked(g *group, r DropReason) {
 	if s, _ := g.state(); s == groupOpen {
 		g.setEndLocked(groupAborted, r)

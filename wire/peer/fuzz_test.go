@@ -47,6 +47,7 @@ func fuzzValue[V interface{ Append([]byte) []byte }](f *testing.F, parse func([]
 
 func FuzzParseHello(f *testing.F)          { fuzzValue(f, peer.ParseHello) }
 func FuzzParseGoAway(f *testing.F)         { fuzzValue(f, peer.ParseGoAway) }
+func FuzzParseLanes(f *testing.F)          { fuzzValue(f, peer.ParseLanes) }
 func FuzzParseAdvert(f *testing.F)         { fuzzValue(f, peer.ParseAdvert) }
 func FuzzParseKnown(f *testing.F)          { fuzzValue(f, peer.ParseKnown) }
 func FuzzParseSubscribe(f *testing.F)      { fuzzValue(f, peer.ParseSubscribe) }

@@ -13,6 +13,7 @@ type Type uint64
 const (
 	TypeHello          Type = 0x01
 	TypeGoAway         Type = 0x02
+	TypeLanes          Type = 0x03
 	TypeAdvert         Type = 0x10
 	TypeKnown          Type = 0x11
 	TypeSubscribe      Type = 0x20
@@ -34,6 +35,8 @@ func (t Type) String() string {
 		return "hello"
 	case TypeGoAway:
 		return "goaway"
+	case TypeLanes:
+		return "lanes"
 	case TypeAdvert:
 		return "advert"
 	case TypeKnown:

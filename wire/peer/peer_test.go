@@ -87,6 +87,7 @@ func vectors() []vector {
 		message("goaway", "GOAWAY: draining, ten seconds", peer.GoAway{
 			Code: wire.CodeGoingAway, DeadlineMs: 10_000, Reason: "upgrade",
 		}, peer.ParseGoAway),
+		message("lanes", "LANES: four", peer.Lanes{Count: 4}, peer.ParseLanes),
 		message("advert", "ADVERT of eu-west-1 from 7 to 9, 20 ms old: a link, and a broadcast withdrawn", peer.Advert{
 			Node: "eu-west-1", Boot: ingress, Base: 7, Seq: 9, AgeMs: 20, Forgotten: 3,
 			Entries: []peer.Entry{

@@ -1,0 +1,91 @@
+package backbone
+
+import (
+	"log/slog"
+	"time"
+)
+
+// wants counts why routes want a link to a node.
+type wants map[string]int
+
+// chooseEvery is how often the link set is looked at when nothing calls for it.
+const chooseEvery = 10 * time.Second
+
+// unheardAfter is how long a node that discovery names may be without an advert
+// before somebody looks for it: the mesh may be in two parts.
+const unheardAfter = 20 * time.Second
+
+// want asks for a link to a node, because a route or a backup uses it: why is
+// a word for the API. Each call needs an unwant with the same words. A link that
+// is there is kept, one that is not is dialled, within Config.Links.Routes. It
+// must be called on the loop.
+func (m *Mesh) want(node, why string) {
+	w := m.wants[node]
+	if w == nil {
+		w = wants{}
+		m.wants[node] = w
+		m.chooseDue = true
+	}
+	w[why]++
+}
+
+// unwant takes a want back.
+func (m *Mesh) unwant(node, why string) {
+	w := m.wants[node]
+	switch {
+	case w[why] == 0:
+		panic("backbone: unwant of a link that was not wanted: " + node + ", " + why)
+	case w[why] > 1:
+		w[why]--
+		return
+	}
+	delete(w, why)
+	if len(w) == 0 {
+		delete(m.wants, node)
+		m.chooseDue = true
+	}
+}
+
+// chooseLinks decides with whom to link, and dials whom there is no link with.
+func (m *Mesh) chooseLinks(now time.Time) {
+	m.chooseDue, m.chosenAt = false, now
+	s := m.nodes.Load()
+	all := make([]candidate, 0, len(s.Nodes))
+	for _, n := range s.Nodes {
+		if n.ID == m.self.Node {
+			continue
+		}
+		p := m.peer(n.ID)
+		c := candidate{id: n.ID, region: n.Region, rtt: m.distance(n.ID, n.Region, now), avoid: p.avoided(now), wanted: m.wants[n.ID] != nil}
+		if m.adverts.records[n.ID] != nil {
+			p.heardAt = now
+		} else if p.heardAt.IsZero() {
+			p.heardAt = now // we have known of it only since now
+		}
+		c.unheard = now.Sub(p.heardAt) >= unheardAfter
+		all = append(all, c)
+	}
+	m.chosen = m.linkSet.choose(all, uint64(now.Unix()/int64(chooseEvery/time.Second)))
+	for id, cause := range m.chosen {
+		if m.links[id] == nil && !m.dialers[id] {
+			m.log.Debug("link wanted", slog.String("peer", id), slog.String("cause", cause.String()))
+			m.startDialer(id)
+		}
+	}
+	for id, p := range m.peers {
+		if _, ok := s.Find(id); !ok && m.links[id] == nil && now.Sub(p.lastDown) > flapMemory {
+			delete(m.peers, id) // discovery forgets it, so do we
+		}
+	}
+}
+
+// distance is the round trip to a node: measured, now or lately, or guessed.
+func (m *Mesh) distance(id, region string, now time.Time) time.Duration {
+	if p := m.peer(id); p.rtt > 0 && (m.links[id] != nil || now.Sub(p.rttAt) < rttMemory) {
+		return p.rtt
+	}
+	if region == m.self.Region {
+		return guessSameRegion
+	}
+	return guessOtherRegion
+}
