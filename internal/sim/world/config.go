@@ -23,6 +23,9 @@ type Config struct {
 	// Clients is how many real clients watch beside them, over MoQ and WebRTC in
 	// turn. Default 8, negative: none.
 	Clients int `json:"clients"`
+	// Neighbours is to how many other regions, and how many nodes far away, a node
+	// keeps links. Default 7, negative: all nodes know each other.
+	Neighbours int `json:"neighbours"`
 	// Origin is the region where the broadcast enters. Default uksouth, eu-west-2.
 	Origin string `json:"origin"`
 	// Duration is how long is measured. Default 60 s.
@@ -35,7 +38,7 @@ type Config struct {
 	Faults []Fault `json:"faults"`
 	// Clip is what is published: see sim.Clip. Default: 30 pictures of 1,100 bytes a
 	// second, and sound in groups of 5.
-	Clip sim.Clip `json:"clip"`
+	Clip sim.Clip `json:"-"`
 	// Seed repeats the placement, the loss and the jitter.
 	Seed uint64 `json:"seed"`
 	// Budget is the delay that a viewer may have on the backbone. Default 80 ms.
@@ -61,6 +64,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Nodes = cmp.Or(c.Nodes, 20)
 	c.Viewers = cmp.Or(c.Viewers, 1000)
 	c.Clients = max(cmp.Or(c.Clients, 8), 0)
+	c.Neighbours = cmp.Or(c.Neighbours, 7)
 	c.Origin = cmp.Or(c.Origin, map[string]string{"azure": "uksouth", "aws": "eu-west-2"}[c.Regions])
 	c.Duration = cmp.Or(c.Duration, time.Minute)
 	c.Warm = cmp.Or(c.Warm, 8*time.Second)

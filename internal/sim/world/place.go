@@ -117,17 +117,13 @@ func jitter(d time.Duration) time.Duration {
 // usual is what half of all datagrams take at most: what a link measures.
 func usual(d time.Duration) time.Duration { return d + jitter(d)/2 }
 
-// Sizes of the static neighbourhood: what a node dials where nodes do not choose
-// themselves.
-const (
-	nearHere  = 3 // of the same region
-	nearElse  = 6 // the nearest other regions, one node each
-	farAround = 8 // representatives of regions, chosen by rendezvous hash
-)
+// nearHere is how many nodes of the same region a node keeps links to.
+const nearHere = 3
 
 // neighbours returns whom each node keeps links to: near ones, and some far ones
-// that are the same for many, so that no path needs many hops. Symmetric.
-func neighbours(m *Matrix, places []Place) [][]int {
+// that are the same for many, so that no path needs many hops: one node in each of
+// the nearest regions, and as many that lie well apart. Symmetric.
+func neighbours(m *Matrix, places []Place, near int) [][]int {
 	sets := make([]map[int]bool, len(places))
 	for i := range sets {
 		sets[i] = map[int]bool{}
@@ -137,7 +133,7 @@ func neighbours(m *Matrix, places []Place) [][]int {
 			sets[a][b], sets[b][a] = true, true
 		}
 	}
-	hubs := hubs(m, places, farAround)
+	hubs := hubs(m, places, near)
 	for i := range places {
 		order := make([]int, 0, len(places))
 		for j := range places {
@@ -157,7 +153,7 @@ func neighbours(m *Matrix, places []Place) [][]int {
 					here++
 					join(i, j)
 				}
-			case len(seen) < nearElse && !seen[r]:
+			case len(seen) < near && !seen[r]:
 				seen[r] = true
 				join(i, j)
 			}

@@ -17,9 +17,11 @@ type Report struct {
 	Config   Config        `json:"config"`
 	Source   string        `json:"source"` // of the latencies
 	Origin   string        `json:"origin"`
+	Bps      int           `json:"published_bps"`
 	Nodes    int           `json:"nodes"`
 	Links    int           `json:"links"`
 	Virtual  time.Duration `json:"virtual_ns"`
+	Took     time.Duration `json:"took_ns"` // real time
 	Relays   int           `json:"relays"`
 	Depth    int           `json:"depth"`
 	Share    Share         `json:"share"`
@@ -143,7 +145,7 @@ func (w *World) report() (*Report, error) {
 	all := w.status()
 	r := &Report{
 		Label: "simulated", Config: w.cfg, Source: w.m.Provenance["source"], Origin: w.places[w.origin].ID,
-		Nodes: len(w.places), Virtual: time.Since(w.began), Faults: w.faults, Notes: w.problem,
+		Bps: bps(w.cfg.Clip), Nodes: len(w.places), Virtual: time.Since(w.began), Faults: w.faults, Notes: w.problem,
 	}
 	w.finishCrowds()
 	w.shares(r)
@@ -154,6 +156,12 @@ func (w *World) report() (*Report, error) {
 	w.clientReport(r)
 	w.gapReport(r)
 	return r, nil
+}
+
+// bps is what a clip amounts to, in bits of frames per second.
+func bps(c sim.Clip) int {
+	gop := c.KeyBytes + (c.GOP-1)*c.DeltaBytes
+	return 8 * (gop*c.FrameRate/c.GOP + c.AudioBytes*50)
 }
 
 // finishCrowds puts what is under way into the books.

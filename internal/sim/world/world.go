@@ -95,7 +95,9 @@ func build(ctx context.Context, cfg Config) (*World, error) {
 	if err := w.chooseOrigin(); err != nil {
 		return nil, err
 	}
-	w.links = neighbours(w.m, w.places)
+	if cfg.Neighbours > 0 {
+		w.links = neighbours(w.m, w.places, cfg.Neighbours)
+	}
 	w.dead = make([]bool, len(w.places))
 	w.crowds = make([]*audience, len(w.places))
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
