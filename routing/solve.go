@@ -12,7 +12,8 @@ type solver struct {
 	weightLimit int64     // see finder
 	surcharge   []float64 // USD per hour and copy, by graph node; nil for none
 
-	few bool // see newProblem
+	few   bool // see newProblem
+	quick bool // see Config
 
 	r      *search
 	copies []int32 // relays of each class that the search sees
@@ -72,12 +73,27 @@ func (s *solver) first(warm *Tree) {
 		s.descend()
 	}
 	if !s.few && !s.ideal() {
-		s.improve(firstSteps) // short slots are what construction is worst at
+		steps := int64(firstSteps)
+		if s.quick {
+			steps = stepsPerMs
+		}
+		s.improve(steps) // short slots are what construction is worst at
 	}
 }
 
 // firstSteps is what a first plan that lost something spends on ruin and recreate.
 const firstSteps = 8 * stepsPerMs
+
+// quickBranches is about a millisecond of proving.
+const quickBranches = 2000
+
+// branches is the limit of a proof.
+func (s *solver) branches() int64 {
+	if s.quick {
+		return quickBranches
+	}
+	return exactBranches
+}
 
 // maxGrowths is how often a first plan looks for relays beyond the first ones.
 const maxGrowths = 3

@@ -40,6 +40,9 @@ type Config struct {
 	// it then: Chromium does.
 	AllowSHA1 bool
 
+	// NoGSO sends packet by packet even where the kernel could segment.
+	NoGSO bool
+
 	// MaxSessions bounds all sessions together. Default 10,000.
 	MaxSessions int
 	// MaxSessionsPerIdentity bounds those of one grant id. Default 1,000.

@@ -5,6 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/crypto/selfsign"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/report"
@@ -19,6 +22,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/rtc/stream"
+	"trellis/edge/rtc/transport"
 )
 
 // Edge is the WebRTC edge of one node. Its methods are safe for concurrent use.
@@ -27,10 +31,12 @@ type Edge struct {
 	cfg      Config
 	log      *slog.Logger
 	metrics  *metrics
-	cert     webrtc.Certificate
+	cert     tls.Certificate    // of viewers' transports, and
+	pcCert   webrtc.Certificate // the same for peer connections
 	settings webrtc.SettingEngine
 	udpMux   *ice.UDPMuxDefault
 	tcpMux   *ice.TCPMuxDefault // nil without TCP
+	port     *transport.Port
 	egress   *egress
 
 	sessionsWG sync.WaitGroup
@@ -59,27 +65,34 @@ func New(cfg Config) (*Edge, error) {
 	if e.cert, err = certificate(cfg); err != nil {
 		return nil, err
 	}
-	e.egress = newEgress(cfg.Table, e.metrics, e.log)
+	leaf, err := x509.ParseCertificate(e.cert.Certificate[0])
+	if err != nil {
+		return nil, fmt.Errorf("DTLS certificate: %w", err)
+	}
+	e.pcCert = webrtc.CertificateFromX509(e.cert.PrivateKey, leaf)
 	if err := e.listen(); err != nil {
 		return nil, err
 	}
+	e.egress = newEgress(cfg.Table, e.port, e.metrics, e.log)
 	return e, nil
 }
 
-func certificate(cfg Config) (webrtc.Certificate, error) {
+// certificate makes the self-signed certificate that clients know by its
+// fingerprint: RFC 8827, Section 6.5.
+func certificate(cfg Config) (tls.Certificate, error) {
 	key := cfg.Key
 	if key == nil {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
-			return webrtc.Certificate{}, fmt.Errorf("generate DTLS key: %w", err)
+			return tls.Certificate{}, fmt.Errorf("generate DTLS key: %w", err)
 		}
 		key = k
 	}
-	cert, err := webrtc.GenerateCertificate(key)
+	cert, err := selfsign.SelfSign(key)
 	if err != nil {
-		return webrtc.Certificate{}, fmt.Errorf("DTLS certificate: %w", err)
+		return tls.Certificate{}, fmt.Errorf("DTLS certificate: %w", err)
 	}
-	return *cert, nil
+	return cert, nil
 }
 
 // listen puts a multiplexer on each port, which start to read from it, and
@@ -134,7 +147,16 @@ func (e *Edge) listen() error {
 		UDPConn: e.cfg.UDP, Net: e.cfg.Net, Logger: logger.NewLogger("udp"),
 	})
 	se.SetICEUDPMux(e.udpMux)
-	return nil
+	cfg := transport.Config{
+		UDP: e.cfg.UDP, UDPMux: e.udpMux, Net: e.cfg.Net, PublicAddrs: e.cfg.PublicAddrs, Certificate: e.cert,
+		Profiles: profiles, Silence: e.cfg.SilenceTimeout, NoGSO: e.cfg.NoGSO, Logger: logger, Log: e.log,
+	}
+	if e.tcpMux != nil {
+		cfg.TCPMux = e.tcpMux
+	}
+	var err error
+	e.port, err = transport.NewPort(cfg)
+	return err
 }
 
 const (
@@ -164,17 +186,6 @@ func (e *Edge) publisherAPI() (*webrtc.API, error) {
 	ir.Add(reports)
 	ir.Add(feedback)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithInterceptorRegistry(ir),
-		webrtc.WithSettingEngine(e.settings)), nil
-}
-
-// viewerAPI makes the peer connection of one viewer, with just the formats that
-// were chosen for it and no interceptors: the lanes do all of that.
-func (e *Edge) viewerAPI(formats []stream.Offer) (*webrtc.API, error) {
-	me, err := stream.NewMediaEngine(stream.EngineConfig{Offers: formats, AudioNACK: true})
-	if err != nil {
-		return nil, err
-	}
-	return webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
 		webrtc.WithSettingEngine(e.settings)), nil
 }
 

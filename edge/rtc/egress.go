@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc/transport"
 	"trellis/internal/relay"
 	"trellis/wire"
 	"trellis/wire/hang"
@@ -17,6 +18,7 @@ import (
 // however many they are.
 type egress struct {
 	table   *relay.Table
+	port    *transport.Port // nil where viewers bring their own transports, in tests
 	metrics *metrics
 	log     *slog.Logger
 
@@ -41,8 +43,8 @@ type laneHold struct {
 	holders int
 }
 
-func newEgress(table *relay.Table, m *metrics, log *slog.Logger) *egress {
-	return &egress{table: table, metrics: m, log: log, lanes: map[laneKey]*laneHold{}}
+func newEgress(table *relay.Table, port *transport.Port, m *metrics, log *slog.Logger) *egress {
+	return &egress{table: table, port: port, metrics: m, log: log, lanes: map[laneKey]*laneHold{}}
 }
 
 // hold returns the lane of a track, a new one if there is none. The caller lets
@@ -94,6 +96,9 @@ func (e *egress) open(key laneKey) (*lane, error) {
 		commands: make(chan laneCommand, laneCommands),
 		quit:     make(chan struct{}), done: make(chan struct{}),
 		packets: *newLaneLog(), packetizer: packetizer,
+	}
+	if e.port != nil {
+		l.batch = e.port.NewBatch()
 	}
 	l.reader = laneReader{sub: sub, skip: l.skip}
 	l.log.Info("lane opened", slog.String("codec", key.codec.String()))

@@ -26,6 +26,7 @@ type ingest struct {
 	log      *slog.Logger
 	timeline *stream.Timeline
 	catalog  *catalog
+	pc       *webrtc.PeerConnection // set in prepare
 
 	mu        sync.Mutex
 	broadcast *relay.Broadcast // nil before the first packet
@@ -46,8 +47,9 @@ func newIngest(e *Edge, s *Session, audio, video bool) *ingest {
 }
 
 // prepare sets up the peer connection before it is negotiated.
-func (in *ingest) prepare() error {
-	in.session.pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
+func (in *ingest) prepare(pc *webrtc.PeerConnection) error {
+	in.pc = pc
+	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
 		in.session.tasks.run(func() { in.receive(t, r) })
 	})
 	return nil
@@ -62,7 +64,7 @@ func (in *ingest) receive(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
 
 func (in *ingest) run(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) error {
 	inbound, err := stream.NewInbound(stream.InboundConfig{
-		Track: t, Receiver: r, Timeline: in.timeline, WriteRTCP: in.session.pc.WriteRTCP, Log: in.log,
+		Track: t, Receiver: r, Timeline: in.timeline, WriteRTCP: in.pc.WriteRTCP, Log: in.log,
 	})
 	if err != nil {
 		return err
@@ -143,7 +145,7 @@ func (in *ingest) RequestKeyframe(t *relay.Track) {
 
 // sendPLI asks the publisher for a key frame: RFC 4585, Section 6.3.1.
 func (in *ingest) sendPLI(ssrc uint32) {
-	if err := in.session.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}}); err != nil {
+	if err := in.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}}); err != nil {
 		in.log.Debug("ask for key frame", slog.Any("err", err))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc/transport"
 	"trellis/internal/relay"
 	"trellis/wire/hang"
 )
@@ -61,6 +62,7 @@ type lane struct {
 	reader       laneReader
 	packets      laneLog
 	packetizer   framing.Packetizer
+	batch        *transport.Batch
 	viewers      []*viewer
 	first        time.Time // when the first object was appended
 	settled      bool      // what was cached when the lane began has arrived

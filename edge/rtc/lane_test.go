@@ -5,10 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
-
 	"trellis/edge/framing"
+	"trellis/edge/rtc/transport"
 	"trellis/internal/relay"
 	"trellis/wire"
 	"trellis/wire/hang"
@@ -17,13 +15,15 @@ import (
 // discard is a viewer's transport that costs nothing.
 type discard struct{ packets int }
 
-func (d *discard) WriteRTP(_ *rtp.Header, payload []byte) (int, error) {
+func (d *discard) Send(*transport.Batch, []byte, []byte, uint32, uint64) error {
 	d.packets++
-	return len(payload), nil
+	return nil
 }
 
+func (d *discard) WriteRTCP([]byte) error { return nil }
+
 // newTestLane returns a lane with viewers that are live, driven by hand.
-func newTestLane(tb testing.TB, viewers int, out rtpWriter) *lane {
+func newTestLane(tb testing.TB, viewers int, out packetOut) *lane {
 	tb.Helper()
 	table, err := relay.NewTable(relay.Config{})
 	if err != nil {
@@ -41,7 +41,7 @@ func newTestLane(tb testing.TB, viewers int, out rtpWriter) *lane {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	e := newEgress(table, m, slog.New(slog.DiscardHandler))
+	e := newEgress(table, nil, m, slog.New(slog.DiscardHandler))
 	l, err := e.open(laneKey{name: tr.Name(), codec: framing.VP8})
 	if err != nil {
 		tb.Fatal(err)
@@ -49,7 +49,7 @@ func newTestLane(tb testing.TB, viewers int, out rtpWriter) *lane {
 	tb.Cleanup(l.reader.close)
 	for range viewers {
 		v := newViewer(viewerConfig{
-			out: out, writeRTCP: func([]rtcp.Packet) error { return nil }, ssrc: 1, pt: 96, capture: 3, clockRate: 90_000,
+			out: out, ssrc: 1, pt: 96, capture: 3, clockRate: 90_000,
 		})
 		v.begin(&l.packets, l.packets.head)
 		v.state = viewerLive

@@ -98,6 +98,7 @@ func (l *lane) send(v *viewer, budget int, now time.Time) {
 		// and video from the beginning.
 		defer l.report(v, now)
 	}
+	defer l.flush()
 	for v.next < l.packets.head {
 		o := l.packets.at(v.next)
 		for ; v.packet < o.payloads.Len(); v.packet++ {
@@ -105,7 +106,7 @@ func (l *lane) send(v *viewer, budget int, now time.Time) {
 				return
 			}
 			budget--
-			if err := v.write(o, v.next, v.packet, now); err != nil {
+			if err := v.write(l.batch, o, v.next, v.packet, now); err != nil {
 				l.skip(skipWriteFailed)
 			}
 		}
@@ -115,6 +116,16 @@ func (l *lane) send(v *viewer, budget int, now time.Time) {
 		l.metrics.packetsOut.Add(float64(n))
 		l.metrics.bytesOut.Add(float64(bytes))
 		v.next, v.packet = v.next+1, 0
+	}
+}
+
+// flush sends what is in the batch.
+func (l *lane) flush() {
+	if l.batch == nil {
+		return
+	}
+	if err := l.batch.Flush(); err != nil {
+		l.skip(skipWriteFailed)
 	}
 }
 
@@ -141,6 +152,7 @@ func (l *lane) command(c laneCommand, now time.Time) {
 		for _, seq := range c.seqs {
 			l.resend(c.viewer, seq, now)
 		}
+		l.flush()
 	case commandRestart:
 		l.restart(c.viewer, now)
 	}
@@ -167,7 +179,7 @@ func (l *lane) resend(v *viewer, seq uint16, now time.Time) {
 		l.skip(skipResendLimit)
 		return
 	}
-	if err := v.rewrite(l.packets.at(object), object, i, seq, run); err != nil {
+	if err := v.rewrite(l.batch, l.packets.at(object), object, i, seq, run); err != nil {
 		l.skip(skipWriteFailed)
 		return
 	}

@@ -35,9 +35,13 @@ type offeredMedia struct {
 
 // offeredCodec is a format of a section that we could use.
 type offeredCodec struct {
-	codec   framing.Codec
-	fmtp    string
-	profile h264Profile // H.264 only
+	codec    framing.Codec
+	pt       uint8
+	rtx      uint8  // payload type of its retransmissions, zero without
+	mapping  string // its a=rtpmap without the number
+	fmtp     string
+	feedback []string    // its a=rtcp-fb without the number
+	profile  h264Profile // H.264 only
 }
 
 // parseOffer reads an SDP offer. At most one audio and one video section are
@@ -117,11 +121,18 @@ func checkTransport(desc *sdp.SessionDescription, md *sdp.MediaDescription) erro
 }
 
 func (m *offeredMedia) readFormats() {
-	fmtps := map[string]string{}
+	fmtps, feedback, rtx := map[string]string{}, map[string][]string{}, map[string]uint8{}
 	for _, a := range m.desc.Attributes {
-		if a.Key == "fmtp" {
-			pt, params, _ := strings.Cut(a.Value, " ")
-			fmtps[pt] = params
+		pt, rest, _ := strings.Cut(a.Value, " ")
+		switch a.Key {
+		case "fmtp":
+			fmtps[pt] = rest
+			if apt, ok := strings.CutPrefix(rest, "apt="); ok { // RFC 4588, Section 8.1
+				apt, _, _ = strings.Cut(apt, ";")
+				rtx[apt] = payloadType(pt)
+			}
+		case "rtcp-fb":
+			feedback[pt] = append(feedback[pt], rest)
 		}
 	}
 	for _, a := range m.desc.Attributes {
@@ -136,10 +147,24 @@ func (m *offeredMedia) readFormats() {
 		if !slices.Contains(m.names, name) {
 			m.names = append(m.names, name)
 		}
-		if c, ok := usable(m.desc.MediaName.Media+"/"+name, fmtps[pt]); ok {
-			m.codecs = append(m.codecs, c)
+		c, ok := usable(m.desc.MediaName.Media+"/"+name, fmtps[pt])
+		if c.pt = payloadType(pt); !ok || c.pt == 0 {
+			continue
 		}
+		c.rtx, c.mapping = rtx[pt], mapping
+		c.feedback = slices.Concat(feedback[pt], feedback["*"])
+		m.codecs = append(m.codecs, c)
 	}
+}
+
+// payloadType reads a number that RTP can carry, beside RTCP on one port (RFC
+// 5761, Section 4), zero if it is none. Zero itself is a static type that no codec of ours has.
+func payloadType(s string) uint8 {
+	n, err := strconv.ParseUint(s, 10, 7)
+	if err != nil || n >= 64 && n < 96 {
+		return 0
+	}
+	return uint8(n)
 }
 
 // isHelper tells formats that carry no media of their own.
@@ -292,6 +317,47 @@ func (o *offer) direction(m *offeredMedia) string {
 		}
 	}
 	return "sendrecv"
+}
+
+// extension returns the number of a header extension in a section, zero if it is
+// not offered or fits no one-byte header (RFC 8285, Section 4.2).
+func (m *offeredMedia) extension(uri string) uint8 {
+	for _, a := range m.desc.Attributes {
+		if a.Key != "extmap" {
+			continue
+		}
+		fields := strings.Fields(a.Value)
+		if len(fields) < 2 || fields[1] != uri {
+			continue
+		}
+		id, _, _ := strings.Cut(fields[0], "/")
+		if n, err := strconv.ParseUint(id, 10, 8); err == nil && n >= 1 && n <= 14 {
+			return uint8(n)
+		}
+	}
+	return 0
+}
+
+// attribute returns an attribute of the first section or of the session.
+func (o *offer) attribute(key string) string {
+	if v, ok := o.media[0].desc.Attribute(key); ok {
+		return v
+	}
+	v, _ := o.desc.Attribute(key)
+	return v
+}
+
+// fingerprints returns all a=fingerprint values.
+func (o *offer) fingerprints() []string {
+	var all []string
+	for _, attrs := range [][]sdp.Attribute{o.desc.Attributes, o.media[0].desc.Attributes} {
+		for _, a := range attrs {
+			if a.Key == "fingerprint" {
+				all = append(all, a.Value)
+			}
+		}
+	}
+	return all
 }
 
 // text returns the offer for pion.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"trellis/edge/framing"
-	"trellis/edge/rtc/stream"
 	"trellis/internal/relay"
 	"trellis/wire"
 	"trellis/wire/hang"
@@ -37,10 +36,11 @@ func (e *Edge) Play(ctx context.Context, req Request) (*Session, error) {
 	return s, nil
 }
 
-// choice is a track of the broadcast that a viewer will receive.
+// choice is what a viewer will receive in one section.
 type choice struct {
-	key    laneKey
-	format stream.Offer
+	media *offeredMedia
+	codec offeredCodec
+	key   laneKey // without a track where the broadcast has none of the kind
 }
 
 func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
@@ -61,21 +61,19 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	choices, formats, err := choose(o, c, req.Broadcast)
-	if err != nil {
-		return nil, err
-	}
-	text, err := o.text()
-	if err != nil {
-		return nil, err
-	}
-	api, err := e.viewerAPI(formats)
+	choices, err := choose(o, c, req.Broadcast)
 	if err != nil {
 		return nil, err
 	}
 	s := e.newSession(RoleViewer, req)
 	v := &viewing{edge: e, session: s}
-	err = s.connect(ctx, api, text, req.Expires, func() error { return v.prepare(choices) }, v.finish)
+	err = s.connect(req.Expires, func() (connection, string, error) {
+		sections, err := v.prepare(choices)
+		if err != nil {
+			return nil, "", err
+		}
+		return s.newViewerConn(ctx, o, sections)
+	}, v.finish)
 	if err != nil {
 		return nil, err
 	}
@@ -83,31 +81,29 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 	return s, nil
 }
 
-// choose picks a rendition for each section, directs the sections of the offer
-// accordingly, and returns the formats to negotiate.
-func choose(o *offer, c hang.Catalog, b wire.Broadcast) ([]choice, []stream.Offer, error) {
+// choose picks a rendition for each section.
+func choose(o *offer, c hang.Catalog, b wire.Broadcast) ([]choice, error) {
 	var choices []choice
-	var formats []stream.Offer
+	tracks := 0
 	for _, m := range o.media {
 		if !m.has(c) && len(m.codecs) > 0 {
-			// The broadcast has none of this kind. The section stays, with any format:
-			// rejected, it would take the candidates of its bundle with it.
-			m.direct("inactive")
-			formats = append(formats, stream.Offer{Codec: m.codecs[0].codec, FMTP: m.codecs[0].fmtp})
+			// The section stays, with any format: rejected, it would take the
+			// candidates of its bundle with it.
+			choices = append(choices, choice{media: m, codec: m.codecs[0]})
 			continue
 		}
 		ch, ok := m.choose(c)
 		if !ok {
-			return nil, nil, &CodecError{Offered: m.names, Wanted: codecsOf(c, m.audio)}
+			return nil, &CodecError{Offered: m.names, Wanted: codecsOf(c, m.audio)}
 		}
 		ch.key.name.Broadcast = b
-		m.direct("recvonly")
-		choices, formats = append(choices, ch), append(formats, ch.format)
+		choices = append(choices, ch)
+		tracks++
 	}
-	if len(choices) == 0 {
-		return nil, nil, fmt.Errorf("%w: it has no track of a kind that was offered", ErrNotLive)
+	if tracks == 0 {
+		return nil, fmt.Errorf("%w: it has no track of a kind that was offered", ErrNotLive)
 	}
-	return choices, formats, nil
+	return choices, nil
 }
 
 // has reports whether the catalog has a track for the section.
@@ -148,8 +144,8 @@ func (m *offeredMedia) choose(c hang.Catalog) (choice, bool) {
 		return choice{}, false
 	}
 	return choice{
-		format: stream.Offer{Codec: picked.codec, FMTP: picked.fmtp},
-		key:    laneKey{name: wire.TrackName{Track: track}, codec: picked.codec, container: container},
+		media: m, codec: picked,
+		key: laneKey{name: wire.TrackName{Track: track}, codec: picked.codec, container: container},
 	}, true
 }
 
@@ -248,24 +244,27 @@ type viewing struct {
 	tracks  []*viewerTrack
 }
 
-// prepare takes hold of the lanes and adds a track for each.
-func (v *viewing) prepare(choices []choice) error {
-	for _, ch := range choices {
+// prepare takes hold of the lanes, and makes a track for each.
+func (v *viewing) prepare(choices []choice) ([]answered, error) {
+	sections := make([]answered, len(choices))
+	for i, ch := range choices {
+		sections[i] = answered{media: ch.media, codec: ch.codec}
+		if ch.key.name.Track == "" {
+			continue
+		}
 		h, err := v.edge.egress.hold(ch.key)
 		if errors.Is(err, relay.ErrNotFound) {
-			return fmt.Errorf("%w: %w", ErrNotLive, err)
+			return nil, fmt.Errorf("%w: %w", ErrNotLive, err)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		t := &viewerTrack{codec: ch.key.codec, pc: v.session.pc}
+		t := newViewerTrack(ch.media, ch.codec)
 		t.swap(h)
 		v.tracks = append(v.tracks, t)
-		if t.sender, err = v.session.pc.AddTrack(t); err != nil {
-			return fmt.Errorf("add %s: %w", ch.key.name.Track, err)
-		}
+		sections[i].track = t
 	}
-	return nil
+	return sections, nil
 }
 
 // run joins the lanes once media can flow, and ends the session when all tracks
@@ -278,12 +277,7 @@ func (v *viewing) run() {
 	}
 	var tracks sync.WaitGroup
 	for _, t := range v.tracks {
-		if !t.bound {
-			continue
-		}
-		w := newViewer(t.cfg)
-		v.session.tasks.run(func() { t.readFeedback(w) })
-		tracks.Go(func() { v.follow(t, w) })
+		tracks.Go(func() { v.follow(t, t.viewer) })
 	}
 	tracks.Wait()
 	v.session.end(ErrNothingLeft)

@@ -47,7 +47,10 @@ func (e *Edge) publish(ctx context.Context, req Request) (*Session, error) {
 	s := e.newSession(RolePublisher, req)
 	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil)
 	s.ingest = in
-	if err := s.connect(ctx, api, text, req.Expires, in.prepare, in.finish); err != nil {
+	err = s.connect(req.Expires, func() (connection, string, error) {
+		return s.newPeerConn(ctx, api, text, in.prepare)
+	}, in.finish)
+	if err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/pion/sdp/v3"
-	"github.com/pion/webrtc/v4"
 )
 
 // Restart begins a new ICE session with new credentials of the client, over
@@ -21,17 +20,9 @@ func (s *Session) Restart(ctx context.Context, ufrag, pwd string) (answer string
 	if !s.isConnected() {
 		return "", errors.New("the first ICE session is not complete")
 	}
-	offer, err := withCredentials(s.offer, ufrag, pwd)
-	if err != nil {
+	if answer, err = s.conn.restart(ctx, ufrag, pwd); err != nil {
 		return "", err
 	}
-	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrBadOffer, err)
-	}
-	if answer, err = s.makeAnswer(ctx); err != nil {
-		return "", err
-	}
-	s.offer = offer
 	s.mu.Lock()
 	s.etag = newETag()
 	s.mu.Unlock()

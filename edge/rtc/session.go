@@ -62,7 +62,7 @@ type Session struct {
 	created   time.Time
 	edge      *Edge
 	log       *slog.Logger
-	pc        *webrtc.PeerConnection
+	conn      connection
 	answer    string
 	ingest    *ingest // of a publisher
 
@@ -72,7 +72,6 @@ type Session struct {
 	tasks     tasks
 
 	negotiation sync.Mutex // held across an ICE restart
-	offer       string     // the last one that was applied; guarded by negotiation
 
 	mu   sync.Mutex
 	etag string
@@ -126,18 +125,29 @@ func (s *Session) cause() error { return context.Cause(s.ctx) }
 // End ends the session. cause is what logs and Context say.
 func (s *Session) End(cause error) { s.end(cause) }
 
-// connect makes the peer connection out of the offer, after prepare has set up
-// what depends on the role, and makes the answer. The session is handed out
-// when it returns, and runs.
+// connection is what carries a session: a publisher's peer connection, or a
+// viewer's transport.
+type connection interface {
+	// addCandidate takes a candidate that the client trickles.
+	addCandidate(webrtc.ICECandidateInit) error
+	// restart begins a new ICE session and returns the new answer.
+	restart(ctx context.Context, ufrag, pwd string) (answer string, err error)
+	// close ends it and waits for everything that ran on it.
+	close() error
+}
+
+// connect makes the connection with negotiate, which also returns the answer. The
+// session is handed out when it returns, and runs.
 //
 // finish is called when it is over, after all of its tasks have ended.
 func (s *Session) connect(
-	ctx context.Context, api *webrtc.API, offer string, expires time.Time, prepare func() error, finish func(cause error),
+	expires time.Time, negotiate func() (connection, string, error), finish func(cause error),
 ) error {
 	if err := s.edge.admit(s); err != nil {
 		return err
 	}
-	err := s.negotiate(ctx, api, offer, prepare)
+	conn, answer, err := negotiate()
+	s.conn, s.answer, s.etag = conn, answer, newETag()
 	if err != nil {
 		s.end(err)
 	}
@@ -148,63 +158,6 @@ func (s *Session) connect(
 		s.edge.leave(s)
 	}()
 	return err
-}
-
-func (s *Session) negotiate(ctx context.Context, api *webrtc.API, offer string, prepare func() error) error {
-	pc, err := api.NewPeerConnection(webrtc.Configuration{
-		Certificates: []webrtc.Certificate{s.edge.cert},
-		BundlePolicy: webrtc.BundlePolicyMaxBundle,
-	})
-	if err != nil {
-		return fmt.Errorf("peer connection: %w", err)
-	}
-	s.pc = pc
-	var once sync.Once
-	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
-		switch state {
-		case webrtc.PeerConnectionStateConnected:
-			once.Do(func() { close(s.connected) })
-		case webrtc.PeerConnectionStateFailed:
-			s.end(ErrSilent)
-		case webrtc.PeerConnectionStateClosed: // the client's DTLS close, unless we did
-			s.end(ErrHungUp)
-		case webrtc.PeerConnectionStateUnknown, webrtc.PeerConnectionStateNew,
-			webrtc.PeerConnectionStateConnecting, webrtc.PeerConnectionStateDisconnected:
-		}
-	})
-	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
-		return fmt.Errorf("%w: %w", ErrBadOffer, err)
-	}
-	if err := prepare(); err != nil {
-		return err
-	}
-	answer, err := s.makeAnswer(ctx)
-	if err != nil {
-		return err
-	}
-	s.answer, s.offer, s.etag = answer, offer, newETag()
-	return nil
-}
-
-// makeAnswer answers the offer that was set, with all our candidates in it: on a
-// multiplexed port they are known at once.
-func (s *Session) makeAnswer(ctx context.Context) (string, error) {
-	answer, err := s.pc.CreateAnswer(nil)
-	if err != nil {
-		return "", fmt.Errorf("create answer: %w", err)
-	}
-	gathered := webrtc.GatheringCompletePromise(s.pc)
-	if err := s.pc.SetLocalDescription(answer); err != nil {
-		return "", fmt.Errorf("set answer: %w", err)
-	}
-	select {
-	case <-gathered:
-		return s.pc.LocalDescription().SDP, nil
-	case <-s.ctx.Done():
-		return "", s.cause()
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	}
 }
 
 // endWith ends the session when a broadcast ends; stop undoes that.
@@ -240,11 +193,11 @@ func (s *Session) supervise(expires time.Time) {
 	}
 }
 
-// shut closes the peer connection and waits for everything that ran on it.
+// shut closes the connection and waits for everything that ran on it.
 func (s *Session) shut() {
-	if s.pc != nil {
-		if err := s.pc.GracefulClose(); err != nil {
-			s.log.Debug("close peer connection", slog.Any("err", err))
+	if s.conn != nil {
+		if err := s.conn.close(); err != nil {
+			s.log.Debug("close connection", slog.Any("err", err))
 		}
 	}
 	s.tasks.finish()
@@ -271,7 +224,7 @@ func (s *Session) AddCandidates(candidates []webrtc.ICECandidateInit) error {
 	}
 	var errs []error
 	for _, c := range candidates {
-		if err := s.pc.AddICECandidate(c); err != nil {
+		if err := s.conn.addCandidate(c); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -6,20 +6,23 @@ import (
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
 
 	"trellis/edge/rtc/stream"
+	"trellis/edge/rtc/transport"
 )
 
-// rtpWriter is where a viewer's packets go: a webrtc.TrackLocalWriter.
-type rtpWriter interface {
-	WriteRTP(h *rtp.Header, payload []byte) (int, error)
+// packetOut is where a viewer's packets go: a *transport.Conn.
+type packetOut interface {
+	// Send puts an RTP packet into the lane's batch, protected. index is its
+	// extended sequence number in the SSRC.
+	Send(b *transport.Batch, header, payload []byte, ssrc uint32, index uint64) error
+	// WriteRTCP sends a compound packet.
+	WriteRTCP(compound []byte) error
 }
 
 // viewerConfig is what was negotiated for one track of one viewer.
 type viewerConfig struct {
-	out       rtpWriter
-	writeRTCP func([]rtcp.Packet) error
+	out       packetOut
 	ssrc      uint32
 	rtxSSRC   uint32 // zero without retransmission format
 	pt, rtxPT uint8
@@ -48,17 +51,16 @@ type viewer struct {
 	before viewerRun // the one before, still asked for again
 	next   uint64    // object to send next
 	packet int       // packet of it to send next
-	seq    uint16    // of the next packet
+	seq    uint64    // of the next packet, extended beyond 16 bits
 	tsBase uint32
 	ticks  int64     // newest timestamp sent, before tsBase is added
 	sent   bool      // anything was
 	last   time.Time // when it was
 	moved  bool      // it comes from another lane, with other times
 
-	plain, marked rtp.Header // without and with the capture time extension
-	captureTime   [8]byte    // of marked, by reference
-	rtxSeq        uint16
-	scratch       []byte // a retransmission
+	header  [maxHeader]byte
+	rtxSeq  uint64 // of the next retransmission, extended
+	scratch []byte // a retransmission
 
 	packets, octets uint32 // for sender reports
 	reportDue       time.Time
@@ -72,7 +74,7 @@ type viewer struct {
 // maps sequence numbers back to packets, and objects to timestamps.
 type viewerRun struct {
 	valid       bool
-	firstSeq    uint16
+	firstSeq    uint64
 	firstPacket uint64
 	firstObject uint64
 	live        uint64 // objects before it were sent late, to catch up
@@ -95,15 +97,10 @@ func (r *viewerRun) ticks(object uint64, own int64) int64 {
 }
 
 func newViewer(cfg viewerConfig) *viewer {
-	v := &viewer{cfg: cfg, seq: uint16(rand.Uint32()), tsBase: rand.Uint32(), rtxSeq: uint16(rand.Uint32())}
-	v.plain = rtp.Header{Version: 2, PayloadType: cfg.pt, SSRC: cfg.ssrc}
-	v.marked = v.plain
-	if cfg.capture != 0 {
-		if err := v.marked.SetExtension(cfg.capture, v.captureTime[:]); err != nil {
-			v.cfg.capture = 0 // an id that fits no header; play without
-		}
+	return &viewer{
+		cfg: cfg, tsBase: rand.Uint32(),
+		seq: uint64(rand.Uint32() & 0xffff), rtxSeq: uint64(rand.Uint32() & 0xffff),
 	}
-	return v
 }
 
 // begin starts a run at object first of the log; what is there already is sent
@@ -153,16 +150,43 @@ func (v *viewer) settle(newest int64, now time.Time) {
 // minTicks is below every timestamp that an object can have.
 const minTicks = -1 << 60
 
-// write sends packet i of object o, numbered n in the log.
-func (v *viewer) write(o *laneObject, n uint64, i int, now time.Time) error {
-	h := &v.plain
-	if i == 0 && v.cfg.capture != 0 && o.ingress != 0 {
-		h = &v.marked
-		binary.BigEndian.PutUint64(v.captureTime[:], stream.NTP(time.UnixMicro(o.ingress)))
+// maxHeader is an RTP header with one extension of 8 bytes.
+const maxHeader = 12 + 4 + 12
+
+// rtpHeader writes a header: RFC 3550, Section 5.1.
+func (v *viewer) rtpHeader(pt uint8, marker bool, seq uint16, ts, ssrc uint32) []byte {
+	h := v.header[:12]
+	h[0], h[1] = 2<<6, pt
+	if marker {
+		h[1] |= 0x80
 	}
+	binary.BigEndian.PutUint16(h[2:], seq)
+	binary.BigEndian.PutUint32(h[4:], ts)
+	binary.BigEndian.PutUint32(h[8:], ssrc)
+	return h
+}
+
+// addCapture adds the abs-capture-time extension: RFC 8285, Section 4.2.
+func (v *viewer) addCapture(ingress int64) []byte {
+	h := v.header[:maxHeader]
+	h[0] |= 0x10
+	binary.BigEndian.PutUint32(h[12:], 0xBEDE_0003)
+	h[16] = v.cfg.capture<<4 | 7
+	binary.BigEndian.PutUint64(h[17:], stream.NTP(time.UnixMicro(ingress)))
+	clear(h[25:])
+	return h
+}
+
+// write sends packet i of object o, numbered n in the log.
+func (v *viewer) write(b *transport.Batch, o *laneObject, n uint64, i int, now time.Time) error {
 	ticks := v.run.ticks(n, o.ticks)
-	h.SequenceNumber, h.Timestamp = v.seq, v.tsBase+uint32(ticks)
-	h.Marker = i == o.payloads.Len()-1 && !v.cfg.audio
+	seq := v.seq
+	h := v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, uint16(seq), v.tsBase+uint32(ticks), v.cfg.ssrc)
+	if v.cfg.capture != 0 && o.ingress != 0 {
+		// On all packets of the frame, not the first alone: those of one size leave
+		// in one call.
+		h = v.addCapture(o.ingress)
+	}
 	payload := o.payloads.At(i)
 	v.seq++
 	v.run.count++
@@ -173,8 +197,7 @@ func (v *viewer) write(o *laneObject, n uint64, i int, now time.Time) error {
 		v.sent, v.ticks = true, ticks
 	}
 	v.last = now
-	_, err := v.cfg.out.WriteRTP(h, payload)
-	return err
+	return v.cfg.out.Send(b, h, payload, v.cfg.ssrc, seq)
 }
 
 // locate maps a sequence number that the viewer lost to its packet, and the run
@@ -185,7 +208,7 @@ func (v *viewer) locate(seq uint16) (packet uint64, run *viewerRun, ok bool) {
 			continue
 		}
 		// Distance from the newest packet of the run, modulo the sequence space.
-		last := r.firstSeq + uint16(r.count-1)
+		last := uint16(r.firstSeq + r.count - 1)
 		if back := uint64(last - seq); back < r.count {
 			return r.firstPacket + r.count - 1 - back, r, true
 		}
@@ -195,31 +218,36 @@ func (v *viewer) locate(seq uint16) (packet uint64, run *viewerRun, ok bool) {
 
 // rewrite sends a packet again: RFC 4588, Section 4, or the packet itself where
 // the viewer did not negotiate a retransmission format.
-func (v *viewer) rewrite(o *laneObject, n uint64, i int, seq uint16, run *viewerRun) error {
-	h := v.plain
-	h.Timestamp = v.tsBase + uint32(run.ticks(n, o.ticks))
-	h.Marker = i == o.payloads.Len()-1 && !v.cfg.audio
+func (v *viewer) rewrite(b *transport.Batch, o *laneObject, n uint64, i int, seq uint16, run *viewerRun) error {
+	ts := v.tsBase + uint32(run.ticks(n, o.ticks))
+	marker := i == o.payloads.Len()-1 && !v.cfg.audio
 	payload := o.payloads.At(i)
 	if v.cfg.rtxSSRC == 0 || v.cfg.rtxPT == 0 {
-		h.SequenceNumber = seq
-	} else {
-		h.SSRC, h.PayloadType, h.SequenceNumber = v.cfg.rtxSSRC, v.cfg.rtxPT, v.rtxSeq
-		v.rtxSeq++
-		v.scratch = binary.BigEndian.AppendUint16(v.scratch[:0], seq)
-		v.scratch = append(v.scratch, payload...)
-		payload = v.scratch
+		// How far back it is tells in which turn of the 16 bits it was sent.
+		index := v.seq - 1 - uint64(uint16(v.seq-1)-seq)
+		return v.cfg.out.Send(b, v.rtpHeader(v.cfg.pt, marker, seq, ts, v.cfg.ssrc), payload, v.cfg.ssrc, index)
 	}
-	_, err := v.cfg.out.WriteRTP(&h, payload)
-	return err
+	index := v.rtxSeq
+	v.rtxSeq++
+	v.scratch = binary.BigEndian.AppendUint16(v.scratch[:0], seq)
+	v.scratch = append(v.scratch, payload...)
+	return v.cfg.out.Send(b, v.rtpHeader(v.cfg.rtxPT, marker, uint16(index), ts, v.cfg.rtxSSRC), v.scratch, v.cfg.rtxSSRC, index)
 }
 
 // report sends a sender report (RFC 3550, Section 6.4.1): at time ntp of the
 // broadcast, a frame would have this many ticks.
 func (v *viewer) report(ntp uint64, ticks int64) error {
-	return v.cfg.writeRTCP([]rtcp.Packet{&rtcp.SenderReport{
-		SSRC: v.cfg.ssrc, NTPTime: ntp, RTPTime: v.tsBase + uint32(ticks+v.run.shift),
-		PacketCount: v.packets, OctetCount: v.octets,
-	}})
+	b, err := rtcp.Marshal([]rtcp.Packet{
+		&rtcp.SenderReport{
+			SSRC: v.cfg.ssrc, NTPTime: ntp, RTPTime: v.tsBase + uint32(ticks+v.run.shift),
+			PacketCount: v.packets, OctetCount: v.octets,
+		},
+		rtcp.NewCNAMESourceDescription(v.cfg.ssrc, cname),
+	})
+	if err != nil {
+		return err
+	}
+	return v.cfg.out.WriteRTCP(b)
 }
 
 // allowance is a token bucket. Time is an argument.

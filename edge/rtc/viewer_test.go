@@ -2,29 +2,38 @@ package rtc
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc/transport"
 )
 
 // sentPacket is a packet as a viewer would get it.
 type sentPacket struct {
 	rtp.Header
 	payload []byte
+	index   uint64
 }
 
 // recorder keeps what is written to a viewer.
 type recorder struct{ packets []sentPacket }
 
-func (r *recorder) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
-	r.packets = append(r.packets, sentPacket{Header: *h, payload: slices.Clone(payload)})
-	return len(payload), nil
+func (r *recorder) Send(_ *transport.Batch, header, payload []byte, ssrc uint32, index uint64) error {
+	p := sentPacket{payload: slices.Clone(payload), index: index}
+	n, err := p.Unmarshal(header)
+	if err == nil && (n != len(header) || p.SSRC != ssrc || p.SequenceNumber != uint16(index)) {
+		err = fmt.Errorf("header %x is not that of packet %d of %d", header, index, ssrc)
+	}
+	r.packets = append(r.packets, p)
+	return err
 }
+
+func (r *recorder) WriteRTCP([]byte) error { return nil }
 
 // fill appends n objects of a few packets each to a log, one every 3000 ticks,
 // starting with ticks.
@@ -51,7 +60,7 @@ func sendAll(t *testing.T, v *viewer, l *laneLog) {
 	for ; v.next < l.head; v.next++ {
 		o := l.at(v.next)
 		for i := range o.payloads.Len() {
-			if err := v.write(o, v.next, i, time.Time{}); err != nil {
+			if err := v.write(nil, o, v.next, i, time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -75,7 +84,7 @@ func checkStream(t *testing.T, packets []sentPacket) {
 
 func testViewer(r *recorder) *viewer {
 	return newViewer(viewerConfig{
-		out: r, writeRTCP: func([]rtcp.Packet) error { return nil }, ssrc: 1, rtxSSRC: 2, pt: 96, rtxPT: 97, clockRate: 90_000,
+		out: r, ssrc: 1, rtxSSRC: 2, pt: 96, rtxPT: 97, clockRate: 90_000,
 	})
 }
 
@@ -137,7 +146,7 @@ func TestViewerRestart(t *testing.T) {
 			t.Fatalf("packet %d is not in the log", i)
 		}
 		n := len(r.packets)
-		if err := v.rewrite(l.at(object), object, j, p.SequenceNumber, run); err != nil {
+		if err := v.rewrite(nil, l.at(object), object, j, p.SequenceNumber, run); err != nil {
 			t.Fatal(err)
 		}
 		got := r.packets[n]
@@ -151,7 +160,7 @@ func TestViewerRestart(t *testing.T) {
 	if _, _, ok := v.locate(r.packets[0].SequenceNumber - 1); ok {
 		t.Error("a packet before the first was found")
 	}
-	if _, _, ok := v.locate(v.seq); ok {
+	if _, _, ok := v.locate(uint16(v.seq)); ok {
 		t.Error("a packet that was not sent yet was found")
 	}
 }

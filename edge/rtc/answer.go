@@ -1,0 +1,119 @@
+package rtc
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+
+	"trellis/edge/rtc/stream"
+	"trellis/edge/rtc/transport"
+)
+
+// cname names us as a source of media; one per process is enough, since all
+// tracks of a viewer come from one clock (RFC 7022).
+const cname = "trellis"
+
+// answered is what the answer to a viewer's offer says of one section.
+type answered struct {
+	media *offeredMedia
+	codec offeredCodec
+	track *viewerTrack // nil: the broadcast has none of this kind
+}
+
+// writeAnswer answers a viewer's offer: we send, over one transport, with ICE as
+// a lite agent (RFC 8829, RFC 8839).
+func writeAnswer(o *offer, sections []answered, local transport.Local, fingerprint string) (string, error) {
+	d := &sdp.SessionDescription{
+		Origin: sdp.Origin{
+			Username: "-", SessionID: o.desc.Origin.SessionID, SessionVersion: o.desc.Origin.SessionVersion,
+			NetworkType: "IN", AddressType: "IP4", UnicastAddress: "0.0.0.0",
+		},
+		SessionName:      "-",
+		TimeDescriptions: []sdp.TimeDescription{{}},
+	}
+	mids := make([]string, len(sections))
+	for i, s := range sections {
+		mids[i], _ = s.media.desc.Attribute("mid")
+	}
+	d.WithPropertyAttribute("ice-lite").
+		WithValueAttribute("group", "BUNDLE "+strings.Join(mids, " ")).
+		WithPropertyAttribute("extmap-allow-mixed").
+		WithValueAttribute("msid-semantic", "WMS *")
+	setup := "passive"
+	if o.attribute("setup") == "passive" {
+		setup = "active"
+	}
+	for i, s := range sections {
+		md := s.describe(mids[i])
+		md.WithValueAttribute("ice-ufrag", local.Ufrag).
+			WithValueAttribute("ice-pwd", local.Pwd).
+			WithValueAttribute("fingerprint", fingerprint).
+			WithValueAttribute("setup", setup)
+		if i == 0 {
+			for _, c := range local.Candidates {
+				md.WithValueAttribute("candidate", c)
+			}
+			md.WithPropertyAttribute("end-of-candidates")
+		}
+		d.WithMedia(md)
+	}
+	b, err := d.Marshal()
+	if err != nil {
+		return "", fmt.Errorf("write answer: %w", err)
+	}
+	return string(b), nil
+}
+
+// describe writes one section, but for its transport.
+func (s answered) describe(mid string) *sdp.MediaDescription {
+	offered := s.media.desc
+	pt := strconv.Itoa(int(s.codec.pt))
+	md := &sdp.MediaDescription{
+		MediaName: sdp.MediaName{
+			Media: offered.MediaName.Media, Port: sdp.RangedPort{Value: 9},
+			Protos: slices.Clone(offered.MediaName.Protos), Formats: []string{pt},
+		},
+		ConnectionInformation: &sdp.ConnectionInformation{
+			NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
+		},
+	}
+	md.WithValueAttribute("mid", mid).
+		WithPropertyAttribute("rtcp-mux").
+		WithPropertyAttribute("rtcp-rsize").
+		WithValueAttribute("rtpmap", pt+" "+s.codec.mapping)
+	if s.codec.fmtp != "" {
+		md.WithValueAttribute("fmtp", pt+" "+s.codec.fmtp)
+	}
+	for _, fb := range []string{"nack", "nack pli", "ccm fir"} {
+		if slices.Contains(s.codec.feedback, fb) {
+			md.WithValueAttribute("rtcp-fb", pt+" "+fb)
+		}
+	}
+	if s.track == nil {
+		return md.WithPropertyAttribute("inactive")
+	}
+	cfg := s.track.cfg
+	if cfg.rtxPT != 0 {
+		rtx := strconv.Itoa(int(cfg.rtxPT))
+		md.MediaName.Formats = append(md.MediaName.Formats, rtx)
+		md.WithValueAttribute("rtpmap", fmt.Sprintf("%s rtx/%d", rtx, cfg.clockRate)).
+			WithValueAttribute("fmtp", fmt.Sprintf("%s apt=%s", rtx, pt)).
+			WithValueAttribute("ssrc-group", fmt.Sprintf("FID %d %d", cfg.ssrc, cfg.rtxSSRC)) // RFC 5576, Section 4.2
+	}
+	if cfg.capture != 0 {
+		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.capture, stream.AbsCaptureTimeURI))
+	}
+	// Players put the tracks of one stream in step with each other.
+	msid := cname + " " + offered.MediaName.Media
+	md.WithPropertyAttribute("sendonly").WithValueAttribute("msid", msid)
+	for _, ssrc := range []uint32{cfg.ssrc, cfg.rtxSSRC} {
+		if ssrc != 0 {
+			md.WithValueAttribute("ssrc", fmt.Sprintf("%d cname:%s", ssrc, cname)).
+				WithValueAttribute("ssrc", fmt.Sprintf("%d msid:%s", ssrc, msid))
+		}
+	}
+	return md
+}

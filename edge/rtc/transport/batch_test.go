@@ -1,0 +1,192 @@
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/srtp/v3"
+)
+
+// rig is a batch with a viewer at the other end of a real socket.
+type rig struct {
+	tb       testing.TB
+	port     *Port
+	batch    *Batch
+	conn     *Conn
+	receiver *net.UDPConn
+	open     *srtp.Context
+}
+
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
+	listen := func() *net.UDPConn {
+		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	r := &rig{tb: tb, receiver: listen()}
+	r.port = &Port{cfg: Config{UDP: listen(), Log: slog.New(slog.DiscardHandler)}}
+	if err := r.port.raw.open(r.port.cfg.UDP); err != nil {
+		tb.Fatal(err)
+	}
+	r.port.gso.Store(r.port.raw.batches())
+	r.conn = r.viewer(r.receiver)
+	r.batch = r.port.NewBatch()
+	key, salt := make([]byte, 16), make([]byte, 12)
+	var err error
+	if r.open, err = srtp.CreateContext(key, salt, srtp.ProtectionProfileAeadAes128Gcm); err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+// viewer returns a Conn beyond ICE and DTLS.
+func (r *rig) viewer(at *net.UDPConn) *Conn {
+	r.tb.Helper()
+	media, err := newSealer(dtls.SRTP_AEAD_AES_128_GCM, make([]byte, 16), make([]byte, 12))
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	c := newConn(r.port, nil)
+	addr := at.LocalAddr().(*net.UDPAddr).AddrPort()
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	c.dest.Store(&dest{addr: addr, sock: r.port.raw.sockaddr(addr)})
+	c.keys.Store(&keys{media: media})
+	return c
+}
+
+// packet puts a packet of n bytes of payload into the batch.
+func (r *rig) packet(index uint64, n int) {
+	r.tb.Helper()
+	header := []byte{0x80, 96, byte(index >> 8), byte(index), 0, 0, 0, 0, 0, 0, 0, 1}
+	if err := r.batch.Packet(r.conn, header, bytes.Repeat([]byte{byte(index)}, n), 1, index); err != nil {
+		r.tb.Fatal(err)
+	}
+}
+
+// expect reads packets and checks that they are whole and in order.
+func (r *rig) expect(sizes ...int) {
+	r.tb.Helper()
+	buf := make([]byte, 2048)
+	for i, size := range sizes {
+		if err := r.receiver.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			r.tb.Fatal(err)
+		}
+		n, err := r.receiver.Read(buf)
+		if err != nil {
+			r.tb.Fatalf("packet %d of %d: %v", i, len(sizes), err)
+		}
+		plain, err := r.open.DecryptRTP(nil, buf[:n], nil)
+		if err != nil {
+			r.tb.Fatalf("packet %d: %v", i, err)
+		}
+		if len(plain) != 12+size || plain[3] != byte(i) || !bytes.Equal(plain[12:], bytes.Repeat([]byte{byte(i)}, size)) {
+			r.tb.Fatalf("packet %d: %d bytes of packet %d, want %d", i, len(plain)-12, plain[3], size)
+		}
+	}
+}
+
+// TestBatch sends runs of packets, with and without segmentation: what arrives is
+// the same, and a run of one size, or with a shorter end, takes one call.
+func TestBatch(t *testing.T) {
+	sizes := []int{1000, 1000, 1000, 400 /* ends a run */, 1000, 1100 /* larger: another */, 1100, 3}
+	for _, gso := range []bool{true, false} {
+		r := newRig(t)
+		if gso && !r.port.Batches() {
+			t.Log("this system has no UDP segmentation: only the other way is tested")
+			continue
+		}
+		r.port.gso.Store(gso)
+		for i, n := range sizes {
+			r.packet(uint64(i), n)
+		}
+		if err := r.batch.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		r.expect(sizes...)
+		calls, packets := r.batch.Counts()
+		if want := map[bool]uint64{true: 3, false: uint64(len(sizes))}[gso]; calls != want || packets != uint64(len(sizes)) {
+			t.Errorf("segmentation %v: %d calls for %d packets, want %d", gso, calls, packets, want)
+		}
+		if n := r.conn.Dropped(); n != 0 {
+			t.Errorf("%d packets dropped", n)
+		}
+	}
+}
+
+// TestBatchIsBounded puts in more packets than a call takes.
+func TestBatchIsBounded(t *testing.T) {
+	for _, size := range []int{1, 1100} { // too many packets, too many bytes
+		r := newRig(t)
+		sizes := make([]int, maxSegments+6)
+		for i := range sizes {
+			sizes[i] = size
+			r.packet(uint64(i), size)
+			if len(r.batch.buf) > maxBatch || r.batch.n > maxSegments {
+				t.Fatalf("the batch has %d packets, %d bytes", r.batch.n, len(r.batch.buf))
+			}
+		}
+		if err := r.batch.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		r.expect(sizes...)
+	}
+}
+
+// TestBatchOfSeveralViewers: another viewer's packet sends what is there.
+func TestBatchOfSeveralViewers(t *testing.T) {
+	r := newRig(t)
+	other := newRig(t)
+	second := r.viewer(other.receiver)
+	r.packet(0, 100)
+	if err := r.batch.Packet(second, make([]byte, 12), []byte{1}, 2, 0); err != nil {
+		t.Fatal(err)
+	}
+	r.expect(100) // before Flush
+	if err := r.batch.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBatchWithoutPath: a viewer whose path is gone loses its packets, and they
+// are counted.
+func TestBatchWithoutPath(t *testing.T) {
+	r := newRig(t)
+	r.packet(0, 100)
+	r.packet(1, 100)
+	r.conn.dest.Store(nil)
+	if err := r.batch.Flush(); !errors.Is(err, ErrClosed) {
+		t.Errorf("flush without a path: %v", err)
+	}
+	if n := r.conn.Dropped(); n != 2 {
+		t.Errorf("%d packets dropped, want 2", n)
+	}
+}
+
+func BenchmarkBatch(b *testing.B) {
+	r := newRig(b)
+	header, payload := make([]byte, 12), make([]byte, 1160)
+	b.ReportAllocs()
+	var index uint64
+	for b.Loop() {
+		for range 9 {
+			index++
+			if err := r.batch.Packet(r.conn, header, payload, 1, index); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := r.batch.Flush(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*9), "ns/packet")
+}

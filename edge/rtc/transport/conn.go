@@ -1,0 +1,373 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+	"github.com/pion/srtp/v3"
+	"github.com/pion/transport/v4/packetio"
+)
+
+// Why a Conn ends.
+var (
+	ErrSilent      = errors.New("the client has become silent")
+	ErrHungUp      = errors.New("the client has closed its DTLS association")
+	ErrFingerprint = errors.New("the client's certificate is not the one of its offer")
+	ErrClosed      = errors.New("transport closed")
+)
+
+// Local is our side of a Conn's ICE session.
+type Local struct {
+	Ufrag, Pwd string
+	// Candidates in the form of a=candidate, without that name.
+	Candidates []string
+}
+
+// Remote is what the client said of itself in its offer.
+type Remote struct {
+	Ufrag, Pwd string
+	// Fingerprints are its a=fingerprint values, of which one must match.
+	Fingerprints []string
+	// Passive: the client waits for our ClientHello (a=setup:passive).
+	Passive bool
+}
+
+// Conn is the transport of one viewer. Its methods are safe for concurrent use.
+type Conn struct {
+	port  *Port
+	agent *ice.Agent
+
+	dest   atomic.Pointer[dest]
+	stream atomic.Pointer[ice.Conn] // for DTLS, and for media over TCP
+	keys   atomic.Pointer[keys]
+	assoc  atomic.Pointer[dtls.Conn]
+	ready  chan struct{} // closed once media can flow
+	ctx    context.Context
+	end    context.CancelCauseFunc
+	wg     sync.WaitGroup
+
+	mu    sync.Mutex // of what follows
+	local Local
+	found []string // candidates of a gathering that goes on
+	whole chan struct{}
+
+	refused atomic.Uint64 // packets of the client that are none of what it should send
+	dropped atomic.Uint64 // packets that the kernel or the client's connection did not take
+}
+
+// dest is where the selected candidate pair leads.
+type dest struct {
+	addr netip.AddrPort
+	sock sockaddr
+	tcp  bool
+}
+
+// keys protect what we send, and open what the client sends.
+type keys struct {
+	media sealer
+
+	mu  sync.Mutex
+	out *srtp.Context // RTCP
+	in  *srtp.Context // RTCP
+	buf []byte
+}
+
+func newConn(p *Port, agent *ice.Agent) *Conn {
+	c := &Conn{port: p, agent: agent, ready: make(chan struct{})}
+	c.ctx, c.end = context.WithCancelCause(context.Background())
+	return c
+}
+
+// watch follows what the agent finds.
+func (c *Conn) watch() error {
+	return errors.Join(
+		c.agent.OnConnectionStateChange(func(s ice.ConnectionState) {
+			if s == ice.ConnectionStateFailed {
+				c.end(ErrSilent)
+			}
+		}),
+		c.agent.OnSelectedCandidatePairChange(func(_, remote ice.Candidate) {
+			if d, ok := destOf(remote, &c.port.raw); ok {
+				c.dest.Store(d)
+			}
+		}),
+		c.agent.OnCandidate(func(cand ice.Candidate) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if cand != nil {
+				c.found = append(c.found, cand.Marshal())
+				return
+			}
+			close(c.whole)
+		}),
+	)
+}
+
+func destOf(remote ice.Candidate, raw *rawSocket) (*dest, bool) {
+	addr, err := netip.ParseAddr(remote.Address())
+	if err != nil {
+		return nil, false
+	}
+	d := &dest{addr: netip.AddrPortFrom(addr.Unmap(), uint16(remote.Port())), tcp: remote.NetworkType().IsTCP()}
+	if !d.tcp {
+		d.sock = raw.sockaddr(d.addr)
+	}
+	return d, true
+}
+
+// gather finds our candidates and takes the agent's credentials.
+func (c *Conn) gather(ctx context.Context) error {
+	c.mu.Lock()
+	c.found, c.whole = nil, make(chan struct{})
+	whole := c.whole
+	c.mu.Unlock()
+	if err := c.agent.GatherCandidates(); err != nil {
+		return fmt.Errorf("gather candidates: %w", err)
+	}
+	select {
+	case <-whole:
+	case <-ctx.Done():
+		return fmt.Errorf("gather candidates: %w", context.Cause(ctx))
+	case <-c.ctx.Done():
+		return c.cause()
+	}
+	ufrag, pwd, err := c.agent.GetLocalUserCredentials()
+	if err != nil {
+		return fmt.Errorf("ICE credentials: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.local = Local{Ufrag: ufrag, Pwd: pwd, Candidates: c.found}
+	return nil
+}
+
+// Local returns our credentials and candidates.
+func (c *Conn) Local() Local {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.local
+}
+
+// Start waits for the client's checks and handshake in the background. rtcp is
+// called with each compound RTCP packet that comes, never concurrently; it must
+// not block, nor keep the slice.
+func (c *Conn) Start(r Remote, rtcp func([]byte)) error {
+	conn, err := c.agent.StartAccept(r.Ufrag, r.Pwd)
+	if err != nil {
+		return fmt.Errorf("ICE: %w", err)
+	}
+	c.stream.Store(conn)
+	pipe := &pipe{Buffer: packetio.NewBuffer(), out: conn}
+	pipe.SetLimitCount(pipePackets)
+	c.wg.Go(func() { c.read(conn, pipe, rtcp) })
+	c.wg.Go(func() { c.associate(r, pipe) })
+	return nil
+}
+
+// Ready is closed once media can flow.
+func (c *Conn) Ready() <-chan struct{} { return c.ready }
+
+// Context ends with the Conn; its cause says why.
+func (c *Conn) Context() context.Context { return c.ctx }
+
+// cause returns why the Conn is over, nil while it is not.
+func (c *Conn) cause() error { return context.Cause(c.ctx) }
+
+// Dropped counts packets that were sealed and did not leave.
+func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
+
+// Refused counts packets that came on the client's path and were not its own, were
+// sent again, or are of a kind that a viewer has no reason to send.
+func (c *Conn) Refused() uint64 { return c.refused.Load() }
+
+// AddCandidate adds a candidate that the client trickles. A lite agent does not
+// need it.
+func (c *Conn) AddCandidate(value string) error {
+	cand, err := ice.UnmarshalCandidate(value)
+	if err != nil {
+		return fmt.Errorf("candidate: %w", err)
+	}
+	return c.agent.AddRemoteCandidate(cand)
+}
+
+// Restart begins a new ICE session with new credentials on both sides; media goes
+// on to where it went until the client has checked its new path: RFC 8445, Section 2.4.
+func (c *Conn) Restart(ctx context.Context, ufrag, pwd string) error {
+	if err := c.agent.Restart("", ""); err != nil {
+		return fmt.Errorf("ICE restart: %w", err)
+	}
+	if err := c.gather(ctx); err != nil {
+		return err
+	}
+	if err := c.agent.SetRemoteCredentials(ufrag, pwd); err != nil {
+		return fmt.Errorf("ICE restart: %w", err)
+	}
+	return nil
+}
+
+// Close ends the Conn and waits for its goroutines.
+func (c *Conn) Close() error {
+	c.end(ErrClosed)
+	var err error
+	if conn := c.assoc.Load(); conn != nil {
+		err = conn.Close() // tells the client, while the path is still there
+	}
+	err = errors.Join(err, c.agent.GracefulClose())
+	c.wg.Wait()
+	return err
+}
+
+// read tells DTLS from RTCP by the first byte: RFC 7983, Section 7. Anything else
+// a viewer has no reason to send.
+func (c *Conn) read(conn *ice.Conn, dtls *pipe, rtcp func([]byte)) {
+	defer func() { _ = dtls.Close() }() // never fails
+	buf := make([]byte, receiveMTU)
+	plain := make([]byte, 0, receiveMTU)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			c.end(ErrClosed)
+			return
+		}
+		switch b := buf[:n]; {
+		case n == 0:
+		case b[0] >= 20 && b[0] <= 63:
+			_, _ = dtls.Write(b) // a full buffer loses a packet, as networks do
+		case b[0] >= 128 && b[0] <= 191 && n >= 8 && b[1] >= 192 && b[1] <= 223: // RFC 5761, Section 4
+			k := c.keys.Load()
+			if k == nil {
+				c.refused.Add(1)
+				continue
+			}
+			if plain, err = k.open(plain, b); err != nil {
+				c.refused.Add(1)
+				continue
+			}
+			rtcp(plain)
+		default:
+			c.refused.Add(1)
+		}
+	}
+}
+
+const (
+	receiveMTU  = 1500
+	pipePackets = 64
+)
+
+func (k *keys) open(dst, b []byte) ([]byte, error) {
+	out, err := k.in.DecryptRTCP(dst[:0], b, nil)
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// associate makes the DTLS association and keeps it until the client closes it.
+func (c *Conn) associate(r Remote, p *pipe) {
+	if err := c.agent.AwaitConnect(c.ctx); err != nil {
+		c.end(fmt.Errorf("ICE: %w", err))
+		return
+	}
+	conn, err := c.handshake(r, p)
+	if err != nil {
+		c.end(fmt.Errorf("DTLS: %w", err))
+		return
+	}
+	c.assoc.Store(conn)
+	close(c.ready)
+	var buf [64]byte
+	for {
+		// Nothing is sent inside the association; what ends the reading is its end.
+		if _, err := conn.Read(buf[:]); err != nil {
+			c.end(ErrHungUp)
+			_ = conn.Close()
+			return
+		}
+	}
+}
+
+// handshake makes the association and takes the SRTP keys from it: RFC 5764.
+func (c *Conn) handshake(r Remote, p *pipe) (*dtls.Conn, error) {
+	conn, err := c.dtls(r, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.HandshakeContext(c.ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	k, err := newKeys(conn, r.Passive)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	c.keys.Store(k)
+	return conn, nil
+}
+
+func newKeys(conn *dtls.Conn, client bool) (*keys, error) {
+	profile, ok := conn.SelectedSRTPProtectionProfile()
+	if !ok {
+		return nil, errors.New("the client has no SRTP profile in common with us")
+	}
+	state, ok := conn.ConnectionState()
+	if !ok {
+		return nil, errors.New("no keying material")
+	}
+	cfg := srtp.Config{Profile: srtp.ProtectionProfile(profile)}
+	if err := cfg.ExtractSessionKeysFromDTLS(&state, client); err != nil {
+		return nil, fmt.Errorf("keying material: %w", err)
+	}
+	media, err := newSealer(profile, cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt)
+	if err != nil {
+		return nil, err
+	}
+	out, err := srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile)
+	if err != nil {
+		return nil, fmt.Errorf("SRTCP: %w", err)
+	}
+	in, err := srtp.CreateContext(cfg.Keys.RemoteMasterKey, cfg.Keys.RemoteMasterSalt, cfg.Profile,
+		srtp.SRTCPReplayProtection(replayWindow))
+	if err != nil {
+		return nil, fmt.Errorf("SRTCP: %w", err)
+	}
+	return &keys{media: media, out: out, in: in}, nil
+}
+
+const replayWindow = 64
+
+// WriteRTCP protects a compound packet and sends it.
+func (c *Conn) WriteRTCP(compound []byte) error {
+	k, d := c.keys.Load(), c.dest.Load()
+	if k == nil || d == nil {
+		return ErrClosed
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	b, err := k.out.EncryptRTCP(k.buf[:0], compound, nil)
+	if err != nil {
+		return fmt.Errorf("protect RTCP: %w", err)
+	}
+	k.buf = b
+	return c.send(d, b)
+}
+
+// send sends one packet to the client.
+func (c *Conn) send(d *dest, b []byte) error {
+	var err error
+	if d.tcp {
+		err = c.sendTCP(b)
+	} else {
+		_, err = c.port.cfg.UDP.WriteTo(b, net.UDPAddrFromAddrPort(d.addr))
+	}
+	if err != nil {
+		c.dropped.Add(1)
+	}
+	return err
+}

@@ -1,0 +1,227 @@
+package transport
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/dtls/v3/pkg/crypto/selfsign"
+	"github.com/pion/ice/v4"
+	"github.com/pion/rtcp"
+	"github.com/pion/srtp/v3"
+
+	"trellis/edge/rtc/stream"
+)
+
+func testPort(t *testing.T) *Port {
+	t.Helper()
+	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logger := stream.LoggerFactory{Log: slog.New(slog.DiscardHandler)}
+	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: udp, Logger: logger.NewLogger("udp")})
+	t.Cleanup(func() { _ = mux.Close() })
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := selfsign.SelfSign(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPort(Config{
+		UDP: udp, UDPMux: mux, Certificate: cert, Silence: 5 * time.Second, Logger: logger,
+		Profiles: []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// meet connects a Conn with a client that shows the given certificate
+// fingerprint in its offer; empty for its true one.
+func meet(t *testing.T, p *Port, claimed string, rtcp func([]byte)) (*Conn, *dtls.Conn, *ice.Conn) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	t.Cleanup(cancel)
+	c, err := p.Open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	cert, err := selfsign.GenerateSelfSigned()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claimed == "" {
+		claimed = fingerprint(cert.Certificate[0])
+	}
+	agent, err := ice.NewAgentWithOptions(ice.WithIncludeLoopback(), ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
+		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = agent.Close() })
+	if err := agent.OnCandidate(func(ice.Candidate) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := agent.GatherCandidates(); err != nil {
+		t.Fatal(err)
+	}
+	ufrag, pwd, err := agent.GetLocalUserCredentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(Remote{Ufrag: ufrag, Pwd: pwd, Fingerprints: []string{claimed}}, rtcp); err != nil {
+		t.Fatal(err)
+	}
+	local := c.Local()
+	for _, v := range local.Candidates {
+		cand, err := ice.UnmarshalCandidate(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := agent.AddRemoteCandidate(cand); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, err := agent.Dial(ctx, local.Ufrag, local.Pwd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &clientPipe{path}
+	conn, err := dtls.ClientWithOptions(in, pipeAddr{}, dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return c, nil, path
+	}
+	return c, conn, path
+}
+
+// clientPipe is an ICE path as a net.PacketConn.
+type clientPipe struct{ *ice.Conn }
+
+func (p *clientPipe) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, err := p.Read(b)
+	return n, pipeAddr{}, err
+}
+
+func (p *clientPipe) WriteTo(b []byte, _ net.Addr) (int, error) { return p.Write(b) }
+
+func within(t *testing.T, what string, ch <-chan struct{}) {
+	t.Helper()
+	timer := time.NewTimer(10 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-ch:
+	case <-timer.C:
+		t.Fatal(what)
+	}
+}
+
+// TestFeedback: what the client's keys protect arrives once; what is forged,
+// replayed or of another kind is counted and goes nowhere.
+func TestFeedback(t *testing.T) {
+	got := make(chan []byte, 8)
+	c, conn, path := meet(t, testPort(t), "", func(b []byte) { got <- append([]byte(nil), b...) })
+	within(t, "the connection was not set up", c.Ready())
+	state, ok := conn.ConnectionState()
+	if !ok {
+		t.Fatal("no keying material")
+	}
+	cfg := srtp.Config{Profile: srtp.ProtectionProfileAeadAes128Gcm}
+	if err := cfg.ExtractSessionKeysFromDTLS(&state, true); err != nil {
+		t.Fatal(err)
+	}
+	ctx, err := srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := rtcp.Marshal([]rtcp.Packet{&rtcp.PictureLossIndication{SenderSSRC: 1, MediaSSRC: 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	genuine, err := ctx.EncryptRTCP(nil, plain, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := append([]byte(nil), genuine...)
+	forged[len(forged)-6] ^= 1
+	media := append([]byte{0x80, 96}, make([]byte, 40)...)
+	next, err := ctx.EncryptRTCP(nil, plain, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range [][]byte{forged, media, {0xff}, genuine, genuine /* replayed */, next} {
+		if _, err := path.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if b := <-got; string(b) != string(plain) {
+			t.Errorf("feedback %x, want %x", b, plain)
+		}
+	}
+	if n := c.Refused(); n != 4 {
+		t.Errorf("%d packets refused, want 4", n)
+	}
+	select {
+	case b := <-got:
+		t.Errorf("one more arrived: %x", b)
+	default:
+	}
+}
+
+// TestStranger: a client whose certificate is not the one of its offer gets no keys.
+func TestStranger(t *testing.T) {
+	c, _, _ := meet(t, testPort(t), "sha-256 "+strings.Repeat("00:", 31)+"00", func([]byte) {})
+	within(t, "the Conn goes on", c.Context().Done())
+	if err := context.Cause(c.Context()); !errors.Is(err, ErrFingerprint) {
+		t.Errorf("ended with %v", err)
+	}
+	select {
+	case <-c.Ready():
+		t.Error("media can flow")
+	default:
+	}
+}
+
+// TestHangUp: the client's close ends the Conn, with that reason.
+func TestHangUp(t *testing.T) {
+	c, conn, _ := meet(t, testPort(t), "", func([]byte) {})
+	within(t, "the connection was not set up", c.Ready())
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the Conn goes on", c.Context().Done())
+	if err := context.Cause(c.Context()); !errors.Is(err, ErrHungUp) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestFingerprints(t *testing.T) {
+	der := []byte("certificate")
+	mine := fingerprint(der)
+	for values, want := range map[string]bool{
+		mine: true, strings.ToLower(mine): true, "sha-1 00|" + mine: true,
+		"": false, "sha-256 00": false, "sha-1 " + strings.TrimPrefix(mine, "sha-256 "): false,
+	} {
+		if got := matches(der, strings.Split(values, "|")); got != want {
+			t.Errorf("%q: %v", values, got)
+		}
+	}
+}
