@@ -7,18 +7,29 @@ import (
 	"io"
 	"sync"
 
-	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
-
 	"trellis/edge/framing"
+	"trellis/edge/rtc/transport"
 	"trellis/wire"
 )
 
-// SinkWriter is where the packets of one track go for one viewer. Header and
-// payload are the caller's again when it returns.
+// SinkWriter is where the packets of one track go for one viewer: an RTP payload
+// with its extended sequence number and its marker. The payload is the caller's
+// again when it returns.
 type SinkWriter interface {
-	WriteRTP(h *rtp.Header, payload []byte) (int, error)
+	WritePacket(index uint64, marker bool, payload []byte)
 }
+
+// sinkOut stands where a peer connection's transport would.
+type sinkOut struct{ w SinkWriter }
+
+// Send implements packetOut.
+func (o sinkOut) Send(_ *transport.Batch, header, payload []byte, _ uint32, index uint64) error {
+	o.w.WritePacket(index, header[1]&0x80 != 0, payload)
+	return nil
+}
+
+// WriteRTCP implements packetOut: reports are for players.
+func (sinkOut) WriteRTCP([]byte) error { return nil }
 
 // Sinks are viewers of one broadcast that are there to be counted: they take the
 // packets that a WebRTC viewer of this edge would be sent, out of the same lanes,
@@ -84,7 +95,7 @@ func (e *Edge) OpenSinks(ctx context.Context, b wire.Broadcast) (*Sinks, error) 
 func (s *Sinks) Add(writer func(framing.Codec) SinkWriter) {
 	for i, t := range s.tracks {
 		v := newViewer(viewerConfig{
-			out: writer(t.kind), writeRTCP: func([]rtcp.Packet) error { return nil },
+			out: sinkOut{writer(t.kind)},
 			ssrc: uint32(i + 1), pt: uint8(96 + i), clockRate: t.kind.ClockRate(), audio: t.kind.Audio(),
 		})
 		t.mu.Lock()

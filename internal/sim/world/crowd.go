@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/rtp"
-
 	"trellis/internal/sim"
 )
 
@@ -114,7 +112,7 @@ type sink struct {
 	track   *crowdTrack
 	joined  time.Time
 	lastAt  time.Time
-	seq     uint16
+	seq     uint64
 	started bool
 	inFrame bool
 	cur     int
@@ -136,16 +134,16 @@ func (c *crowd) sink(m sim.Media, joined time.Time) *sink {
 // maxGapKinds bounds what is kept of gaps per track of a node.
 const maxGapKinds = 4096
 
-// WriteRTP implements rtc.SinkWriter: it takes a packet as a player would, and
+// WritePacket implements rtc.SinkWriter: it takes a packet as a player would, and
 // looks at everything that a player could see.
-func (s *sink) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
+func (s *sink) WritePacket(index uint64, marker bool, payload []byte) {
 	t := s.track
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s.started && h.SequenceNumber != s.seq+1 {
+	if s.started && index != s.seq+1 {
 		t.fault("rtp_sequence")
 	}
-	s.started, s.seq = true, h.SequenceNumber
+	s.started, s.seq = true, index
 	body, first := payload, true
 	if t.media == sim.Video {
 		body, first = vp8Body(payload)
@@ -154,19 +152,18 @@ func (s *sink) WriteRTP(h *rtp.Header, payload []byte) (int, error) {
 		n, ok := frameNumber(t.media, body)
 		if !ok {
 			t.fault("damaged")
-			return len(payload), nil
+			return
 		}
 		s.cur, s.inFrame = n, true
 	}
 	if !s.inFrame {
-		return len(payload), nil // the rest of what was damaged
+		return // the rest of what was damaged
 	}
 	t.check(s.cur, first, body)
-	if t.media == sim.Audio || h.Marker {
+	if t.media == sim.Audio || marker {
 		s.inFrame = false
 		s.whole(s.cur)
 	}
-	return len(payload), nil
 }
 
 // vp8Body takes off the payload descriptor: RFC 7741, Section 4.2.
