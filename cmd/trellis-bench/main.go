@@ -39,7 +39,7 @@ func virtually(f func(t *testing.T, out io.Writer) error) error {
 	os.Stdout = null
 	os.Args = []string{os.Args[0], "-test.timeout=0"}
 	everything := func(string, string) (bool, error) { return true, nil }
-	testing.Main(everything, []testing.InternalTest{{Name: "trellis-bench", F: func(t *testing.T) {
+	testing.Main(everything, []testing.InternalTest{{Name: "trellis-bench", F: func(t *testing.T) { //nolint:thelper // it is the test
 		if err := f(t, out); err != nil {
 			fmt.Fprintln(os.Stderr, "trellis-bench:", err)
 			t.Fail()

@@ -74,12 +74,12 @@ func (p *progress) show() {
 		line += fmt.Sprintf(", %d viewers", s.Viewers)
 	}
 	if p.tty {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+		_, _ = fmt.Fprintf(p.w, "\r\x1b[K%s", line) // progress that nobody reads is no error
 		return
 	}
 	if line != p.line {
 		p.line = line
-		fmt.Fprintln(p.w, line)
+		_, _ = fmt.Fprintln(p.w, line)
 	}
 }
 
@@ -88,7 +88,7 @@ func (p *progress) end() time.Duration {
 	close(p.quit)
 	<-p.done
 	if p.tty {
-		fmt.Fprint(p.w, "\r\x1b[K")
+		_, _ = fmt.Fprint(p.w, "\r\x1b[K")
 	}
 	return time.Since(p.began)
 }

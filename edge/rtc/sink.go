@@ -95,7 +95,7 @@ func (e *Edge) OpenSinks(ctx context.Context, b wire.Broadcast) (*Sinks, error) 
 func (s *Sinks) Add(writer func(framing.Codec) SinkWriter) {
 	for i, t := range s.tracks {
 		v := newViewer(viewerConfig{
-			out: sinkOut{writer(t.kind)},
+			out:  sinkOut{writer(t.kind)},
 			ssrc: uint32(i + 1), pt: uint8(96 + i), clockRate: t.kind.ClockRate(), audio: t.kind.Audio(),
 		})
 		t.mu.Lock()
@@ -152,4 +152,3 @@ func (s *Sinks) release() {
 		s.edge.egress.release(h)
 	}
 }
-

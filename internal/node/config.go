@@ -10,6 +10,7 @@ import (
 
 	"github.com/pion/transport/v4"
 
+	"trellis/backbone"
 	"trellis/internal/auth"
 	"trellis/internal/ca"
 	"trellis/internal/relay"
@@ -56,8 +57,9 @@ type Config struct {
 	Credentials *ca.Store
 	Peers       discovery.Source
 
-	// WarmUpBytes is backbone.Config's.
-	WarmUpBytes int
+	// Mesh, if set, changes the backbone's configuration before it is used, in
+	// simulations.
+	Mesh func(*backbone.Config)
 	// Relay bounds tracks and their caches. Its Metrics are set by New.
 	Relay relay.Config
 	// Limits bound what clients may take.

@@ -63,10 +63,14 @@ func (n *Node) assemble() error {
 		return err
 	}
 	if cfg.Credentials != nil {
-		n.port.mesh, err = backbone.New(backbone.Config{
+		mesh := backbone.Config{
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
-			Table: n.table, WallClock: cfg.WallClock, WarmUpBytes: cfg.WarmUpBytes, Log: cfg.Log, Metrics: n.registry, // it names the node itself
-		})
+			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
+		}
+		if cfg.Mesh != nil {
+			cfg.Mesh(&mesh)
+		}
+		n.port.mesh, err = backbone.New(mesh)
 		if err != nil {
 			return err
 		}

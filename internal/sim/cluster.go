@@ -126,7 +126,7 @@ func (c *Cluster) Close() error {
 	for _, n := range c.nodes {
 		n.stop(errClusterOver)
 	}
-	var errs []error
+	errs := make([]error, 0, len(c.nodes))
 	for _, n := range c.nodes {
 		<-n.ended
 		errs = append(errs, n.err)

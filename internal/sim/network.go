@@ -334,7 +334,7 @@ func (n *Network) SetFrozen(host string, frozen bool) {
 	for _, d := range held {
 		n.pushLocked(now.Add(d.left), d.delivery)
 	}
-	var sockets []*Conn
+	sockets := make([]*Conn, 0, len(h.sockets))
 	for _, c := range h.sockets {
 		sockets = append(sockets, c)
 	}

@@ -24,7 +24,7 @@ type Config struct {
 	// turn. Default 8, negative: none.
 	Clients int `json:"clients"`
 	// Neighbours is to how many other regions, and how many nodes far away, a node
-	// keeps links. Default 7, negative: all nodes know each other.
+	// keeps links. Default: nodes know all others and choose themselves.
 	Neighbours int `json:"neighbours"`
 	// Origin is the region where the broadcast enters. Default uksouth, eu-west-2.
 	Origin string `json:"origin"`
@@ -64,7 +64,6 @@ func (c Config) withDefaults() (Config, error) {
 	c.Nodes = cmp.Or(c.Nodes, 20)
 	c.Viewers = cmp.Or(c.Viewers, 1000)
 	c.Clients = max(cmp.Or(c.Clients, 8), 0)
-	c.Neighbours = cmp.Or(c.Neighbours, 7)
 	c.Origin = cmp.Or(c.Origin, map[string]string{"azure": "uksouth", "aws": "eu-west-2"}[c.Regions])
 	c.Duration = cmp.Or(c.Duration, time.Minute)
 	c.Warm = cmp.Or(c.Warm, 8*time.Second)

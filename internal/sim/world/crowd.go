@@ -54,7 +54,6 @@ type crowdTrack struct {
 	win     int
 	got     uint64 // viewers that got it since
 	counted bool   // it counts
-	wrong   bool
 
 	// What is checked to the last byte, once for all viewers.
 	checked  int

@@ -141,7 +141,7 @@ type Accuracy struct {
 }
 
 // report gathers everything at the end of the measurement.
-func (w *World) report() (*Report, error) {
+func (w *World) report() *Report {
 	all := w.status()
 	r := &Report{
 		Label: "simulated", Config: w.cfg, Source: w.m.Provenance["source"], Origin: w.places[w.origin].ID,
@@ -155,7 +155,7 @@ func (w *World) report() (*Report, error) {
 	w.moveReport(r)
 	w.clientReport(r)
 	w.gapReport(r)
-	return r, nil
+	return r
 }
 
 // bps is what a clip amounts to, in bits of frames per second.

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"trellis/backbone"
 	"trellis/internal/impair"
 	"trellis/internal/node"
 	"trellis/internal/sim"
@@ -75,7 +76,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	report, err := w.run()
+	report, err := w.run() //nolint:contextcheck // the world has a context of its own, under this one
 	return report, errors.Join(err, w.close())
 }
 
@@ -105,11 +106,11 @@ func build(ctx context.Context, cfg Config) (*World, error) {
 	w.session = &session{clip: cfg.Clip, lead: beside, window: min(time.Minute, cfg.Duration)}
 	w.net = sim.NewNetwork(sim.NetworkConfig{Seed: cfg.Seed, Path: w.path, Grain: cfg.Grain})
 	w.say("nodes start", 0)
-	w.cluster, err = sim.NewCluster(w.net, sim.ClusterConfig{
+	w.cluster, err = sim.NewCluster(w.net, sim.ClusterConfig{ //nolint:contextcheck // nodes end by Close
 		Nodes: w.specs(), Log: cfg.Log, Stagger: stagger,
 		Configure: func(c *node.Config) {
-			c.WarmUpBytes = -1 // padding for windows that small pictures do not need
 			c.Shutdown = -1
+			c.Mesh = w.mesh
 		},
 	})
 	if err != nil {
@@ -117,6 +118,12 @@ func build(ctx context.Context, cfg Config) (*World, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// mesh configures the backbone of a node.
+func (w *World) mesh(c *backbone.Config) {
+	c.WarmUpBytes = -1 // padding for windows that small pictures do not need
+	c.Rand = rand.New(rand.NewPCG(w.cfg.Seed, w.rng.Uint64()))
 }
 
 const (
@@ -217,10 +224,7 @@ func (w *World) run() (*Report, error) {
 	if err := w.script(); err != nil {
 		return nil, err
 	}
-	report, err := w.report()
-	if err != nil {
-		return nil, err
-	}
+	report := w.report()
 	w.sleep(tail, "the session ends")
 	return report, nil
 }
