@@ -11,6 +11,7 @@ import (
 
 	"github.com/pion/transport/v4"
 
+	"trellis/backbone"
 	"trellis/internal/auth"
 	"trellis/internal/ca"
 	"trellis/internal/relay"
@@ -63,6 +64,9 @@ type Config struct {
 	PeersAdvice bool
 	PeersFile   string
 
+	// Mesh, if set, changes the backbone's configuration before it is used, in
+	// simulations.
+	Mesh func(*backbone.Config)
 	// Relay bounds tracks and their caches. Its Metrics are set by New.
 	Relay relay.Config
 	// Limits bound what clients may take.

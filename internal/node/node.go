@@ -71,11 +71,15 @@ func (n *Node) assemble() error {
 		if n.peers, err = n.newPeers(); err != nil {
 			return err
 		}
-		n.port.mesh, err = backbone.New(backbone.Config{
+		mesh := backbone.Config{
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: n.peers, MaxChildren: cfg.Limits.Children,
 			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
 			About: n.about, EgressMbps: float64(cfg.Public.EgressMbps),
-		})
+		}
+		if cfg.Mesh != nil {
+			cfg.Mesh(&mesh)
+		}
+		n.port.mesh, err = backbone.New(mesh)
 		if err != nil {
 			return err
 		}
@@ -180,6 +184,9 @@ func (n *Node) Table() *relay.Table { return n.table }
 // AdminHandler serves health, metrics and status, for a process that has its own
 // listener for them.
 func (n *Node) AdminHandler() http.Handler { return n.adminHandler() }
+
+// WebRTC returns the node's WebRTC edge, for viewers in the process.
+func (n *Node) WebRTC() *rtc.Edge { return n.rtc }
 
 // Registry returns the node's metrics.
 func (n *Node) Registry() *prometheus.Registry { return n.registry }
