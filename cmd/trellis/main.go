@@ -88,6 +88,7 @@ func (a *app) commands() []*cobra.Command {
 		a.serveCommand(),
 		a.demoCommand(),
 		a.validateCommand(),
+		a.whyCommand(),
 		a.configCommand(),
 		newPlanCommand(),
 		a.tokenCommand(),

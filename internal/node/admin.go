@@ -20,6 +20,7 @@ func (n *Node) adminHandler() http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /v1/status", n.serveStatus)
+	mux.HandleFunc("GET /v1/routes", n.serveRoutes)
 	return SameMachine(mux)
 }
 

@@ -18,6 +18,7 @@ import (
 	"trellis/edge/whip"
 	"trellis/internal/auth"
 	"trellis/internal/relay"
+	"trellis/routing/control"
 )
 
 // Node is one node. Its methods are safe for concurrent use.
@@ -66,6 +67,7 @@ func (n *Node) assemble() error {
 		n.port.mesh, err = backbone.New(backbone.Config{
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
 			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
+			Planner: control.New(control.Config{Origin: cfg.ID}),
 		})
 		if err != nil {
 			return err
