@@ -6,6 +6,7 @@ import (
 
 	"trellis/routing/spf"
 	"trellis/wire"
+	"trellis/wire/peer"
 )
 
 // topology returns the graph of links, as both of their ends advertise them.
@@ -15,15 +16,15 @@ func (m *Mesh) topology() *spf.Graph {
 	}
 	g := &spf.Graph{}
 	for node, r := range m.adverts.records {
-		for to, v := range r.links {
+		r.eachLink(func(to string, v peer.LinkValue) {
 			back, ok := m.adverts.records[to]
 			if !ok {
-				continue
+				return
 			}
-			if _, ok := back.links[node]; ok {
+			if _, ok := back.link(node); ok {
 				g.Add(node, to, linkCost(v.DelayP50, float64(v.LossPpm)/1e6))
 			}
-		}
+		})
 	}
 	m.graph = g
 	return g
@@ -119,14 +120,12 @@ func (m *Mesh) linkMeasured(l *link, q Quality) {
 	if l.gone {
 		return
 	}
-	first := l.quality.Samples == 0
 	l.quality = q
+	now := time.Now()
+	m.changed(m.know.Measured(l.peer.Node, q, now))
 	p := m.peer(l.peer.Node)
-	p.rtt, p.rttAt = 2*q.DelayP50, time.Now()
+	p.rtt, p.rttAt = 2*q.DelayP50, now
 	m.metrics.measured(l.peer.Node, q, l.clock.Load())
-	if first {
-		m.advertiseLinks(time.Now())
-	}
 }
 
 // downstreamOf returns the nodes that must not become the parent of a track: its

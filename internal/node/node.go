@@ -19,6 +19,7 @@ import (
 	"trellis/internal/auth"
 	"trellis/internal/relay"
 	"trellis/routing/control"
+	"trellis/routing/discovery"
 )
 
 // Node is one node. Its methods are safe for concurrent use.
@@ -29,6 +30,7 @@ type Node struct {
 	health   *health
 
 	table *relay.Table
+	peers *discovery.Stable // nil: the node stands alone
 	port  *port
 	moq   *moq.Server
 	rtc   *rtc.Edge
@@ -64,8 +66,11 @@ func (n *Node) assemble() error {
 		return err
 	}
 	if cfg.Credentials != nil {
+		if n.peers, err = n.newPeers(); err != nil {
+			return err
+		}
 		n.port.mesh, err = backbone.New(backbone.Config{
-			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
+			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: n.peers, MaxChildren: cfg.Limits.Children,
 			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
 			Planner: control.New(control.Config{Origin: cfg.ID}),
 		})
