@@ -148,9 +148,6 @@ func (g *group) routes(c *Controller, rate float64) []Route {
 func (g *group) note(c *Controller, v int32) string {
 	s := &g.spots[v]
 	note := s.why.note()
-	if s.why.reason == ReasonPlanned && s.why.to == "" {
-		note = "a relay for others"
-	}
 	kept := s.kept
 	if kept.rest > 0 && !s.moved.IsZero() {
 		kept.rest = max(c.now.Sub(s.moved), time.Millisecond)
