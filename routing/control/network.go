@@ -151,12 +151,15 @@ func tidyNodes(in []Node) []Node {
 // maxDelay of a link or node: beyond it nothing is live.
 const maxDelay = time.Minute
 
+// maxNumber of Mbit/s or USD: beyond it sums lose what is small.
+const maxNumber = 1e9
+
 // number returns x, or 0 if it is none or negative.
 func number(x float64) float64 {
 	if !(x > 0) || math.IsInf(x, 1) {
 		return 0
 	}
-	return x
+	return min(x, maxNumber)
 }
 
 // read takes over the numbers of a link.

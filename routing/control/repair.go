@@ -127,7 +127,9 @@ func (g *group) follow(c *Controller) {
 		switch {
 		case a < 0:
 		case a == x.parent:
-			s.from, s.failed = -1, 0
+			if s.from >= 0 { // the move is made
+				s.from, s.failed = -1, 0
+			}
 		case a == s.from && !x.floating && c.now.Sub(s.asked) < c.cfg.Settle:
 			// on its way
 		case !t.adoptable(v, a):

@@ -235,11 +235,7 @@ func (w *world) obey() {
 }
 
 func TestPlansStayValidWhileTheWorldChanges(t *testing.T) {
-	worlds := 300
-	if testing.Short() {
-		worlds = 60
-	}
-	for seed := range worlds {
+	for seed := range scale(t, 100) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(seed), 2))
 			s := randomSnapshot(r)
