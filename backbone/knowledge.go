@@ -23,6 +23,7 @@ type Knowledge struct {
 	about    peer.NodeValue // what we say of ourselves
 	doubled  bool           // somebody else uses our name
 	tickedAt time.Time
+	toldAt   time.Time
 	freshAt  time.Time
 	repairAt time.Time
 	secondAt time.Time
@@ -30,6 +31,9 @@ type Knowledge struct {
 
 // tickEvery is how often offers are made, and what is due is looked for.
 const tickEvery = 100 * time.Millisecond
+
+// figuresEvery is how often figures of links are told, at most.
+const figuresEvery = time.Second
 
 // neighbour is a link of ours, as it has been measured.
 type neighbour struct {
@@ -136,7 +140,10 @@ func (k *Knowledge) Tick(now time.Time) (expired []string, c Changes) {
 	}
 	k.tickedAt = now
 	k.adverts.refresh(now)
-	k.flood.tellOwn(now)
+	if k.adverts.urgent || now.Sub(k.toldAt) >= figuresEvery {
+		k.toldAt = now
+		k.flood.tellOwn(now)
+	}
 	fresh := now.Sub(k.freshAt) >= freshEvery
 	if fresh {
 		k.freshAt = now
@@ -155,8 +162,8 @@ func (k *Knowledge) Tick(now time.Time) (expired []string, c Changes) {
 	return expired, c
 }
 
-// Measured takes what a link has measured. It is advertised within a second, the
-// first time at once.
+// Measured takes what a link has measured. It is advertised within a second, where
+// it has changed enough.
 func (k *Knowledge) Measured(id string, q Quality, now time.Time) Changes {
 	n := k.links[id]
 	if n == nil || q.Samples == 0 {
