@@ -24,6 +24,7 @@ type Knowledge struct {
 	doubled  bool           // somebody else uses our name
 	tickedAt time.Time
 	toldAt   time.Time
+	first    bool // a link has been measured for the first time
 	freshAt  time.Time
 	repairAt time.Time
 	secondAt time.Time
@@ -32,8 +33,12 @@ type Knowledge struct {
 // tickEvery is how often offers are made, and what is due is looked for.
 const tickEvery = 100 * time.Millisecond
 
-// figuresEvery is how often figures of links are told, at most.
-const figuresEvery = time.Second
+// Figures of links are told once in figuresEvery, or in firstEvery where a link
+// has none yet: links come up by the dozen.
+const (
+	figuresEvery = time.Second
+	firstEvery   = 2 * tickEvery
+)
 
 // neighbour is a link of ours, as it has been measured.
 type neighbour struct {
@@ -140,8 +145,12 @@ func (k *Knowledge) Tick(now time.Time) (expired []string, c Changes) {
 	}
 	k.tickedAt = now
 	k.adverts.refresh(now)
-	if k.adverts.urgent || now.Sub(k.toldAt) >= figuresEvery {
-		k.toldAt = now
+	every := figuresEvery
+	if k.first {
+		every = firstEvery
+	}
+	if k.adverts.urgent || now.Sub(k.toldAt) >= every {
+		k.toldAt, k.first = now, false
 		k.flood.tellOwn(now)
 	}
 	fresh := now.Sub(k.freshAt) >= freshEvery
@@ -174,6 +183,7 @@ func (k *Knowledge) Measured(id string, q Quality, now time.Time) Changes {
 	k.flood.links[id].delay = q.DelayP50
 	k.places.measure(id, 2*q.DelayP50, k.adverts.records[id], now)
 	if first {
+		k.first = true
 		return k.advertise(id, n, now)
 	}
 	return Changes{}
