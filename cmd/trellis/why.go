@@ -94,14 +94,14 @@ func showRouteTable(b *strings.Builder, routes []backbone.RouteStatus) {
 		if r.Obstacle != "" {
 			why += ", but " + r.Obstacle
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Node, r.Viewers, orDash(r.Parent), millis(r.PredictedMs),
-			measured(r.Path), slack, orDash(lastOf(r.Backup)), r.Protect, orDash(why)) // into memory
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Node, r.Viewers, wordOrDash(r.Parent), millis(r.PredictedMs),
+			measured(r.Path), slack, wordOrDash(lastOf(r.Backup)), r.Protect, wordOrDash(why)) // into memory
 	}
 	_ = t.Flush() // into memory
 }
 
 func showRoute(b *strings.Builder, r backbone.RouteStatus, now time.Time) {
-	fmt.Fprintf(b, "%s: %d viewers, from %s\n", r.Node, r.Viewers, orDash(r.Parent))
+	fmt.Fprintf(b, "%s: %d viewers, from %s\n", r.Node, r.Viewers, wordOrDash(r.Parent))
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "  HOP\tLINK\tEXPECTED\tMEASURED") // into memory
 	for i, h := range r.Path {
@@ -113,7 +113,7 @@ func showRoute(b *strings.Builder, r backbone.RouteStatus, now time.Time) {
 	}
 	_ = t.Flush() // into memory
 	if r.Version == 0 {
-		fmt.Fprintf(b, "  because  %s; it follows no plan\n", orDash(r.Reason))
+		fmt.Fprintf(b, "  because  %s; it follows no plan\n", wordOrDash(r.Reason))
 		showChanges(b, r.Changes, now)
 		return
 	}
@@ -133,7 +133,7 @@ func showRoute(b *strings.Builder, r backbone.RouteStatus, now time.Time) {
 	default:
 		fmt.Fprintf(b, "  backup   %s, %s, %s\n", strings.Join(r.Backup, " > "), millis(r.BackupMs), r.Protect)
 	}
-	fmt.Fprintf(b, "  because  %s", orDash(r.Reason))
+	fmt.Fprintf(b, "  because  %s", wordOrDash(r.Reason))
 	if r.Note != "" {
 		fmt.Fprintf(b, ": %s", r.Note)
 	}
@@ -156,7 +156,7 @@ func showChanges(b *strings.Builder, changes []backbone.Change, now time.Time) {
 			why += ": " + c.Note
 		}
 		_, _ = fmt.Fprintf(t, "  %v ago\t%d\t%s\t%s\t%s\n", now.Sub(c.At).Round(time.Second), c.Version,
-			orDash(strings.Join(c.Path, " > ")), orDash(strings.Join(c.Backup, " > ")), why) // into memory
+			wordOrDash(strings.Join(c.Path, " > ")), wordOrDash(strings.Join(c.Backup, " > ")), why) // into memory
 	}
 	_ = t.Flush() // into memory
 }
@@ -178,7 +178,7 @@ func measured(path []backbone.HopStatus) string {
 
 func millis(ms float64) string { return fmt.Sprintf("%.1f ms", ms) }
 
-func orDash(s string) string {
+func wordOrDash(s string) string {
 	if s == "" {
 		return "-"
 	}
