@@ -51,13 +51,15 @@ type link struct {
 
 // linkLoopState is owned by Mesh.loop.
 type linkLoopState struct {
-	gone       bool // the loop has let go of it
-	suspect    bool // silent for too long, but not yet down
-	leaving    bool // the peer said GOAWAY
-	nextID     uint64
-	children   map[uint64]*child
-	quality    Quality
-	advertised Quality
+	gone     bool // the loop has let go of it
+	suspect  bool // silent for too long, but not yet down
+	leaving  bool // the peer said GOAWAY
+	nextID   uint64
+	children map[uint64]*child
+	quality  Quality
+	wanted   bool      // we want it, as far as the peer knows
+	kept     bool      // the peer wants it
+	usedAt   time.Time // when it was last of use
 }
 
 func newLink(m *Mesh, conn *quic.Conn, control *controlStream, hello peer.Hello, notAfter time.Time, node discovery.Node, dialled bool) *link {
@@ -70,6 +72,7 @@ func newLink(m *Mesh, conn *quic.Conn, control *controlStream, hello peer.Hello,
 		stats: m.metrics.link(hello.Node),
 		feeds: map[uint64]*feed{},
 		linkLoopState: linkLoopState{
+			wanted: dialled, kept: !dialled, usedAt: time.Now(),
 			children: map[uint64]*child{},
 		},
 	}

@@ -46,6 +46,7 @@ type liveness struct {
 	packets  uint64        // then received, on all lanes
 	rtt      time.Duration // then QUIC's latest samples: other ones are an acknowledgement
 	doubted  bool          // the last judgement would have been down
+	deafDown time.Duration // the limit of the last judgement
 }
 
 const (
@@ -113,6 +114,12 @@ func limitsOf(srtt, rttvar, lag, theirs, ours time.Duration) limits {
 // when to look again. Before a link is down there is a second look: packets that
 // came in time may still be on their way through this process.
 func (v *liveness) judge(now time.Time, lim limits) (is life, silence time.Duration, deaf bool, next time.Time) {
+	if lim.deafDown < v.deafDown-probePeriodIdle/2 {
+		// Probes come faster from now on. The answer to the last slow one may be as
+		// old as that allows.
+		v.answer(now)
+	}
+	v.deafDown = lim.deafDown
 	heard, answered := now.Sub(v.heard), now.Sub(v.answered)
 	silence = heard
 	var due time.Time

@@ -61,13 +61,13 @@ func (m *Mesh) controlLinks(now time.Time) []control.Link {
 	seen := map[[2]string]bool{}
 	for from, r := range m.adverts.records {
 		price := float64(r.about.PriceMicroUSD) / 1e6
-		for to, v := range r.links {
+		r.eachLink(func(to string, v peer.LinkValue) {
 			back, ok := m.adverts.records[to]
 			if !ok {
-				continue
+				return
 			}
-			if _, ok := back.links[from]; !ok {
-				continue
+			if _, ok := back.link(from); !ok {
+				return
 			}
 			key := [2]string{from, to}
 			seen[key] = true
@@ -76,7 +76,7 @@ func (m *Mesh) controlLinks(now time.Time) []control.Link {
 				From: from, To: to, Delay: linkCost(v.DelayP50, loss) - hopCost, DelayP95: v.DelayP95,
 				PriceUSDPerGB: price, Calm: m.plans.flaps.calm(key, now),
 			})
-		}
+		})
 	}
 	m.plans.flaps.saw(seen, now)
 	slices.SortFunc(all, func(a, b control.Link) int {

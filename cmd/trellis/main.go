@@ -87,6 +87,9 @@ func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.serveCommand(),
 		a.demoCommand(),
+		a.drainCommand(),
+		a.undrainCommand(),
+		a.edgesCommand(),
 		a.validateCommand(),
 		a.configCommand(),
 		newPlanCommand(),
