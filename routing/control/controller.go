@@ -92,16 +92,15 @@ func (c *Controller) Decide(s Snapshot) []Plan {
 }
 
 // Plans returns all plans as they are now, with delays and figures of the last
-// snapshot, by name of the track.
+// snapshot, by name of the track. Changed is empty. Tracks may share the slices.
 func (c *Controller) Plans() []Plan {
 	var out []Plan
-	for _, k := range c.tracks {
-		if k.plan.Version > 0 && k.group != nil {
-			p := k.plan
-			p.Changed = nil
-			p.Routes = k.group.routes(c, k.rate)
-			p.Summary = k.group.summary(k.rate)
-			p.Summary.Moved = k.plan.Summary.Moved
+	for _, g := range c.groups {
+		var told sheets
+		for _, k := range g.tracks {
+			t := told.of(c, g, k.rate)
+			p := Plan{Track: k.name, Version: k.version, Routes: t.routes, Summary: t.summary}
+			p.Summary.Moved = k.moved
 			out = append(out, p)
 		}
 	}

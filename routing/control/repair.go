@@ -130,7 +130,7 @@ func (g *group) follow(c *Controller) {
 			if s.from >= 0 { // the move is made
 				s.from, s.failed = -1, 0
 			}
-		case a == s.from && !x.floating && c.now.Sub(s.asked) < c.cfg.Settle:
+		case a == s.from && !x.floating && c.now.Sub(s.asked) < c.cfg.Settle && c.net.arcs[x.arc].calm:
 			// on its way
 		case !t.adoptable(v, a):
 		case a == s.from && !x.floating:

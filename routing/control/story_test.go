@@ -195,6 +195,37 @@ func TestFollowsWhoDoesNotMove(t *testing.T) {
 	}
 }
 
+func TestFollowsWhoWasRefused(t *testing.T) {
+	w := newDiamond(t, control.ProtectWarm, nil)
+	w.step(0)
+	w.disobey = func(node string) bool { return node == "edge" }
+	w.loose = true
+	w.link("a", "edge").DelayP95 = 70 * time.Millisecond
+	w.step(time.Second)
+	w.want("edge", "o b", control.ReasonLate, "")
+	w.link("b", "edge").Calm = false // as the mesh says of a link over which it was refused
+	w.step(time.Second)
+	w.want("edge", "o a", control.ReasonRefused, "the move to b was not made")
+}
+
+func TestPricesGoByRate(t *testing.T) {
+	w := newDiamond(t, control.ProtectNone, func(s *control.Snapshot) {
+		for i, name := range []string{"room/0", "room/1", "room/2"} {
+			k := s.Tracks[0]
+			k.Name, k.RateMbps = name, float64(2*i)
+			s.Tracks = append(s.Tracks, k)
+		}
+		s.Tracks = s.Tracks[1:]
+	})
+	w.step(0)
+	for i, p := range w.c.Plans() {
+		want := float64(2*i) * 0.45 * 0.02
+		if got := p.Routes[len(p.Routes)-1].Price; got < want*0.999 || got > want*1.001 {
+			t.Errorf("%s costs %g USD/h at the edge, want %g", p.Track, got, want)
+		}
+	}
+}
+
 func TestDrain(t *testing.T) {
 	w := newDiamond(t, control.ProtectWarm, nil)
 	w.step(0)
