@@ -399,6 +399,46 @@ func TestOutOfReach(t *testing.T) {
 	}
 }
 
+func TestLateSubtreeMovesAsOne(t *testing.T) {
+	w := newDiamond(t, control.ProtectNone, func(s *control.Snapshot) {
+		k := &s.Tracks[0]
+		k.Demand = nil
+		for _, id := range []string{"v1", "v2", "v3"} {
+			s.Nodes = append(s.Nodes, control.Node{ID: id})
+			k.Demand = append(k.Demand, control.Demand{Node: id, Viewers: 10})
+			for _, from := range []string{"b", "edge"} {
+				s.Links = append(s.Links, control.Link{From: from, To: id, Delay: 10 * time.Millisecond, DelayP95: 10 * time.Millisecond, PriceUSDPerGB: 0.01, Calm: true})
+			}
+		}
+		for i := range s.Links[:4] {
+			s.Links[i].PriceUSDPerGB = []float64{0.001, 0.001, 0.001, 0.1}[i]
+		}
+	})
+	w.step(0)
+	w.want("v2", "o a edge", control.ReasonPlanned, "")
+	w.link("a", "edge").DelayP95 = 60 * time.Millisecond
+	w.step(time.Second)
+	if w.moves != 3 { // each alone: the edge itself cannot be in time for them over b
+		t.Errorf("%d moves", w.moves)
+	}
+	w = newDiamond(t, control.ProtectNone, func(s *control.Snapshot) {
+		for _, id := range []string{"v1", "v2", "v3"} {
+			s.Nodes = append(s.Nodes, control.Node{ID: id})
+			s.Tracks[0].Demand = append(s.Tracks[0].Demand, control.Demand{Node: id, Viewers: 10})
+			s.Links = append(s.Links, control.Link{From: "edge", To: id, Delay: time.Millisecond, DelayP95: time.Millisecond, Calm: true})
+		}
+		s.Tracks[0].Demand[0].Viewers = 0
+	})
+	w.step(0)
+	w.link("a", "edge").DelayP95 = 60 * time.Millisecond
+	w.step(time.Second)
+	w.want("v3", "o b edge", control.ReasonJoined, "")
+	w.want("edge", "o b", control.ReasonLate, "instead of 81.0 ms")
+	if w.moves != 1 {
+		t.Errorf("%d moves", w.moves)
+	}
+}
+
 func TestBudgetOfRoutineMoves(t *testing.T) {
 	s := meshOf(newRand(7), 40, 8)
 	w := newWorld(t, control.Config{Origin: s.Nodes[0].ID, MovedShare: 0.05}, s)
