@@ -17,6 +17,7 @@ import (
 	"trellis/edge/whip"
 	"trellis/internal/auth"
 	"trellis/internal/relay"
+	"trellis/routing/discovery"
 )
 
 // Node is one node. Its methods are safe for concurrent use.
@@ -27,6 +28,7 @@ type Node struct {
 	health   *health
 
 	table *relay.Table
+	peers *discovery.Stable // nil: the node stands alone
 	port  *port
 	moq   *moq.Server
 	rtc   *rtc.Edge
@@ -66,11 +68,18 @@ func (n *Node) assemble() error {
 		return err
 	}
 	if cfg.Credentials != nil {
-		n.port.mesh, err = backbone.New(backbone.Config{
-			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
+		if n.peers, err = n.newPeers(); err != nil {
+			return err
+		}
+		mesh := backbone.Config{
+			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: n.peers, MaxChildren: cfg.Limits.Children,
 			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
 			About: n.about, EgressMbps: float64(cfg.Public.EgressMbps),
-		})
+		}
+		if cfg.Mesh != nil {
+			cfg.Mesh(&mesh)
+		}
+		n.port.mesh, err = backbone.New(mesh)
 		if err != nil {
 			return err
 		}
@@ -175,6 +184,9 @@ func (n *Node) Table() *relay.Table { return n.table }
 // AdminHandler serves health, metrics and status, for a process that has its own
 // listener for them.
 func (n *Node) AdminHandler() http.Handler { return n.adminHandler() }
+
+// WebRTC returns the node's WebRTC edge, for viewers in the process.
+func (n *Node) WebRTC() *rtc.Edge { return n.rtc }
 
 // Registry returns the node's metrics.
 func (n *Node) Registry() *prometheus.Registry { return n.registry }
