@@ -150,10 +150,12 @@ func (p *process) signal(s syscall.Signal) {
 func (c *cluster) end(p *process, within time.Duration) (time.Duration, error) {
 	c.Helper()
 	began := time.Now()
+	timer := time.NewTimer(within)
+	defer timer.Stop()
 	select {
 	case <-p.ended:
 		return time.Since(began), p.err
-	case <-time.After(within):
+	case <-timer.C:
 		c.Fatalf("%s has not ended after %v", p.name, within)
 		return 0, nil
 	}
@@ -162,7 +164,8 @@ func (c *cluster) end(p *process, within time.Duration) (time.Duration, error) {
 // until waits until nothing is wrong any more.
 func (c *cluster) until(what string, within time.Duration, wrong func() error) {
 	c.Helper()
-	deadline := time.After(within)
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -172,7 +175,7 @@ func (c *cluster) until(what string, within time.Duration, wrong func() error) {
 		}
 		select {
 		case <-ticker.C:
-		case <-deadline:
+		case <-deadline.C:
 			c.Fatalf("%s: not within %v: %v", what, within, err)
 		}
 	}
