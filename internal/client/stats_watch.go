@@ -71,7 +71,7 @@ func (s *watchStats) got(r received) {
 
 func (t *watchTrackStats) got(r received, started, connected time.Time) {
 	if r.track != t.track && t.objects > 0 {
-		t.steps.begun = false // another track: its times need not go on from there
+		t.steps.restart() // another track: its times need not go on from there
 	}
 	t.track = r.track
 	t.describe(r)
