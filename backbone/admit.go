@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"trellis/wire"
-	"trellis/wire/peer"
 )
 
 // peerState is what the loop remembers of a peer while its links come and go.
@@ -98,17 +97,20 @@ func (m *Mesh) admit(l *link) error {
 		return refusal(wire.CodeTooMany, "%s has %d links", m.self.Node, len(m.links))
 	}
 	m.links[id] = l
+	now := time.Now()
 	if old != nil {
+		m.changed(m.know.LinkDown(id, now))
 		old.fail(refusal(wire.CodeDuplicate, "replaced by a newer connection of %s and %s", m.self.Node, id))
 		m.letGo(old)
 	}
-	m.peer(id).returned(time.Now())
+	m.peer(id).returned(now)
 	m.peer(id).reached()
 	m.metrics.links.Set(float64(len(m.links)))
 	if m.draining {
-		l.say(m.goAway(0, "draining"))
+		l.say(m.goAway(time.Until(m.drainBy), "draining"))
 	}
-	l.say(m.adverts.known())
+	m.sayKeep(l)
+	m.know.LinkUp(id, l.peer.Region, l.main.ConnectionStats().SmoothedRTT/2, l.say, now)
 	return nil
 }
 
@@ -122,7 +124,7 @@ func (m *Mesh) linkDown(l *link) {
 	if !l.leaving {
 		m.peer(l.peer.Node).failed(now)
 	}
-	m.changed(m.adverts.set(peer.EntryLink, l.peer.Node, nil, now))
+	m.changed(m.know.LinkDown(l.peer.Node, now))
 	m.metrics.links.Set(float64(len(m.links)))
 	m.metrics.forget(l.peer.Node)
 	m.letGo(l)
@@ -143,26 +145,5 @@ func (m *Mesh) letGo(l *link) {
 		if u.feed != nil && u.feed.link == l {
 			m.lost(u.feed, "link_down")
 		}
-	}
-}
-
-// advertiseLinks says what our links are like, where that has changed enough.
-func (m *Mesh) advertiseLinks(now time.Time) {
-	for id, l := range m.links {
-		q, was := l.quality, l.advertised
-		if q.Samples == 0 {
-			continue
-		}
-		moved := (q.DelayP50 - was.DelayP50).Abs()
-		loss := max(q.LossIn, q.LossOut) - max(was.LossIn, was.LossOut)
-		if was.Samples > 0 && (moved < 500*time.Microsecond || moved < was.DelayP50/10) && loss < 0.005 && loss > -0.005 {
-			continue
-		}
-		l.advertised = q
-		v := peer.LinkValue{
-			DelayMin: q.DelayMin, DelayP50: q.DelayP50, DelayP95: q.DelayP95, Jitter: q.Jitter,
-			LossPpm: uint64(max(q.LossIn, q.LossOut) * 1e6),
-		}
-		m.changed(m.adverts.set(peer.EntryLink, id, v.Append(nil), now))
 	}
 }

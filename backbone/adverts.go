@@ -13,7 +13,7 @@ import (
 const (
 	advertRefresh    = 2 * time.Second
 	advertExpiry     = 8 * time.Second
-	maxRecords       = peer.MaxKnown
+	maxRecords       = 4096
 	maxRecordEntries = 1 << 17
 	maxWithdrawn     = 4096     // withdrawn entries remembered per record
 	advertPartBytes  = 32 << 10 // entries' bytes in one message
@@ -24,16 +24,21 @@ type entryKey struct {
 	key  string
 }
 
+// entry is not changed once it is stored.
 type entry struct {
 	seq       uint64
 	withdrawn bool
 	value     []byte
+	link      *peer.LinkValue // the value of a LINK entry, parsed
 }
 
 // record is a copy of what one node says about itself.
 type record struct {
+	node      string
 	boot      uint64
+	ref       peer.Ref
 	seq       uint64
+	changed   uint64    // seq at which an entry last changed, or more
 	made      time.Time // when the owner made seq, as far as we know
 	entries   map[entryKey]*entry
 	withdrawn int    // how many of the entries are
@@ -41,23 +46,47 @@ type record struct {
 
 	anew *record // the same record, while it comes from its beginning; see rebuild
 
-	// The values, parsed.
+	// The values, parsed; those of links are in the entries.
 	about      peer.NodeValue
-	links      map[string]peer.LinkValue
 	broadcasts map[wire.Broadcast]peer.BroadcastValue
+
+	tree tree // by which it comes, and goes on
 }
 
-func newRecord(boot uint64) *record {
+func newRecord(node string, boot uint64) *record {
 	return &record{
-		boot: boot, entries: map[entryKey]*entry{},
-		links: map[string]peer.LinkValue{}, broadcasts: map[wire.Broadcast]peer.BroadcastValue{},
+		node: node, boot: boot, ref: peer.RefOf(node, boot), entries: map[entryKey]*entry{},
+		broadcasts: map[wire.Broadcast]peer.BroadcastValue{}, tree: newTree(),
 	}
 }
 
-// changes say what an operation on the store has altered.
-type changes struct {
-	links      bool
-	broadcasts []wire.Broadcast
+// link returns what the record says of the link to a peer.
+func (r *record) link(to string) (peer.LinkValue, bool) {
+	if e := r.entries[entryKey{peer.EntryLink, to}]; e != nil && e.link != nil {
+		return *e.link, true
+	}
+	return peer.LinkValue{}, false
+}
+
+// eachLink calls f for each of the links that the record names, in no order.
+func (r *record) eachLink(f func(to string, v peer.LinkValue)) {
+	for k, e := range r.entries {
+		if e.link != nil {
+			f(k.key, *e.link)
+		}
+	}
+}
+
+// Changes say what has become different in what a node knows.
+type Changes struct {
+	Links      bool // something about links
+	Linked     bool // which links there are
+	Broadcasts []wire.Broadcast
+}
+
+func (c *Changes) add(d Changes) {
+	c.Links, c.Linked = c.Links || d.Links, c.Linked || d.Linked
+	c.Broadcasts = append(c.Broadcasts, d.Broadcasts...)
 }
 
 // adverts holds a copy of every node's record, our own among them. It has no
@@ -65,29 +94,42 @@ type changes struct {
 type adverts struct {
 	self    string
 	records map[string]*record
-	flooded uint64 // our own record's sequence that the peers have been told
+	byRef   map[peer.Ref]*record
+	told    uint64 // our own record's sequence that has been told
+	// entries are shared by the nodes of a simulation: a million records in one
+	// process. Nil otherwise.
+	entries map[sharedKey]*entry
+}
+
+type sharedKey struct {
+	ref peer.Ref
+	seq uint64
 }
 
 func newAdverts(self string, boot uint64) *adverts {
-	return &adverts{self: self, records: map[string]*record{self: newRecord(boot)}}
+	s := &adverts{self: self, records: map[string]*record{}, byRef: map[peer.Ref]*record{}}
+	s.put(newRecord(self, boot))
+	return s
 }
+
+func (s *adverts) put(r *record) { s.records[r.node], s.byRef[r.ref] = r, r }
 
 func (s *adverts) own() *record { return s.records[s.self] }
 
 // set changes our own record. A nil value withdraws the entry.
-func (s *adverts) set(kind peer.EntryKind, key string, value []byte, now time.Time) changes {
+func (s *adverts) set(kind peer.EntryKind, key string, value []byte, now time.Time) Changes {
 	r := s.own()
 	k := entryKey{kind, key}
 	old := r.entries[k]
 	switch {
 	case value == nil && (old == nil || old.withdrawn),
 		value != nil && old != nil && !old.withdrawn && slices.Equal(old.value, value):
-		return changes{}
+		return Changes{}
 	}
 	r.seq++
 	r.made = now
-	var c changes
-	r.store(peer.Entry{Seq: r.seq, Kind: kind, Key: key, Value: value, Withdrawn: value == nil}, &c)
+	var c Changes
+	s.store(r, &peer.Entry{Seq: r.seq, Kind: kind, Key: key, Value: value, Withdrawn: value == nil}, &c)
 	r.forget()
 	return c
 }
@@ -100,14 +142,15 @@ func (s *adverts) refresh(now time.Time) {
 	}
 }
 
-// flush returns what the peers have not been told of our own record yet.
-func (s *adverts) flush(now time.Time) []peer.Advert {
+// news returns what has not been told of our own record yet. Without entries, it
+// is only that we live.
+func (s *adverts) news(now time.Time) []peer.Advert {
 	r := s.own()
-	if r.seq == s.flooded {
+	if r.seq == s.told {
 		return nil
 	}
-	parts := r.since(s.self, s.flooded, now)
-	s.flooded = r.seq
+	parts := r.since(s.told, now)
+	s.told = r.seq
 	return parts
 }
 
@@ -115,45 +158,47 @@ func (s *adverts) flush(now time.Time) []peer.Advert {
 type verdict int
 
 const (
-	advertStored verdict = iota // newer than our copy: to be flooded
-	advertOld                   // known, expired, or of a former life
+	advertStored verdict = iota // newer than our copy: to be passed on
+	advertKnown                 // not newer than our copy
+	advertPart                  // of a record that is being put together
+	advertOld                   // expired, or of a former life
 	advertGap                   // something before it is missing: ask for it
 	advertDouble                // about us, by somebody else who uses our name
 )
 
 // apply takes an advert from a peer.
-func (s *adverts) apply(a peer.Advert, now time.Time) (verdict, changes) {
+func (s *adverts) apply(a peer.Advert, now time.Time) (verdict, Changes) {
 	if a.Node == s.self {
 		if a.Boot > s.own().boot {
-			return advertDouble, changes{}
+			return advertDouble, Changes{}
 		}
-		return advertOld, changes{}
+		return advertOld, Changes{}
 	}
 	age := time.Duration(a.AgeMs) * time.Millisecond
 	if age >= advertExpiry {
-		return advertOld, changes{}
+		return advertOld, Changes{}
 	}
-	var c changes
+	var c Changes
 	r := s.records[a.Node]
 	switch {
 	case r == nil && len(s.records) >= maxRecords, r != nil && a.Boot < r.boot:
-		return advertOld, changes{}
+		return advertOld, Changes{}
 	case (r == nil || a.Boot > r.boot) && a.Base > 0:
-		return advertGap, changes{}
+		return advertGap, Changes{}
 	case r == nil || a.Boot > r.boot:
 		if r != nil {
 			c = s.drop(a.Node) // its former life
 		}
-		r = newRecord(a.Boot)
-		s.records[a.Node] = r
+		r = newRecord(a.Node, a.Boot)
+		s.put(r)
 	case a.Base == 0 || r.anew != nil && r.anew.follows(a):
 		return s.rebuild(r, a, now.Add(-age))
 	case a.Seq <= r.seq:
-		return advertOld, changes{}
+		return advertKnown, Changes{}
 	case !r.follows(a):
-		return advertGap, changes{}
+		return advertGap, Changes{}
 	}
-	r.merge(a, now.Add(-age), &c)
+	s.merge(r, a, now.Add(-age), &c)
 	return advertStored, c
 }
 
@@ -162,12 +207,14 @@ func (r *record) follows(a peer.Advert) bool {
 	return a.Base <= r.seq && (a.Forgotten <= r.seq || a.Forgotten == r.forgotten)
 }
 
-func (r *record) merge(a peer.Advert, made time.Time, c *changes) {
-	for _, e := range a.Entries {
+func (s *adverts) merge(r *record, a peer.Advert, made time.Time, c *Changes) {
+	for i := range a.Entries {
+		e := &a.Entries[i]
 		if len(r.entries) < maxRecordEntries || r.entries[entryKey{e.Kind, e.Key}] != nil {
-			r.store(e, c)
+			s.store(r, e, c)
 		}
 	}
+	r.changed = max(r.changed, a.Forgotten)
 	r.seq, r.made, r.forgotten = max(r.seq, a.Seq), made, max(r.forgotten, a.Forgotten)
 	r.forget()
 }
@@ -175,27 +222,28 @@ func (r *record) merge(a peer.Advert, made time.Time, c *changes) {
 // rebuild takes a part of a record that comes from its beginning although we have
 // a copy. It is put together aside, so that what stays in it is not disturbed,
 // and takes the copy's place when it is whole and newer.
-func (s *adverts) rebuild(r *record, a peer.Advert, made time.Time) (verdict, changes) {
+func (s *adverts) rebuild(r *record, a peer.Advert, made time.Time) (verdict, Changes) {
 	if a.Base == 0 {
-		r.anew = newRecord(a.Boot)
+		r.anew = newRecord(a.Node, a.Boot)
 	}
-	var c changes
+	var c Changes
 	n := r.anew
-	n.merge(a, made, &c)
+	s.merge(n, a, made, &c)
 	if n.seq < n.forgotten {
-		return advertOld, changes{} // more parts follow
+		return advertPart, Changes{} // more parts follow
 	}
 	r.anew = nil
 	if n.seq <= r.seq {
-		return advertOld, changes{}
+		return advertKnown, Changes{}
 	}
+	n.tree = r.tree
 	old := s.drop(a.Node)
-	s.records[a.Node] = n
-	return advertStored, changes{links: true, broadcasts: append(old.broadcasts, slices.Collect(maps.Keys(n.broadcasts))...)}
+	s.put(n)
+	return advertStored, Changes{Links: true, Linked: true, Broadcasts: append(old.Broadcasts, slices.Collect(maps.Keys(n.broadcasts))...)}
 }
 
 // store puts one entry in its place, and its value where it is looked for.
-func (r *record) store(e peer.Entry, c *changes) {
+func (s *adverts) store(r *record, e *peer.Entry, c *Changes) {
 	k := entryKey{e.Kind, e.Key}
 	old := r.entries[k]
 	if old != nil && old.seq >= e.Seq {
@@ -207,29 +255,45 @@ func (r *record) store(e peer.Entry, c *changes) {
 	if e.Withdrawn {
 		r.withdrawn++
 	}
-	r.entries[k] = &entry{seq: e.Seq, withdrawn: e.Withdrawn, value: slices.Clone(e.Value)}
+	r.changed = max(r.changed, e.Seq)
+	n := s.entry(r.ref, e)
+	r.entries[k] = n
 	switch e.Kind {
 	case peer.EntryNode:
 		if v, err := peer.ParseNodeValue(e.Value); err == nil {
 			r.about = v
 		}
 	case peer.EntryLink:
-		c.links = true
-		delete(r.links, e.Key)
-		if v, err := peer.ParseLinkValue(e.Value); err == nil && !e.Withdrawn {
-			r.links[e.Key] = v
-		}
+		c.Links = true
+		c.Linked = c.Linked || (n.link != nil) != (old != nil && old.link != nil)
 	case peer.EntryBroadcast:
 		name, err := wire.ParseBroadcast(e.Key)
 		if err != nil {
 			return // kept and forwarded, like any entry that we do not understand
 		}
-		c.broadcasts = append(c.broadcasts, name)
+		c.Broadcasts = append(c.Broadcasts, name)
 		delete(r.broadcasts, name)
 		if v, err := peer.ParseBroadcastValue(e.Value); err == nil && !e.Withdrawn {
 			r.broadcasts[name] = v
 		}
 	}
+}
+
+// entry makes e ours.
+func (s *adverts) entry(ref peer.Ref, e *peer.Entry) *entry {
+	if n := s.entries[sharedKey{ref, e.Seq}]; n != nil {
+		return n
+	}
+	n := &entry{seq: e.Seq, withdrawn: e.Withdrawn, value: slices.Clone(e.Value)}
+	if e.Kind == peer.EntryLink && !e.Withdrawn {
+		if v, err := peer.ParseLinkValue(e.Value); err == nil {
+			n.link = &v
+		}
+	}
+	if s.entries != nil {
+		s.entries[sharedKey{ref, e.Seq}] = n
+	}
+	return n
 }
 
 // forget drops the oldest withdrawn entries when there are too many.
@@ -263,7 +327,7 @@ func compareSeq(a, b uint64) int {
 }
 
 // since returns what changed in the record after base, in parts.
-func (r *record) since(node string, base uint64, now time.Time) []peer.Advert {
+func (r *record) since(base uint64, now time.Time) []peer.Advert {
 	if base >= r.seq {
 		return nil
 	}
@@ -278,8 +342,7 @@ func (r *record) since(node string, base uint64, now time.Time) []peer.Advert {
 	}
 	slices.SortFunc(entries, func(a, b peer.Entry) int { return compareSeq(a.Seq, b.Seq) })
 
-	age := uint64(max(now.Sub(r.made), 0).Milliseconds())
-	part := peer.Advert{Node: node, Boot: r.boot, Base: base, AgeMs: age}
+	part := peer.Advert{Node: r.node, Boot: r.boot, Base: base, AgeMs: r.age(now), Delay: r.tree.delay}
 	if base == 0 {
 		part.Forgotten = r.seq // withdrawn entries are left out
 	}
@@ -299,69 +362,28 @@ func (r *record) since(node string, base uint64, now time.Time) []peer.Advert {
 	return append(parts, part)
 }
 
-// known names every copy that we hold.
-func (s *adverts) known() peer.Known {
-	k := peer.Known{All: true}
-	for _, node := range slices.Sorted(maps.Keys(s.records)) {
-		r := s.records[node]
-		k.Records = append(k.Records, peer.KnownRecord{Node: node, Boot: r.boot, Seq: r.seq})
-	}
-	return k
-}
-
-// ask names one copy, so that the peer tells us what we lack of it.
-func (s *adverts) ask(node string, boot uint64) peer.Known {
-	rec := peer.KnownRecord{Node: node, Boot: boot}
-	if r := s.records[node]; r != nil && r.boot == boot {
-		rec.Seq = r.seq
-	}
-	return peer.Known{Records: []peer.KnownRecord{rec}}
-}
-
-// answer returns what a peer lacks that holds k.
-func (s *adverts) answer(k peer.Known, now time.Time) []peer.Advert {
-	var all []peer.Advert
-	listed := map[string]bool{}
-	for _, have := range k.Records {
-		listed[have.Node] = true
-		r := s.records[have.Node]
-		switch {
-		case r == nil || have.Boot > r.boot:
-		case have.Boot < r.boot:
-			all = append(all, r.since(have.Node, 0, now)...)
-		default:
-			all = append(all, r.since(have.Node, have.Seq, now)...)
-		}
-	}
-	if k.All {
-		for _, node := range slices.Sorted(maps.Keys(s.records)) {
-			if !listed[node] {
-				all = append(all, s.records[node].since(node, 0, now)...)
-			}
-		}
-	}
-	return all
-}
+// age is how old the record is, for the wire.
+func (r *record) age(now time.Time) uint64 { return uint64(max(now.Sub(r.made), 0).Milliseconds()) }
 
 // expire drops the records of nodes that have been silent for too long.
-func (s *adverts) expire(now time.Time) (nodes []string, c changes) {
+func (s *adverts) expire(now time.Time) (nodes []string, c Changes) {
 	for node, r := range s.records {
 		if node != s.self && now.Sub(r.made) >= advertExpiry {
 			d := s.drop(node)
 			nodes = append(nodes, node)
-			c.links = c.links || d.links
-			c.broadcasts = append(c.broadcasts, d.broadcasts...)
+			c.add(d)
 		}
 	}
 	return nodes, c
 }
 
-func (s *adverts) drop(node string) changes {
+func (s *adverts) drop(node string) Changes {
 	r := s.records[node]
 	delete(s.records, node)
-	c := changes{links: len(r.links) > 0}
+	delete(s.byRef, r.ref)
+	c := Changes{Links: true, Linked: true}
 	for name := range r.broadcasts {
-		c.broadcasts = append(c.broadcasts, name)
+		c.Broadcasts = append(c.Broadcasts, name)
 	}
 	return c
 }

@@ -27,32 +27,47 @@ func overWire(t *testing.T, a peer.Advert) peer.Advert {
 	return b
 }
 
+// lacking returns what another lacks of a's copies, as GRAFT asks for it.
+func (s *adverts) lacking(to *adverts, now time.Time) []peer.Advert {
+	var all []peer.Advert
+	for _, r := range s.records {
+		have := uint64(0)
+		if c := to.byRef[r.ref]; c != nil {
+			have = c.seq
+		}
+		if r.node != to.self {
+			all = append(all, r.since(have, now)...)
+		}
+	}
+	return all
+}
+
 func TestAdvertsFollow(t *testing.T) {
 	now := time.Unix(1000, 0)
 	a, b := newAdverts("a", 10), newAdverts("b", 20)
 	a.set(peer.EntryBroadcast, "room/1", broadcastValue(1), now)
 	a.set(peer.EntryBroadcast, "room/2", broadcastValue(2), now)
-	for _, ad := range a.flush(now) {
-		if v, c := b.apply(overWire(t, ad), now); v != advertStored || len(c.broadcasts) != 2 {
+	for _, ad := range a.news(now) {
+		if v, c := b.apply(overWire(t, ad), now); v != advertStored || len(c.Broadcasts) != 2 {
 			t.Fatalf("first advert: %v, %+v", v, c)
 		}
 	}
-	if a.flush(now) != nil {
+	if a.news(now) != nil {
 		t.Error("flushed twice")
 	}
 	a.set(peer.EntryBroadcast, "room/1", nil, now)
-	missed := a.flush(now)
+	missed := a.news(now)
 	a.set(peer.EntryBroadcast, "room/3", broadcastValue(3), now)
-	late := a.flush(now)
+	late := a.news(now)
 	if v, _ := b.apply(overWire(t, late[0]), now); v != advertGap {
 		t.Errorf("an advert behind a gap: %v", v)
 	}
-	for _, ad := range a.answer(b.ask("a", 10), now) {
-		if v, c := b.apply(overWire(t, ad), now); v != advertStored || !slices.Equal(c.broadcasts, []wire.Broadcast{"room/1", "room/3"}) {
+	for _, ad := range a.lacking(b, now) {
+		if v, c := b.apply(overWire(t, ad), now); v != advertStored || !slices.Equal(c.Broadcasts, []wire.Broadcast{"room/1", "room/3"}) {
 			t.Errorf("answer: %v, %+v", v, c)
 		}
 	}
-	if v, _ := b.apply(overWire(t, missed[0]), now); v != advertOld {
+	if v, _ := b.apply(overWire(t, missed[0]), now); v != advertKnown {
 		t.Errorf("what came twice: %v", v)
 	}
 	want := map[wire.Broadcast]peer.BroadcastValue{"room/2": {Epoch: 2, PublisherID: 7}, "room/3": {Epoch: 3, PublisherID: 7}}
@@ -69,9 +84,9 @@ func TestAdvertsBoot(t *testing.T) {
 	old, young, b := newAdverts("a", 10), newAdverts("a", 11), newAdverts("b", 20)
 	old.set(peer.EntryBroadcast, "room/1", broadcastValue(1), now)
 	young.set(peer.EntryBroadcast, "room/2", broadcastValue(2), now)
-	first, second := old.flush(now)[0], young.flush(now)[0]
+	first, second := old.news(now)[0], young.news(now)[0]
 	b.apply(first, now)
-	if v, c := b.apply(second, now); v != advertStored || len(c.broadcasts) != 2 {
+	if v, c := b.apply(second, now); v != advertStored || len(c.Broadcasts) != 2 {
 		t.Errorf("restarted node: %v, %+v", v, c)
 	}
 	if v, _ := b.apply(first, now); v != advertOld {
@@ -92,16 +107,16 @@ func TestAdvertsExpire(t *testing.T) {
 	now := time.Unix(1000, 0)
 	a, b, c := newAdverts("a", 10), newAdverts("b", 20), newAdverts("c", 30)
 	a.set(peer.EntryBroadcast, "room/1", broadcastValue(1), now)
-	b.apply(a.flush(now)[0], now)
+	b.apply(a.news(now)[0], now)
 	now = now.Add(5 * time.Second)
 	// c hears of it from b: its age comes with it, and is not forgotten.
-	for _, ad := range b.answer(c.known(), now) {
+	for _, ad := range b.lacking(c, now) {
 		c.apply(overWire(t, ad), now)
 	}
 	now = now.Add(4 * time.Second)
 	for _, s := range []*adverts{b, c} {
 		nodes, ch := s.expire(now)
-		if !slices.Contains(nodes, "a") || !slices.Contains(ch.broadcasts, "room/1") {
+		if !slices.Contains(nodes, "a") || !slices.Contains(ch.Broadcasts, "room/1") {
 			t.Errorf("%s: expired %v, %+v", s.self, nodes, ch)
 		}
 	}
@@ -110,7 +125,7 @@ func TestAdvertsExpire(t *testing.T) {
 	}
 	// A refresh keeps it.
 	a.refresh(now)
-	ad := a.flush(now)
+	ad := a.news(now)
 	if len(ad) != 1 || len(ad[0].Entries) != 0 && ad[0].Base != 0 {
 		t.Errorf("refresh %+v", ad)
 	}
@@ -126,7 +141,7 @@ func TestAdvertsParts(t *testing.T) {
 	for i := range 6_000 { // more than are remembered as withdrawn
 		a.set(peer.EntryBroadcast, fmt.Sprintf("room/%d", i), nil, now)
 	}
-	parts := a.flush(now)
+	parts := a.news(now)
 	if len(parts) < 2 {
 		t.Fatalf("%d parts", len(parts))
 	}
@@ -147,13 +162,13 @@ func TestAdvertsParts(t *testing.T) {
 		a.set(peer.EntryBroadcast, fmt.Sprintf("room/%d", 6_000+i), nil, now)
 	}
 	a.set(peer.EntryBroadcast, "room/new", broadcastValue(1), now)
-	again := a.answer(b.ask("a", 10), now)
+	again := a.lacking(b, now)
 	if len(again) == 1 && again[0].Base > 0 {
 		t.Fatalf("expected the whole record, got %d entries from %d", len(again[0].Entries), again[0].Base)
 	}
 	for _, p := range again {
 		before := len(b.records["a"].broadcasts)
-		if _, c := b.apply(overWire(t, p), now); len(c.broadcasts) == 0 && len(b.records["a"].broadcasts) != before {
+		if _, c := b.apply(overWire(t, p), now); len(c.Broadcasts) == 0 && len(b.records["a"].broadcasts) != before {
 			t.Error("changed without saying so")
 		}
 		if _, ok := b.records["a"].broadcasts["room/9999"]; !ok {
@@ -188,7 +203,7 @@ func TestAdvertsConverge(t *testing.T) {
 			} else {
 				s.set(peer.EntryBroadcast, name, nil, now)
 			}
-			for _, ad := range s.flush(now) {
+			for _, ad := range s.news(now) {
 				for _, o := range all {
 					if o != s && rng.IntN(2) == 0 {
 						o.apply(overWire(t, ad), now)
@@ -199,10 +214,10 @@ func TestAdvertsConverge(t *testing.T) {
 		for i := range all { // a line of links comes up, twice over
 			for range 2 {
 				x, y := all[i], all[(i+1)%len(all)]
-				for _, ad := range y.answer(x.known(), now) {
+				for _, ad := range y.lacking(x, now) {
 					x.apply(overWire(t, ad), now)
 				}
-				for _, ad := range x.answer(y.known(), now) {
+				for _, ad := range x.lacking(y, now) {
 					y.apply(overWire(t, ad), now)
 				}
 			}
@@ -210,7 +225,7 @@ func TestAdvertsConverge(t *testing.T) {
 		for range len(all) {
 			for i := range all {
 				x, y := all[i], all[(i+1)%len(all)]
-				for _, ad := range x.answer(y.known(), now) {
+				for _, ad := range x.lacking(y, now) {
 					y.apply(overWire(t, ad), now)
 				}
 			}

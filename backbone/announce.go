@@ -19,6 +19,28 @@ type remote struct {
 	path      []string
 }
 
+// knowledge parses a message about records.
+func knowledge[M peer.Message](l *link, body []byte, parse func([]byte) (M, error)) (func(), error) {
+	msg, err := parse(body)
+	return func() { l.mesh.learn(l, msg) }, err
+}
+
+// learn takes what a peer tells of records.
+func (m *Mesh) learn(l *link, msg peer.Message) {
+	now := time.Now()
+	m.changed(m.know.Receive(l.peer.Node, msg, now))
+	if msg.Type() != peer.TypeAdvert {
+		return
+	}
+	m.metrics.adverts.Inc()
+	m.metrics.nodes.Set(float64(len(m.adverts.records)))
+	if m.know.doubled && now.Sub(m.doubleSaid) >= 10*time.Second {
+		m.doubleSaid = now
+		m.log.Error("another process uses our node id", slog.String("peer", l.peer.Node), slog.String("ours", bootTime(m.boot)))
+	}
+	m.know.doubled = false
+}
+
 // watchLocal follows the broadcasts that enter here, for our own record.
 func (m *Mesh) watchLocal(ctx context.Context) error {
 	w := m.cfg.Table.WatchAnnounced("")

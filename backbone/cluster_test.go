@@ -66,6 +66,7 @@ type nodeSpec struct {
 	warmUpBytes int
 	maxLanes    int
 	boot        time.Time
+	links       backbone.LinkConfig
 	planner     backbone.Planner
 	maxChildren int
 	egressMbps  float64
@@ -110,10 +111,10 @@ func (c *cluster) node(spec nodeSpec) *node {
 		MaxChildren: spec.maxChildren,
 		EgressMbps:  spec.egressMbps,
 		Rand:        rand.New(rand.NewPCG(1, uint64(len(c.nodes)))),
-		WarmUpBytes: spec.warmUpBytes,
-		MaxLanes:    spec.maxLanes,
-		Resolve:     func(_ context.Context, addr string) (net.Addr, error) { return net.ResolveUDPAddr("udp", addr) },
-		Log:         slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		WarmUpBytes: spec.warmUpBytes, Links: spec.links,
+		MaxLanes: spec.maxLanes,
+		Resolve:  func(_ context.Context, addr string) (net.Addr, error) { return net.ResolveUDPAddr("udp", addr) },
+		Log:      slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		c.t.Fatal(err)

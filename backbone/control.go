@@ -3,7 +3,6 @@ package backbone
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"trellis/wire"
 	"trellis/wire/peer"
@@ -47,15 +46,22 @@ func (l *link) parse(t peer.Type, body []byte) (func(), error) {
 	case peer.TypeGoAway:
 		msg, err := peer.ParseGoAway(body)
 		return func() { m.onGoAway(l, msg) }, err
+	case peer.TypeKeep:
+		msg, err := peer.ParseKeep(body)
+		return func() { l.kept = msg.Wanted }, err
 	case peer.TypeLanes:
 		msg, err := peer.ParseLanes(body)
 		return func() { l.onLanes(msg) }, err
 	case peer.TypeAdvert:
-		msg, err := peer.ParseAdvert(body)
-		return func() { m.onAdvert(l, msg) }, err
+		return knowledge(l, body, peer.ParseAdvert)
 	case peer.TypeKnown:
-		msg, err := peer.ParseKnown(body)
-		return func() { m.onKnown(l, msg) }, err
+		return knowledge(l, body, peer.ParseKnown)
+	case peer.TypeGraft:
+		return knowledge(l, body, peer.ParseGraft)
+	case peer.TypePrune:
+		return knowledge(l, body, peer.ParsePrune)
+	case peer.TypeFresh:
+		return knowledge(l, body, peer.ParseFresh)
 	case peer.TypeSubscribe:
 		msg, err := peer.ParseSubscribe(body)
 		return func() { m.onSubscribe(l, msg) }, err
@@ -89,40 +95,4 @@ func (l *link) parse(t peer.Type, body []byte) (func(), error) {
 	default:
 		return nil, nil
 	}
-}
-
-// onAdvert stores what is news, and passes it on.
-func (m *Mesh) onAdvert(l *link, a peer.Advert) {
-	now := time.Now()
-	v, c := m.adverts.apply(a, now)
-	switch v {
-	case advertStored:
-		m.metrics.adverts.Inc()
-		m.metrics.nodes.Set(float64(len(m.adverts.records)))
-		m.flood([]peer.Advert{a}, l)
-		m.changed(c)
-	case advertGap:
-		l.say(m.adverts.ask(a.Node, a.Boot))
-	case advertDouble:
-		if now.Sub(m.doubleSaid) >= 10*time.Second {
-			m.doubleSaid = now
-			m.log.Error("another process uses our node id", slog.String("peer", l.peer.Node),
-				slog.String("boot", bootTime(a.Boot)), slog.String("ours", bootTime(m.boot)))
-		}
-	case advertOld:
-	}
-}
-
-// onKnown tells the peer what it lacks.
-func (m *Mesh) onKnown(l *link, k peer.Known) {
-	for _, a := range m.adverts.answer(k, time.Now()) {
-		l.say(a)
-	}
-}
-
-// onGoAway moves what the peer gives us to other parents, while it still does.
-func (m *Mesh) onGoAway(l *link, g peer.GoAway) {
-	l.log.Info("peer is leaving", slog.String("cause", g.Reason), slog.Uint64("deadline_ms", g.DeadlineMs))
-	l.leaving = true
-	m.evacuate(l, "peer_leaves", time.Now())
 }

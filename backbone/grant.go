@@ -72,7 +72,7 @@ func (m *Mesh) alternatives(asker string, s peer.Subscribe) []string {
 			continue
 		}
 		if near != nil {
-			if v, ok := near.links[node]; ok {
+			if v, ok := near.link(node); ok {
 				ch.cost = v.DelayP50
 			}
 		}

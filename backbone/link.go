@@ -33,6 +33,8 @@ type link struct {
 	up       time.Time
 	stats    linkStats
 	prober   *prober
+	shedder  *shedder
+	drops    dropLog
 
 	laneControl laneControl // owned by prober.watch
 
@@ -49,13 +51,15 @@ type link struct {
 
 // linkLoopState is owned by Mesh.loop.
 type linkLoopState struct {
-	gone       bool // the loop has let go of it
-	suspect    bool // silent for too long, but not yet down
-	leaving    bool // the peer said GOAWAY
-	nextID     uint64
-	children   map[uint64]*child
-	quality    Quality
-	advertised Quality
+	gone     bool // the loop has let go of it
+	suspect  bool // silent for too long, but not yet down
+	leaving  bool // the peer said GOAWAY
+	nextID   uint64
+	children map[uint64]*child
+	quality  Quality
+	wanted   bool      // we want it, as far as the peer knows
+	kept     bool      // the peer wants it
+	usedAt   time.Time // when it was last of use
 }
 
 func newLink(m *Mesh, conn *quic.Conn, control *controlStream, hello peer.Hello, notAfter time.Time, node discovery.Node, dialled bool) *link {
@@ -68,11 +72,12 @@ func newLink(m *Mesh, conn *quic.Conn, control *controlStream, hello peer.Hello,
 		stats: m.metrics.link(hello.Node),
 		feeds: map[uint64]*feed{},
 		linkLoopState: linkLoopState{
+			wanted: dialled, kept: !dialled, usedAt: time.Now(),
 			children: map[uint64]*child{},
 		},
 	}
 	l.lanes.usable.Store(baseLanes)
-	l.prober = newProber(l)
+	l.prober, l.shedder = newProber(l), newShedder()
 	l.laneControl = laneControl{most: m.cfg.MaxLanes - 1, want: baseLanes - 1}
 	return l
 }

@@ -48,10 +48,10 @@ type Mesh struct {
 type loopState struct {
 	run       *errgroup.Group
 	runCtx    context.Context // of Run; for the dialers that the loop starts
-	adverts   *adverts
+	know      *Knowledge
+	adverts   *adverts // of know
 	links     map[string]*link
 	peers     map[string]*peerState
-	linkSet   *linkSet
 	chosen    map[string]LinkCause // with whom we want links of our own accord
 	dialers   map[string]bool      // there is one for each node that is dialled
 	wants     map[string]wants     // what routes want, by node
@@ -71,6 +71,7 @@ type loopState struct {
 	chooseDue  bool // the link set is to be looked at
 	chosenAt   time.Time
 	draining   bool
+	drainBy    time.Time
 	lastSecond time.Time
 	doubleSaid time.Time
 }
@@ -92,7 +93,6 @@ func New(cfg Config) (*Mesh, error) {
 		wake:     make(chan struct{}, 1),
 		dialling: make(chan struct{}, maxDialling),
 		loopState: loopState{
-			linkSet:   newLinkSet(self.Node, self.Region, cfg.Links),
 			dialers:   map[string]bool{},
 			wants:     map[string]wants{},
 			links:     map[string]*link{},
@@ -110,7 +110,17 @@ func New(cfg Config) (*Mesh, error) {
 		snapshots: make(chan control.Snapshot, 1),
 	}
 	m.nodes.Store(&discovery.Snapshot{})
-	m.adverts = newAdverts(self.Node, m.boot)
+	m.know, err = NewKnowledge(KnowledgeConfig{
+		Node: self.Node, Region: self.Region, Boot: m.boot, Links: cfg.Links,
+		About: peer.NodeValue{
+			Region: self.Region, Provider: cfg.Provider, Capabilities: peer.CapRelay,
+			MaxChildren: uint64(max(cfg.MaxChildren, 0)), EgressMbps: uint64(cfg.EgressMbps),
+		},
+	}, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	m.adverts = m.know.adverts
 	if m.metrics, err = newMetrics(cfg.Metrics); err != nil {
 		return nil, fmt.Errorf("backbone metrics: %w", err)
 	}
@@ -140,9 +150,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 // loop owns loopState. What arrives is handled one thing at a time; after each,
 // what has changed is told.
 func (m *Mesh) loop(ctx context.Context) error {
-	value := peer.NodeValue{Region: m.self.Region, Provider: m.cfg.Provider, Capabilities: peer.CapRelay}
-	value.MaxChildren, value.EgressMbps = uint64(max(m.cfg.MaxChildren, 0)), uint64(m.cfg.EgressMbps)
-	m.adverts.set(peer.EntryNode, "", value.Append(nil), time.Now())
+	m.advertiseSelf(time.Now())
 	tick := time.NewTicker(tickPeriod)
 	defer tick.Stop()
 	defer m.stop()
@@ -157,7 +165,7 @@ func (m *Mesh) loop(ctx context.Context) error {
 		case now := <-tick.C:
 			m.tick(now) //nolint:contextcheck // a dialler that it starts lives as long as the mesh: it takes runCtx
 		}
-		m.flood(m.adverts.flush(time.Now()), nil)
+		m.know.Flush(time.Now())
 	}
 }
 
@@ -214,6 +222,11 @@ const tickPeriod = 50 * time.Millisecond
 
 // tick does what depends on time.
 func (m *Mesh) tick(now time.Time) {
+	expired, c := m.know.Tick(now)
+	for _, node := range expired {
+		m.log.Info("node vanished, its record expired", slog.String("peer", node))
+	}
+	m.changed(c)
 	m.retryUpstreams(now)
 	if m.chooseDue || now.Sub(m.chosenAt) >= chooseEvery {
 		m.chooseLinks(now)
@@ -228,13 +241,7 @@ func (m *Mesh) tick(now time.Time) {
 		return
 	}
 	m.lastSecond = now
-	m.advertiseLinks(now)
-	m.adverts.refresh(now)
-	nodes, c := m.adverts.expire(now)
-	for _, node := range nodes {
-		m.log.Info("node vanished, its record expired", slog.String("peer", node))
-	}
-	m.changed(c)
+	m.advertiseSelf(now)
 	m.reroute(now)
 	m.refreshPaths()
 	m.measureRates(now)
@@ -243,48 +250,21 @@ func (m *Mesh) tick(now time.Time) {
 }
 
 // changed follows up on changed records.
-func (m *Mesh) changed(c changes) {
-	if c.links {
+func (m *Mesh) changed(c Changes) {
+	if c.Links {
 		m.graph, m.plans.links = nil, nil
-		m.pathsDirty, m.rerouteDue = true, true
+		m.pathsDirty = true
+		m.rerouteDue = m.rerouteDue || c.Linked // mere figures wait for the next second
 		if len(m.plans.roots) > 0 {
 			m.planSoon(time.Now())
 		}
 	}
-	for _, name := range c.broadcasts {
+	for _, name := range c.Broadcasts {
 		m.reconcile(name)
-	}
-}
-
-// flood tells adverts to every peer but the one they came from.
-func (m *Mesh) flood(parts []peer.Advert, from *link) {
-	for _, l := range m.links {
-		if l == from {
-			continue
-		}
-		for _, a := range parts {
-			l.say(a)
-		}
 	}
 }
 
 // OpenTrack implements relay.Upstream.
 func (m *Mesh) OpenTrack(t *relay.Track) {
 	m.later(func() { m.openTrack(t) })
-}
-
-// Drain tells all peers that this node will close its links within deadline. It
-// takes no new subscriptions from then on; children move away. Run goes on.
-func (m *Mesh) Drain(ctx context.Context, deadline time.Duration, reason string) error {
-	return m.call(ctx, func() {
-		m.draining = true
-		m.log.Info("draining", slog.Duration("deadline", deadline), slog.String("cause", reason))
-		for _, l := range m.links {
-			l.say(m.goAway(deadline, reason))
-		}
-	})
-}
-
-func (m *Mesh) goAway(deadline time.Duration, reason string) peer.GoAway {
-	return peer.GoAway{Code: wire.CodeGoingAway, DeadlineMs: uint64(deadline.Milliseconds()), Reason: truncate(reason)}
 }

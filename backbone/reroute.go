@@ -6,6 +6,7 @@ import (
 
 	"trellis/routing/spf"
 	"trellis/wire"
+	"trellis/wire/peer"
 )
 
 // topology returns the graph of links, as both of their ends advertise them.
@@ -15,15 +16,15 @@ func (m *Mesh) topology() *spf.Graph {
 	}
 	g := &spf.Graph{}
 	for node, r := range m.adverts.records {
-		for to, v := range r.links {
+		r.eachLink(func(to string, v peer.LinkValue) {
 			back, ok := m.adverts.records[to]
 			if !ok {
-				continue
+				return
 			}
-			if _, ok := back.links[node]; ok {
+			if _, ok := back.link(node); ok {
 				g.Add(node, to, linkCost(v.DelayP50, float64(v.LossPpm)/1e6))
 			}
-		}
+		})
 	}
 	m.graph = g
 	return g
@@ -87,6 +88,9 @@ func (m *Mesh) escape(u *upstream, cause string, now time.Time) bool {
 // evacuate moves tracks off a link that its peer leaves.
 func (m *Mesh) evacuate(l *link, cause string, now time.Time) {
 	for _, u := range m.upstreams {
+		if l.leaving && !l.avoids(u.origin) && !l.suspect {
+			continue // what enters at the peer has no other way
+		}
 		if u.feed != nil && u.feed.link == l && u.next == nil && !m.escape(u, cause, now) {
 			m.tellCutOff(u)
 		}
@@ -119,14 +123,12 @@ func (m *Mesh) linkMeasured(l *link, q Quality) {
 	if l.gone {
 		return
 	}
-	first := l.quality.Samples == 0
 	l.quality = q
+	now := time.Now()
+	m.changed(m.know.Measured(l.peer.Node, q, now))
 	p := m.peer(l.peer.Node)
-	p.rtt, p.rttAt = 2*q.DelayP50, time.Now()
+	p.rtt, p.rttAt = 2*q.DelayP50, now
 	m.metrics.measured(l.peer.Node, q, l.clock.Load())
-	if first {
-		m.advertiseLinks(time.Now())
-	}
 }
 
 // downstreamOf returns the nodes that must not become the parent of a track: its

@@ -228,7 +228,7 @@ func (m *Mesh) linkDelay(from, to string) time.Duration {
 	if r == nil {
 		return 0
 	}
-	v, ok := r.links[to]
+	v, ok := r.link(to)
 	if !ok {
 		return 0
 	}

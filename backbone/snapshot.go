@@ -19,7 +19,11 @@ const relayDelay = 200 * time.Microsecond
 func (m *Mesh) snapshot(now time.Time) control.Snapshot {
 	s := control.Snapshot{Now: now}
 	for id, r := range m.adverts.records {
-		s.Nodes = append(s.Nodes, controlNode(id, r.about))
+		n := controlNode(id, r.about)
+		if id == m.self.Node && n.MaxChildren == 0 {
+			n.MaxChildren = defaultMaxChildren // of what enters here
+		}
+		s.Nodes = append(s.Nodes, n)
 	}
 	slices.SortFunc(s.Nodes, func(a, b control.Node) int { return strings.Compare(a.ID, b.ID) })
 	for _, l := range m.controlLinks(now) {
@@ -61,13 +65,13 @@ func (m *Mesh) controlLinks(now time.Time) []control.Link {
 	seen := map[[2]string]bool{}
 	for from, r := range m.adverts.records {
 		price := float64(r.about.PriceMicroUSD) / 1e6
-		for to, v := range r.links {
+		r.eachLink(func(to string, v peer.LinkValue) {
 			back, ok := m.adverts.records[to]
 			if !ok {
-				continue
+				return
 			}
-			if _, ok := back.links[from]; !ok {
-				continue
+			if _, ok := back.link(from); !ok {
+				return
 			}
 			key := [2]string{from, to}
 			seen[key] = true
@@ -76,7 +80,7 @@ func (m *Mesh) controlLinks(now time.Time) []control.Link {
 				From: from, To: to, Delay: linkCost(v.DelayP50, loss) - hopCost, DelayP95: v.DelayP95,
 				PriceUSDPerGB: price, Calm: m.plans.flaps.calm(key, now),
 			})
-		}
+		})
 	}
 	m.plans.flaps.saw(seen, now)
 	slices.SortFunc(all, func(a, b control.Link) int {

@@ -41,7 +41,7 @@ func (s *solver) gated(prev Tree) {
 	// What a plan would be that only begins with the running one.
 	s.first(&warm)
 	if s.g.Len() <= promisedExact {
-		s.prove(exactBranches)
+		s.prove(s.branches())
 	}
 	running := newTreeState(s.r.p)
 	running.load(s.k.Source, warm, s.localNumbers())

@@ -26,6 +26,9 @@ type Config struct {
 	// MaxShare limits how much of a track's viewers may depend on one node other
 	// than the source, as a share above 0 and below 1. 0 is no limit.
 	MaxShare float64
+	// Quick ends proofs, and the improving of first plans, after about a millisecond a
+	// track: for whoever plans while media runs.
+	Quick bool
 }
 
 // Planner makes and improves the plan of one demand. Make it with [New], call
@@ -60,7 +63,7 @@ func New(d *Demand, cfg Config) (*Planner, error) {
 	}
 	for i := range d.Tracks {
 		k := &d.Tracks[i]
-		s := &solver{g: d.Graph, k: k, l: l, rng: p.rng, few: len(d.Tracks) > manyTracks}
+		s := &solver{g: d.Graph, k: k, l: l, rng: p.rng, few: len(d.Tracks) > manyTracks, quick: cfg.Quick}
 		if cfg.MaxShare > 0 {
 			total := int64(0)
 			for _, t := range k.Terminals {
@@ -84,7 +87,7 @@ func (p *Planner) Plan(warm *Plan) {
 		}
 		s.first(w)
 		if p.d.Graph.Len() <= promisedExact {
-			s.prove(exactBranches)
+			s.prove(s.branches())
 		}
 		return
 	}

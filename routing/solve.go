@@ -12,7 +12,8 @@ type solver struct {
 	weightLimit int64     // see finder
 	surcharge   []float64 // USD per hour and copy, by graph node; nil for none
 
-	few bool // see newProblem
+	few   bool // see newProblem
+	quick bool // see Config
 
 	r      *search
 	copies []int32 // relays of each class that the search sees
@@ -63,6 +64,10 @@ func (s *solver) first(warm *Tree) {
 		s.adopt(*warm)
 	}
 	way := s.construct()
+	if s.short() {
+		s.pack()
+		return
+	}
 	s.descend()
 	for range maxGrowths {
 		if !s.grow() {
@@ -72,12 +77,27 @@ func (s *solver) first(warm *Tree) {
 		s.descend()
 	}
 	if !s.few && !s.ideal() {
-		s.improve(firstSteps) // short slots are what construction is worst at
+		steps := int64(firstSteps)
+		if s.quick {
+			steps = stepsPerMs
+		}
+		s.improve(steps) // short slots are what construction is worst at
 	}
 }
 
 // firstSteps is what a first plan that lost something spends on ruin and recreate.
 const firstSteps = 8 * stepsPerMs
+
+// quickBranches is about a millisecond of proving.
+const quickBranches = 2000
+
+// branches is the limit of a proof.
+func (s *solver) branches() int64 {
+	if s.quick {
+		return quickBranches
+	}
+	return exactBranches
+}
 
 // maxGrowths is how often a first plan looks for relays beyond the first ones.
 const maxGrowths = 3
@@ -95,12 +115,21 @@ type way struct {
 func (s *solver) construct() way {
 	ways := []way{{leastSlack, false}, {nearestFirst, false}, {heaviestFirst, false}}
 	best := ways[0]
-	for i := 0; i < len(ways); i++ {
-		if s.r.keep(s.r.construct(ways[i].key, ways[i].fast)) {
-			best = ways[i]
-		}
-		if i == 0 && !s.ideal() {
-			ways = []way{best, {nearestFirst, true}, {heaviestFirst, true}}
+	s.r.f.strict = !s.few
+	s.r.keep(s.r.construct(best.key, best.fast))
+	s.r.f.strict = false
+	switch {
+	case s.ideal():
+		ways = ways[1:]
+	case s.short():
+		return best
+	default:
+		s.r.keep(s.r.construct(best.key, best.fast))
+		ways = []way{{nearestFirst, true}, {heaviestFirst, true}}
+	}
+	for _, w := range ways {
+		if s.r.keep(s.r.construct(w.key, w.fast)) {
+			best = w
 		}
 	}
 	return best

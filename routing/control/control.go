@@ -86,11 +86,14 @@ type Route struct {
 	// Path from the origin to the parent, both included.
 	Path []string
 	// Backup path, from the origin to the backup parent, that avoids the inner
-	// nodes of Path, and their regions and providers as far as possible. Empty:
-	// there is none, or none is wanted.
+	// nodes of Path, and their regions and providers as far as possible. If no path
+	// does, it avoids the parent at least, Protect is ProtectCold, and Note names what
+	// both share. Empty: there is none, or none is wanted.
 	Backup []string
 	// Delay and BackupDelay that the measured links promise at the node.
 	Delay, BackupDelay time.Duration
+	// DelayP95 is the sum of the links' 95th percentiles: what Bound is held against.
+	DelayP95 time.Duration
 	// Bound of the track, or the node's least possible delay if that is more.
 	Bound time.Duration
 	// Protect is the grade that this route has, which may be less than asked for.

@@ -2,14 +2,12 @@ package peer
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/quic-go/quic-go/quicvarint"
 )
 
-const (
-	flagWithdrawn = 0x1 // Entry: there is no value
-	flagAll       = 0x1 // KNOWN: nodes that are not listed are unknown
-)
+const flagWithdrawn = 0x1 // Entry: there is no value
 
 // Advert is what changed in one node's record between Base and Seq.
 type Advert struct {
@@ -18,6 +16,8 @@ type Advert struct {
 	Base  uint64
 	Seq   uint64
 	AgeMs uint64
+	// Delay from the owner to the sender, along the links by which it came.
+	Delay time.Duration
 	// Forgotten says that entries withdrawn up to this sequence may be missing.
 	Forgotten uint64
 	Entries   []Entry
@@ -37,13 +37,15 @@ func (Advert) Type() Type { return TypeAdvert }
 
 // Append appends the body.
 //
-//	Node (s), Boot (i), Base (i), Seq (i), AgeMs (i), Forgotten (i), Count (i), Entry...
+//	Node (s), Boot (i), Base (i), Seq (i), AgeMs (i), Delay (i), Forgotten (i),
+//	Count (i), Entry...
 func (a Advert) Append(b []byte) []byte {
 	b = appendText(b, a.Node)
 	b = quicvarint.Append(b, a.Boot)
 	b = quicvarint.Append(b, a.Base)
 	b = quicvarint.Append(b, a.Seq)
 	b = quicvarint.Append(b, a.AgeMs)
+	b = appendMicros(b, a.Delay)
 	b = quicvarint.Append(b, a.Forgotten)
 	b = quicvarint.Append(b, uint64(len(a.Entries)))
 	for i := range a.Entries {
@@ -73,6 +75,9 @@ func (e *Entry) Len() int {
 	return n + quicvarint.Len(uint64(len(e.Value))) + len(e.Value)
 }
 
+// maxAgeMs keeps ages within what is reasonable.
+const maxAgeMs = 1 << 32
+
 // minEntryBytes: sequence, kind, flags and an empty key.
 const minEntryBytes = 4
 
@@ -84,8 +89,10 @@ func ParseAdvert(b []byte) (Advert, error) {
 		Boot:  c.upTo(maxTime, "boot"),
 		Base:  c.varint(),
 		Seq:   c.varint(),
-		AgeMs: c.upTo(1<<32, "age"), Forgotten: c.varint(),
+		AgeMs: c.upTo(maxAgeMs, "age"),
+		Delay: c.micros("delay"),
 	}
+	a.Forgotten = c.varint()
 	n := c.count(MaxEntries, minEntryBytes, "entries")
 	if c.err == nil && (a.Boot == 0 || a.Base >= a.Seq) {
 		c.fail(fmt.Errorf("%w: boot %d, sequence %d from %d", ErrMalformed, a.Boot, a.Seq, a.Base))
@@ -116,53 +123,4 @@ func (c *cursor) entry(e *Entry) {
 	if !e.Withdrawn {
 		e.Value = c.bytes(MaxValueBytes, "entry value")
 	}
-}
-
-// Known says which copies of records a node holds.
-type Known struct {
-	All     bool // what is not listed is not held
-	Records []KnownRecord
-}
-
-// KnownRecord names one copy. Seq 0 of a boot means none of it.
-type KnownRecord struct {
-	Node string
-	Boot uint64
-	Seq  uint64
-}
-
-// Type says which message it is.
-func (Known) Type() Type { return TypeKnown }
-
-// Append appends the body.
-//
-//	Flags (i), Count (i), { Node (s), Boot (i), Seq (i) }...
-func (k Known) Append(b []byte) []byte {
-	b = appendBool(b, k.All)
-	b = quicvarint.Append(b, uint64(len(k.Records)))
-	for _, r := range k.Records {
-		b = appendText(b, r.Node)
-		b = quicvarint.Append(b, r.Boot)
-		b = quicvarint.Append(b, r.Seq)
-	}
-	return b
-}
-
-// minKnownBytes: an id of one byte, boot and sequence.
-const minKnownBytes = 4
-
-// ParseKnown parses a body.
-func ParseKnown(b []byte) (Known, error) {
-	c := cursor{b: b}
-	k := Known{All: c.varint()&flagAll != 0}
-	if n := c.count(MaxKnown, minKnownBytes, "known records"); n > 0 {
-		k.Records = make([]KnownRecord, 0, n)
-		for range n {
-			k.Records = append(k.Records, KnownRecord{Node: c.node(), Boot: c.upTo(maxTime, "boot"), Seq: c.varint()})
-		}
-	}
-	if c.err != nil {
-		return Known{}, fmt.Errorf("known: %w", c.err)
-	}
-	return k, nil
 }

@@ -50,6 +50,10 @@ func FuzzParseGoAway(f *testing.F)         { fuzzValue(f, peer.ParseGoAway) }
 func FuzzParseLanes(f *testing.F)          { fuzzValue(f, peer.ParseLanes) }
 func FuzzParseAdvert(f *testing.F)         { fuzzValue(f, peer.ParseAdvert) }
 func FuzzParseKnown(f *testing.F)          { fuzzValue(f, peer.ParseKnown) }
+func FuzzParseGraft(f *testing.F)          { fuzzValue(f, peer.ParseGraft) }
+func FuzzParsePrune(f *testing.F)          { fuzzValue(f, peer.ParsePrune) }
+func FuzzParseFresh(f *testing.F)          { fuzzValue(f, peer.ParseFresh) }
+func FuzzParseKeep(f *testing.F)           { fuzzValue(f, peer.ParseKeep) }
 func FuzzParseSubscribe(f *testing.F)      { fuzzValue(f, peer.ParseSubscribe) }
 func FuzzParseSubscribeOK(f *testing.F)    { fuzzValue(f, peer.ParseSubscribeOK) }
 func FuzzParseSubscribeError(f *testing.F) { fuzzValue(f, peer.ParseSubscribeError) }

@@ -4,7 +4,7 @@ package peer
 const (
 	MaxMessageBytes = 128 << 10 // body of a control message
 	MaxEntries      = 4096      // entries in an ADVERT
-	MaxKnown        = 1024      // nodes in a KNOWN
+	MaxKnown        = 4096      // records in a KNOWN, GRAFT, PRUNE or FRESH
 	MaxKeyBytes     = 1024      // key of an advert entry: a broadcast's name fits
 	MaxValueBytes   = 4096      // value of an advert entry
 	MaxHops         = 16        // nodes on a path

@@ -14,8 +14,12 @@ const (
 	TypeHello          Type = 0x01
 	TypeGoAway         Type = 0x02
 	TypeLanes          Type = 0x03
+	TypeKeep           Type = 0x04
 	TypeAdvert         Type = 0x10
 	TypeKnown          Type = 0x11
+	TypeGraft          Type = 0x12
+	TypePrune          Type = 0x13
+	TypeFresh          Type = 0x14
 	TypeSubscribe      Type = 0x20
 	TypeSubscribeOK    Type = 0x21
 	TypeSubscribeError Type = 0x22
@@ -41,6 +45,14 @@ func (t Type) String() string {
 		return "advert"
 	case TypeKnown:
 		return "known"
+	case TypeGraft:
+		return "graft"
+	case TypePrune:
+		return "prune"
+	case TypeFresh:
+		return "fresh"
+	case TypeKeep:
+		return "keep"
 	case TypeSubscribe:
 		return "subscribe"
 	case TypeSubscribeOK:

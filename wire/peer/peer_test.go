@@ -88,8 +88,8 @@ func vectors() []vector {
 			Code: wire.CodeGoingAway, DeadlineMs: 10_000, Reason: "upgrade",
 		}, peer.ParseGoAway),
 		message("lanes", "LANES: four", peer.Lanes{Count: 4}, peer.ParseLanes),
-		message("advert", "ADVERT of eu-west-1 from 7 to 9, 20 ms old: a link, and a broadcast withdrawn", peer.Advert{
-			Node: "eu-west-1", Boot: ingress, Base: 7, Seq: 9, AgeMs: 20, Forgotten: 3,
+		message("advert", "ADVERT of eu-west-1 from 7 to 9, 20 ms old, 38 ms away: a link, and a broadcast withdrawn", peer.Advert{
+			Node: "eu-west-1", Boot: ingress, Base: 7, Seq: 9, AgeMs: 20, Delay: 38 * time.Millisecond, Forgotten: 3,
 			Entries: []peer.Entry{
 				{Seq: 8, Kind: peer.EntryLink, Key: "us-east-1", Value: []byte{1, 2, 3}},
 				{Seq: 9, Kind: peer.EntryBroadcast, Key: "room/alice", Withdrawn: true},
@@ -110,9 +110,17 @@ func vectors() []vector {
 		value("entry_broadcast", "value of a BROADCAST entry", peer.BroadcastValue{
 			Epoch: ingress, PublisherID: 1<<53 - 1,
 		}, peer.ParseBroadcastValue),
-		message("known", "KNOWN, all: two records", peer.Known{All: true, Records: []peer.KnownRecord{
-			{Node: "us-east-1", Boot: ingress, Seq: 3}, {Node: "b", Boot: 1, Seq: 0},
+		message("known", "KNOWN: two records, one of them 41.2 ms away, one our own", peer.Known{Records: []peer.KnownRecord{
+			{Ref: peer.RefOf("us-east-1", ingress), Seq: 300, Delay: 41200 * time.Microsecond}, {Ref: peer.RefOf("b", 1), Seq: 1},
 		}}, peer.ParseKnown),
+		message("graft", "GRAFT: one record from 300 on, another from its beginning", peer.Graft{Records: []peer.GraftRecord{
+			{Ref: peer.RefOf("us-east-1", ingress), Seq: 300}, {Ref: peer.RefOf("b", 1)},
+		}}, peer.ParseGraft),
+		message("prune", "PRUNE: one record", peer.Prune{Refs: []peer.Ref{peer.RefOf("us-east-1", ingress)}}, peer.ParsePrune),
+		message("fresh", "FRESH: a record at 304, last changed at 300, 120 ms old, 41.2 ms away", peer.Fresh{Records: []peer.FreshRecord{
+			{Ref: peer.RefOf("us-east-1", ingress), Seq: 304, Quiet: 4, AgeMs: 120, Delay: 41200 * time.Microsecond},
+		}}, peer.ParseFresh),
+		message("keep", "KEEP: the sender wants the link", peer.Keep{Wanted: true}, peer.ParseKeep),
 		message("subscribe", "SUBSCRIBE 1 to video/hd of room/alice at the newest group, asked by two nodes", peer.Subscribe{
 			ID: 1, Track: name, Epoch: ingress, Hops: []string{"ap-southeast-1", "us-east-1"},
 		}, peer.ParseSubscribe),
@@ -282,7 +290,11 @@ func TestLyingCounts(t *testing.T) {
 		{"message of 2^62-1 bytes", append([]byte{1}, huge...), func(b []byte) error { _, _, _, err := peer.ParseMessage(b); return err }, peer.ErrBounds},
 		{"advert of 2^62-1 entries", append(bytes.Clone(advert), huge...), func(b []byte) error { _, err := peer.ParseAdvert(b); return err }, peer.ErrBounds},
 		{"advert of 4096 absent entries", append(bytes.Clone(advert), full...), func(b []byte) error { _, err := peer.ParseAdvert(b); return err }, peer.ErrShort},
-		{"known of 2^62-1 nodes", append([]byte{0}, huge...), func(b []byte) error { _, err := peer.ParseKnown(b); return err }, peer.ErrBounds},
+		{"known of 2^62-1 records", huge, func(b []byte) error { _, err := peer.ParseKnown(b); return err }, peer.ErrBounds},
+		{"graft of 4096 absent records", full, func(b []byte) error { _, err := peer.ParseGraft(b); return err }, peer.ErrShort},
+		{"prune of 2^62-1 records", huge, func(b []byte) error { _, err := peer.ParsePrune(b); return err }, peer.ErrBounds},
+		{"fresh of 2^62-1 records", huge, func(b []byte) error { _, err := peer.ParseFresh(b); return err }, peer.ErrBounds},
+		{"quiet for longer than it is", peer.Fresh{Records: []peer.FreshRecord{{Seq: 3, Quiet: 4}}}.Append(nil), func(b []byte) error { _, err := peer.ParseFresh(b); return err }, peer.ErrMalformed},
 		{"path of 2^62-1 hops", append([]byte{1}, huge...), func(b []byte) error { _, err := peer.ParsePath(b); return err }, peer.ErrBounds},
 		{"demand of 2^62-1 nodes", append([]byte{1, 1}, huge...), func(b []byte) error { _, err := peer.ParseDemand(b); return err }, peer.ErrBounds},
 		{"demand of 512 absent nodes", []byte{1, 1, 0x42, 0x00}, func(b []byte) error { _, err := peer.ParseDemand(b); return err }, peer.ErrShort},

@@ -1,8 +1,12 @@
 package backbone
 
 import (
+	"context"
 	"log/slog"
 	"time"
+
+	"trellis/wire"
+	"trellis/wire/peer"
 )
 
 // wants counts why routes want a link to a node.
@@ -10,6 +14,13 @@ type wants map[string]int
 
 // chooseEvery is how often the link set is looked at when nothing calls for it.
 const chooseEvery = 10 * time.Second
+
+// A link that neither end wants and that carries nothing is closed by the end
+// that dialled it, after keepIdle, and announced lastCall before.
+const (
+	keepIdle = time.Minute
+	lastCall = 2 * time.Second
+)
 
 // unheardAfter is how long a node that discovery names may be without an advert
 // before somebody looks for it: the mesh may be in two parts.
@@ -57,25 +68,63 @@ func (m *Mesh) chooseLinks(now time.Time) {
 		}
 		p := m.peer(n.ID)
 		c := candidate{id: n.ID, region: n.Region, rtt: m.distance(n.ID, n.Region, now), avoid: p.avoided(now), wanted: m.wants[n.ID] != nil}
-		if m.adverts.records[n.ID] != nil {
+		if r := m.adverts.records[n.ID]; r != nil {
 			p.heardAt = now
+			c.avoid = c.avoid || r.about.State&peer.NodeDraining != 0
 		} else if p.heardAt.IsZero() {
 			p.heardAt = now // we have known of it only since now
 		}
 		c.unheard = now.Sub(p.heardAt) >= unheardAfter
 		all = append(all, c)
 	}
-	m.chosen = m.linkSet.choose(all, uint64(now.Unix()/int64(chooseEvery/time.Second)))
+	m.chosen = m.know.set.choose(all, uint64(now.Unix()/int64(chooseEvery/time.Second)))
 	for id, cause := range m.chosen {
 		if m.links[id] == nil && !m.dialers[id] {
 			m.log.Debug("link wanted", slog.String("peer", id), slog.String("cause", cause.String()))
 			m.startDialer(id)
 		}
 	}
+	for _, l := range m.links {
+		m.sayKeep(l)
+		m.closeIdle(l, now)
+	}
 	for id, p := range m.peers {
 		if _, ok := s.Find(id); !ok && m.links[id] == nil && now.Sub(p.lastDown) > flapMemory {
 			delete(m.peers, id) // discovery forgets it, so do we
 		}
+	}
+}
+
+// sayKeep tells the peer whether we want the link, where it does not know. At
+// first it takes it that who has dialled wants it, and the other does not.
+func (m *Mesh) sayKeep(l *link) {
+	_, wanted := m.chosen[l.peer.Node]
+	if wanted = wanted || m.wants[l.peer.Node] != nil; wanted != l.wanted {
+		l.wanted = wanted
+		l.say(peer.Keep{Wanted: wanted})
+	}
+}
+
+// closeIdle closes a link that has been of no use to either end for a while.
+func (m *Mesh) closeIdle(l *link, now time.Time) {
+	l.feedsMu.RLock()
+	busy := len(l.feeds) > 0 || len(l.children) > 0
+	l.feedsMu.RUnlock()
+	switch {
+	case !l.dialled || l.wanted || l.kept || busy:
+		l.usedAt = now
+	case now.Sub(l.usedAt) >= keepIdle && !l.leaving:
+		l.leaving = true // we take nothing more from it, and its end is no failure
+		l.say(peer.GoAway{Code: wire.CodeCancel, DeadlineMs: uint64(lastCall.Milliseconds()), Reason: "the link is not wanted"})
+		l.tasks.start(func(ctx context.Context) {
+			timer := time.NewTimer(lastCall)
+			defer timer.Stop()
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+				l.fail(refusal(wire.CodeCancel, "neither end wants the link"))
+			}
+		})
 	}
 }
 

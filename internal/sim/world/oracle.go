@@ -1,0 +1,6 @@
+package world
+
+// oracle judges what was seen.
+type oracle struct{ w *World }
+
+func newOracle(w *World) *oracle { return &oracle{w: w} }
