@@ -57,6 +57,7 @@ e2e: e2e-consul e2e-browser ## what needs real agents, browsers and processes
 .PHONY: e2e-consul
 e2e-consul: build consul-agent ## nodes that find each other in real Consul agents, which are then killed
 	TRELLIS=$(CURDIR)/$(BIN) CONSUL=$(CONSUL) $(GOTEST) -tags e2e -count=1 -timeout 10m -v ./e2e/consul
+	$(GOTEST) -tags e2e -count=1 -timeout 30m -v -run '^TestConsulGoneForADay$$' ./internal/sim
 	@echo 'e2e-consul: all scenarios passed with $(CONSUL)'
 
 .PHONY: consul-agent
