@@ -91,6 +91,7 @@ func (a *app) commands() []*cobra.Command {
 		a.undrainCommand(),
 		a.edgesCommand(),
 		a.validateCommand(),
+		a.whyCommand(),
 		a.configCommand(),
 		newPlanCommand(),
 		a.tokenCommand(),

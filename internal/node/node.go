@@ -17,6 +17,7 @@ import (
 	"trellis/edge/whip"
 	"trellis/internal/auth"
 	"trellis/internal/relay"
+	"trellis/routing/control"
 	"trellis/routing/discovery"
 )
 
@@ -75,6 +76,7 @@ func (n *Node) assemble() error {
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: n.peers, MaxChildren: cfg.Limits.Children,
 			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
 			About: n.about, EgressMbps: float64(cfg.Public.EgressMbps),
+			Planner: control.New(control.Config{Origin: cfg.ID}),
 		}
 		if cfg.Mesh != nil {
 			cfg.Mesh(&mesh)
