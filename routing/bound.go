@@ -7,6 +7,17 @@ import (
 	"time"
 )
 
+// BoundKind says what a bound knows of the problem.
+type BoundKind string
+
+// The kinds of bounds, weakest first.
+const (
+	ByReach    BoundKind = "reach"    // least delays, whatever the capacity
+	ByMatching BoundKind = "matching" // every terminal needs a slot of some parent that is near enough
+	BySlots    BoundKind = "slots"    // slots multiply through time, and no node is used twice
+	ByProof    BoundKind = "proof"    // the optimum itself
+)
+
 // Bounds say how good a plan is.
 type Bounds struct {
 	// Reachable is the number of viewers in bound if capacity were no object: the
@@ -14,9 +25,13 @@ type Bounds struct {
 	Reachable int64
 	// InBound is the most viewers that any plan can have in bound, as far as is
 	// proven.
-	InBound int64
-	// LeastLateMs is the least lateness of serving the plan's viewers.
+	InBound   int64
+	InBoundBy BoundKind
+	// LeastLateMs is the least lateness, as far as is proven, of serving the plan's
+	// viewers, the same in bound. When it was found by reach alone it holds whoever
+	// is in bound.
 	LeastLateMs float64
+	LateBy      BoundKind
 	// CostUSD is the least cost, as far as is proven, of serving the same
 	// viewers, the same in bound, with no more lateness. It is no bound for plans
 	// that differ in these.
@@ -43,9 +58,14 @@ func (p *Planner) Bounds(budget time.Duration) Bounds {
 	var b Bounds
 	spare := 0.0 // lateness above the least, of all tracks: any may have it all
 	alone := make([]*treeState, len(p.solvers))
+	own := make([]*loads, len(p.solvers))
 	for i := range p.solvers {
-		alone[i] = p.alone(i)
+		alone[i], own[i] = p.alone(i)
 		spare += alone[i].lateSpare()
+	}
+	b.InBoundBy, b.LateBy = ByReach, ByReach
+	if p.Proven() {
+		b.InBoundBy, b.LateBy = ByProof, ByProof
 	}
 	for i, s := range p.solvers {
 		t := alone[i]
@@ -55,14 +75,14 @@ func (p *Planner) Bounds(budget time.Duration) Bounds {
 				b.Reachable += e.Viewers
 			}
 		}
-		b.LeastLateMs += t.leastLate()
 		score := t.score()
 		if p.Proven() {
 			b.InBound += score.InBound
+			b.LeastLateMs += score.LateMs
 			b.CostUSD += score.CostUSD
 			continue
 		}
-		b.InBound += t.p.assignable()
+		b.boundSlots(p.d.Graph, s.k, own[i], t, steps/int64(2*len(p.solvers)))
 		cost, quantum := costBound(t, spare, steps/int64(len(p.solvers)))
 		b.CostUSD += cost
 		b.QuantumMs = max(b.QuantumMs, quantum)
@@ -70,12 +90,43 @@ func (p *Planner) Bounds(budget time.Duration) Bounds {
 	return b
 }
 
+// boundSlots adds the bounds of one track on viewers in bound and on lateness.
+// Slots are looked at where they cost something.
+func (b *Bounds) boundSlots(g *Graph, k *Track, l *loads, t *treeState, steps int64) {
+	score := t.score()
+	reach, inBound, least := t.p.reachable(), t.p.assignable(), t.leastLate()
+	if inBound < reach && b.InBoundBy == ByReach {
+		b.InBoundBy = ByMatching
+	}
+	local := t.p.local.InBound
+	if score.InBound < inBound && steps > 0 {
+		if s := newSlotBound(g, k, l, t, goalInBound); s != nil {
+			// A hair is added for rounding; viewers come whole.
+			x := s.run(float64(score.InBound-local), steps/2)
+			if most := int64(math.Floor(x*(1+1e-9)+1e-6)) + local; most < inBound {
+				inBound = max(most, score.InBound)
+				b.InBoundBy = BySlots
+			}
+		}
+	}
+	if score.LateMs > least+lateTie && steps > 0 {
+		if s := newSlotBound(g, k, l, t, goalLate); s != nil {
+			if x := -s.run(-score.LateMs, steps/2) * (1 - 1e-9); x > least {
+				least = min(x, score.LateMs)
+				b.LateBy = BySlots
+			}
+		}
+	}
+	b.InBound += inBound
+	b.LeastLateMs += least
+}
+
 // alone is track i's tree in a problem that knows no other track, which is what
 // a bound must assume; for a single track it is the problem itself.
-func (p *Planner) alone(i int) *treeState {
+func (p *Planner) alone(i int) (*treeState, *loads) {
 	s := p.solvers[i]
 	if len(p.solvers) == 1 {
-		return s.r.best
+		return s.r.best, s.l
 	}
 	own := &loads{g: p.d.Graph, egress: make([]float64, p.d.Graph.Len())}
 	if p.loads.arc != nil {
@@ -90,7 +141,7 @@ func (p *Planner) alone(i int) *treeState {
 	tree := s.tree()
 	o.build(&tree)
 	o.r.cur.load(s.k.Source, tree, o.localNumbers()) // as it is, whatever it leaves out
-	return o.r.cur
+	return o.r.cur, own
 }
 
 // leastTo is the least delay to a node of the graph that the problem left out.
