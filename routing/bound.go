@@ -52,7 +52,8 @@ func (b Bounds) Gap(cost float64) float64 {
 }
 
 // Bounds computes how good the plan can be at all, spending about the given
-// time, counted in steps, on the bound of cost.
+// time, counted in steps, on it. Arcs that it finds to be in no better plan are
+// left out of later improvement.
 func (p *Planner) Bounds(budget time.Duration) Bounds {
 	steps := int64(budget.Seconds() * 1000 * stepsPerMs)
 	var b Bounds
@@ -83,7 +84,10 @@ func (p *Planner) Bounds(budget time.Duration) Bounds {
 			continue
 		}
 		b.boundSlots(p.d.Graph, s.k, own[i], t, steps/int64(2*len(p.solvers)))
-		cost, quantum := costBound(t, spare, steps/int64(len(p.solvers)))
+		cost, quantum, pruned := costBound(t, spare, steps/int64(len(p.solvers)))
+		if len(p.solvers) == 1 && s.ideal() && len(pruned.from) < len(t.p.from) {
+			s.narrow(pruned) // what is left to gain is money, and lies there
+		}
 		b.CostUSD += cost
 		b.QuantumMs = max(b.QuantumMs, quantum)
 	}
@@ -197,7 +201,7 @@ func (t *treeState) targets(spare float64) (served []int32, deadline []float64) 
 }
 
 // quanta are the resolutions tried, coarse to fine; the first knows no layers.
-var quanta = []float64{math.Inf(1), 4, 2, 1, 0.5, 0.25, 0.125}
+var quanta = []float64{math.Inf(1), 4, 2, 1, 0.5, 0.25, 0.125, 0.0625, 0.03125}
 
 const (
 	// maxLayeredArcs bounds the memory of a layered graph: 8 bytes each.
@@ -210,24 +214,35 @@ const (
 	layeredStep = 0.25
 	// ascendRounds is in how many small steps the bound is raised.
 	ascendRounds = 32
+	// maxAscendRounds is how small the steps become at last.
+	maxAscendRounds = 256
 )
 
 // costBound bounds from below the cost of serving what the tree serves, with
-// finer and finer resolution until the bound meets the tree or steps are spent.
-func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64) {
+// finer and finer resolution until the bound meets the tree or steps are spent. The
+// problem it returns has lost arcs that no better tree has.
+func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64, pruned *problem) {
 	targets, deadline := t.targets(spare)
 	if len(targets) == 0 {
-		return 0, 0
+		return 0, 0, t.p
 	}
 	cost := t.score().CostUSD
 	left := float64(steps)
-	for i := 0; i < len(quanta) && left > 0; i++ {
-		q := quanta[i]
-		g := newLayered(t.p, deadline, targets, q, maxLayeredArcs)
+	p := t.p
+	rounds := ascendRounds
+	for i := 0; left > 0; i++ {
+		q := quanta[min(i, len(quanta)-1)]
+		if i >= len(quanta) {
+			// No finer, but in smaller steps, and with the arcs that are left.
+			if rounds *= 2; rounds > maxAscendRounds {
+				break
+			}
+		}
+		g := newLayered(p, deadline, targets, q, maxLayeredArcs)
 		if g == nil {
 			break
 		}
-		g.ascend(ascendRounds, int64(left/layeredStep))
+		g.ascend(rounds, int64(left/layeredStep))
 		left -= layeredStep * float64(g.steps+int64(len(g.reduced)))
 		if g.bound > bound || i == 0 {
 			bound, quantum = g.bound, q
@@ -235,20 +250,25 @@ func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64
 		if bound >= cost-costTie {
 			break
 		}
-		if math.IsInf(q, 1) {
+		// No better tree has an arc whose use alone costs more than the gap.
+		before := len(p.from)
+		p = p.without(g.useless(cost - g.bound + costTie))
+		left -= layeredStep * float64(2*len(g.reduced))
+		arcs := float64(len(g.reduced)) * float64(len(p.from)) / float64(max(before, 1))
+		if math.IsInf(q, 1) || i >= len(quanta) {
 			continue
 		}
 		// Skip to the finest resolution that the budget lets through.
 		most := left / stepsPerMs * layeredArcsPerMs
-		for i+2 < len(quanta) && float64(len(g.reduced))*q/quanta[i+2] <= most {
+		for i+2 < len(quanta) && arcs*q/quanta[i+2] <= most {
 			i++
 		}
-		if float64(len(g.reduced))*2 > most {
+		if arcs*2 > most {
 			break
 		}
 	}
 	// The sum of many raises may exceed the truth by rounding.
-	return min(bound*(1-1e-12), cost), quantum
+	return min(bound*(1-1e-12), cost), quantum, p
 }
 
 // assignable is the most viewers that could be in bound if each terminal needed

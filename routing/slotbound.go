@@ -100,7 +100,7 @@ func (b *slotBound) run(target float64, steps int64) float64 {
 	limit := b.steps + steps
 	b.sharp = 5
 	b.multiply()
-	best := b.begin(target)
+	best := b.begin(target, limit)
 	b.evaluate()
 	rate, waiting := 0.4, 0
 	for b.steps <= limit && best > target+1e-9*math.Abs(target) && rate > 0.004 {
@@ -179,7 +179,7 @@ func (b *slotBound) multiply() {
 // begin finds the best prices for slots that multiply freely: each terminal's is
 // such that a slot of the source is worth a unit, whomever it leads to. The bound
 // is convex in the unit.
-func (b *slotBound) begin(target float64) float64 {
+func (b *slotBound) begin(target float64, limit int64) float64 {
 	const half = 2 // steps of the unit to a doubling
 	best, at := math.Inf(1), 0
 	unit := func(i int) float64 {
@@ -199,12 +199,12 @@ func (b *slotBound) begin(target float64) float64 {
 		return false
 	}
 	try(0)
-	for i := 2; i < 40 && best > target+1e-9*math.Abs(target); i += 2 {
+	for i := 2; i < 40 && b.steps < limit && best > target+1e-9*math.Abs(target); i += 2 {
 		if !try(i) && i > at+4 {
 			break
 		}
 	}
-	if at > 0 && !try(at-1) {
+	if at > 0 && b.steps < limit && !try(at-1) {
 		try(at + 1)
 	}
 	b.restore()
