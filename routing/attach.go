@@ -37,6 +37,10 @@ const freshenAfter = 24
 // of the node.
 const labelSteps = 24
 
+// labelsPerNode ends a search that grows out of hand: with a limit on depth, and
+// terminals on the way, few labels are as good as another in every way.
+const labelsPerNode = 6
+
 // finder holds the memory of the path search between calls.
 type finder struct {
 	p      *problem
@@ -53,6 +57,7 @@ type finder struct {
 
 	blink  *rand.Rand // if not nil, a place is overlooked now and then
 	hurry  bool       // attach where it is fastest, whatever it costs
+	strict bool       // attach in time or not at all
 	spare  *floors    // to use when slots run short while a tree is built from nothing
 	floors *floors    // what prunes, if not nil, beside the least delays
 
@@ -123,7 +128,7 @@ func (s *finder) cheapest(t *treeState, v int32, limit, maxCost float64) found {
 	roomBelow := s.p.maxDepth - t.height(v)
 	for {
 		i := s.popLabel()
-		if i < 0 {
+		if i < 0 || len(s.labels) > labelsPerNode*int(s.p.n) {
 			return best
 		}
 		l := s.labels[i] // a copy: the slice grows below
@@ -335,9 +340,22 @@ func (s *finder) apply(t *treeState, f found) {
 	}
 }
 
+// hasRoom reports whether any node of the tree can have one more child.
+func (t *treeState) hasRoom() bool {
+	for v := range t.c {
+		if c := &t.c[v]; c.status == rooted && c.kids < t.p.slots[v] && c.depth < t.p.maxDepth {
+			return true
+		}
+	}
+	return false
+}
+
 // attach hangs v where it is cheapest in time; if that cannot be, where it is
 // fastest. It reports whether there was any place.
 func (s *finder) attach(t *treeState, v int32) bool {
+	if !t.hasRoom() {
+		return false
+	}
 	limit := t.p.deadline[v]
 	if t.c[v].status == floating {
 		limit = t.limit(v)
@@ -345,6 +363,9 @@ func (s *finder) attach(t *treeState, v int32) bool {
 	f := found{arc: -1}
 	if !s.hurry {
 		f = s.cheapest(t, v, limit, unlimitedDelay)
+	}
+	if !f.ok() && s.strict {
+		return false
 	}
 	if !f.ok() {
 		if s.spare != nil && (s.floors == nil || s.floors.stale >= freshenAfter) {

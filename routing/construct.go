@@ -18,8 +18,13 @@ type search struct {
 	// bestScore is best's; the score of cur is kept by whoever changes it.
 	bestScore Score
 
-	floors *floors
-	tight  bool // slots are short: many nodes are full
+	floors   *floors
+	tight    bool   // slots are short: many nodes are full
+	matrix   *dense // for short slots; nil until then, or if the problem is too large
+	gatherer *gatherer
+	inTree   []int32    // nodes of the current tree, the source excepted
+	now      []Score    // by node: what the current tree's part below it is worth
+	kids     [2][]int32 // scratch of exchanges
 
 	order  []int32 // scratch: terminals to attach
 	floats []int32 // scratch: roots of floating subtrees
@@ -33,7 +38,7 @@ func newSearch(p *problem, rng *rand.Rand) *search {
 		p: p, f: newFinder(p), rng: rng,
 		cur: newTreeState(p), undo: newTreeState(p), best: newTreeState(p),
 		bestScore: p.local, floors: newFloors(p),
-		key: make([]float64, p.n), limits: make([]float64, p.n),
+		now: make([]Score, p.n), key: make([]float64, p.n), limits: make([]float64, p.n),
 	}
 }
 
@@ -102,9 +107,12 @@ func (s *search) attachAll() {
 			if c := &s.cur.c[t]; c.status == rooted || c.status == outside && s.p.viewers[t] == 0 {
 				continue // there already, or a relay that lost all its children
 			}
-			if s.f.attach(s.cur, t) {
+			switch {
+			case s.f.attach(s.cur, t):
 				progress = true
-			} else {
+			case s.f.strict:
+				return // as a whole it has failed
+			default:
 				failed = append(failed, t)
 			}
 		}

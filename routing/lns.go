@@ -1,6 +1,9 @@
 package routing
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Ruin and recreate (Schrimpf et al., J. Comput. Phys. 159, 2000; Pisinger and
 // Ropke's large-neighbourhood search): take a part of the tree away, put it back
@@ -30,14 +33,13 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 		if round%2 == 1 {
 			s.f.blink = s.rng
 		}
+		if s.packs() && s.rng.IntN(3) == 0 {
+			s.gatherLoose()
+		}
 		s.attachAll()
 		s.f.blink = nil
 		s.attachMissing()
-		for _, v := range s.rank { // whoever was moved gets a second look
-			if s.cur.c[v].status == rooted {
-				s.movePath(v)
-			}
-		}
+		s.secondLook(stop)
 		after := s.cur.score()
 		switch {
 		case after.Compare(s.bestScore) > 0:
@@ -76,6 +78,51 @@ func (s *search) ruinAndRecreate(score Score, stop func() bool) {
 		anneal.cool()
 	}
 }
+
+// packs reports whether the search treats slots as short.
+func (s *search) packs() bool { return s.matrix != nil && s.f.weightLimit == 0 }
+
+// gatherLoose joins some of the loose ends in s.order before they are attached,
+// so that they ask for fewer slots.
+func (s *search) gatherLoose() {
+	if s.gatherer == nil {
+		s.gatherer = newGatherer(s)
+	}
+	loose := s.order[:0]
+	for _, v := range s.order {
+		if c := &s.cur.c[v]; c.status == floating || c.status == outside && s.p.viewers[v] > 0 {
+			loose = append(loose, v)
+		}
+	}
+	slices.Sort(loose)
+	loose = slices.Compact(loose) // some were loosened twice
+	if len(loose) > 1 {
+		s.gatherer.gather(loose, 1+s.rng.IntN(len(loose)-1), gatherRates[s.rng.IntN(len(gatherRates))])
+		s.order = append(s.order[:0], s.gatherer.roots...)
+	}
+}
+
+// secondLook improves the places of those who were moved.
+func (s *search) secondLook(stop func() bool) {
+	if !s.packs() {
+		for _, v := range s.rank {
+			if s.cur.c[v].status == rooted {
+				s.movePath(v)
+			}
+		}
+		return
+	}
+	s.rooted()
+	s.valueAll()
+	for range maxSecondLooks {
+		if !s.sweep(s.rank, true, stop) {
+			return
+		}
+	}
+}
+
+// maxSecondLooks is how often those who were moved try to exchange places.
+const maxSecondLooks = 3
 
 // freshFloors is after how many accepted rounds floors are computed anew: nodes
 // that left the tree make them lower than they need be.

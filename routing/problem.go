@@ -17,6 +17,7 @@ type problem struct {
 	bound    []float64 // of terminals
 	deadline []float64 // max(bound, least): what a terminal can be asked to meet
 	slots    []int32   // children it may have
+	place    []int32   // equal for nodes with the same arcs, but for those between them
 	maxDepth int32     // arcs
 	rate     float64
 	total    int64 // viewers of all terminals, those left out included
@@ -71,7 +72,7 @@ func (p *problem) finish() {
 }
 
 // addNode appends a usable node.
-func (p *problem) addNode(v int, viewers int64, bound float64, slots int32) {
+func (p *problem) addNode(v int, viewers int64, bound float64, slots, place int32) {
 	if p.n > 0 && viewers > 0 {
 		p.terminals = append(p.terminals, p.n)
 	}
@@ -79,6 +80,7 @@ func (p *problem) addNode(v int, viewers int64, bound float64, slots int32) {
 	p.viewers = append(p.viewers, viewers)
 	p.bound = append(p.bound, bound)
 	p.slots = append(p.slots, slots)
+	p.place = append(p.place, place)
 	p.n++
 }
 
@@ -91,7 +93,11 @@ func (p *problem) chooseNodes(g *Graph, k *Track, l *loads, copies []int32, keep
 	}
 	take := func(v int, viewers int64, bound float64, slots int32) {
 		local[v] = p.n
-		p.addNode(v, viewers, bound, slots)
+		place := int32(v)
+		if g.sites != nil {
+			place = g.sites.place[v]
+		}
+		p.addNode(v, viewers, bound, slots, place)
 	}
 	// Viewers at the source are part of the loads from the start.
 	take(k.Source, 0, 0, l.slots(k.Source, k.RateMbps, 0))

@@ -64,6 +64,10 @@ func (s *solver) first(warm *Tree) {
 		s.adopt(*warm)
 	}
 	way := s.construct()
+	if s.short() {
+		s.pack()
+		return
+	}
 	s.descend()
 	for range maxGrowths {
 		if !s.grow() {
@@ -111,12 +115,21 @@ type way struct {
 func (s *solver) construct() way {
 	ways := []way{{leastSlack, false}, {nearestFirst, false}, {heaviestFirst, false}}
 	best := ways[0]
-	for i := 0; i < len(ways); i++ {
-		if s.r.keep(s.r.construct(ways[i].key, ways[i].fast)) {
-			best = ways[i]
-		}
-		if i == 0 && !s.ideal() {
-			ways = []way{best, {nearestFirst, true}, {heaviestFirst, true}}
+	s.r.f.strict = !s.few
+	s.r.keep(s.r.construct(best.key, best.fast))
+	s.r.f.strict = false
+	switch {
+	case s.ideal():
+		ways = ways[1:]
+	case s.short():
+		return best
+	default:
+		s.r.keep(s.r.construct(best.key, best.fast))
+		ways = []way{{nearestFirst, true}, {heaviestFirst, true}}
+	}
+	for _, w := range ways {
+		if s.r.keep(s.r.construct(w.key, w.fast)) {
+			best = w
 		}
 	}
 	return best

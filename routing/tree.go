@@ -248,3 +248,10 @@ func (t *treeState) load(source int, old Tree, local []int32) {
 		}
 	}
 }
+
+// detach makes v, outside so far, the root of a floating subtree of its own.
+func (t *treeState) detach(v int32) {
+	c := &t.c[v]
+	*c = cell{arc: -1, parent: -1, firstKid: -1, next: -1, prev: -1, status: floating, weight: t.p.viewers[v]}
+	t.size++
+}

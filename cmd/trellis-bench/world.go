@@ -41,6 +41,7 @@ func worldCommand() *cobra.Command {
 	fl.IntVar(&f.cfg.Viewers, "viewers", 1000, "how many counted viewers")
 	fl.IntVar(&f.cfg.Clients, "clients", 0, "how many real clients beside them (default 8, -1: none)")
 	fl.IntVar(&f.cfg.Neighbours, "neighbours", 0, "links of a node: to one node in so many near regions, and to as many far away (default: nodes choose themselves)")
+	fl.BoolVar(&f.cfg.Unplanned, "unplanned", false, "no plans: every node follows the cheapest path")
 	fl.StringVar(&f.cfg.Origin, "origin", "", "region where the broadcast enters (default uksouth or eu-west-2)")
 	fl.DurationVar(&f.cfg.Duration, "duration", time.Minute, "how long is measured, in virtual time")
 	fl.StringVar(&f.kill, "kill", "", "relay, region:NAME or provider:NAME loses its power in the middle")

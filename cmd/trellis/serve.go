@@ -17,8 +17,6 @@ import (
 	"trellis/internal/config"
 	"trellis/internal/node"
 	"trellis/internal/relay"
-	"trellis/routing/discovery"
-	"trellis/routing/static"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -96,13 +94,16 @@ func (b *builder) build(ctx context.Context) (node.Config, error) {
 		},
 		Limits: node.Limits{
 			Sessions: c.Limits.Sessions, SessionsPerIdentity: c.Limits.SessionsPerIdentity,
-			Connections: c.Limits.Connections, HalfOpen: c.Limits.HalfOpen,
+			Connections: c.Limits.Connections, HalfOpen: c.Limits.HalfOpen, Children: c.Limits.Children,
 		},
 		Shutdown: c.Node.Shutdown,
 		Log:      b.log,
 	}
 	if cfg.Shutdown == 0 {
 		cfg.Shutdown = -1 // in our file nought means nought
+	}
+	if cfg.Limits.Children == 0 {
+		cfg.Limits.Children = -1 // likewise
 	}
 	for _, text := range c.Listen.PublicAddresses {
 		ip, err := netip.ParseAddr(text)
@@ -200,12 +201,7 @@ func (b *builder) cluster(cfg *node.Config) error {
 		}
 		return store.Replace(renewed)
 	}})
-	peers := static.Config{File: b.c.Discovery.File, Log: b.log}
-	for _, p := range b.c.Discovery.Peers {
-		peers.Nodes = append(peers.Nodes, discovery.Node{ID: p.ID, Region: p.Region, Provider: p.Provider, Addr: p.Addr})
-	}
-	cfg.Peers, err = static.New(peers)
-	return err
+	return b.peers(cfg)
 }
 
 func newLog(w io.Writer, c config.Log) *slog.Logger {

@@ -16,7 +16,7 @@ func (n *Node) adminHandler() http.Handler {
 		answer(w, n.health.alive(), "alive", "stuck: the node's own loop makes no progress")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, n.health.ready(), "ready", "not ready: draining or stuck")
+		answer(w, n.ready(), "ready", "not ready: draining, stuck, or without any list of peers yet")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /v1/status", n.serveStatus)

@@ -56,6 +56,10 @@ type Config struct {
 	// Credentials: the node stands alone, and Peers is not used.
 	Credentials *ca.Store
 	Peers       discovery.Source
+	// PeersAdvice: what Peers takes away is advice, as discovery.Stable means it.
+	// PeersFile keeps the list over restarts then; default: it is not kept.
+	PeersAdvice bool
+	PeersFile   string
 
 	// Mesh, if set, changes the backbone's configuration before it is used, in
 	// simulations.
@@ -79,6 +83,7 @@ type Limits struct {
 	Sessions            int // WebRTC
 	SessionsPerIdentity int // WebRTC
 	Connections         int // WebTransport
+	Children            int // other nodes that one track is sent to; negative: none
 	// HalfOpen is the number of unfinished QUIC handshakes from which on clients
 	// must prove their address first. Default 256.
 	HalfOpen int

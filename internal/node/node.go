@@ -18,6 +18,7 @@ import (
 	"trellis/edge/whip"
 	"trellis/internal/auth"
 	"trellis/internal/relay"
+	"trellis/routing/discovery"
 )
 
 // Node is one node. Its methods are safe for concurrent use.
@@ -28,6 +29,7 @@ type Node struct {
 	health   *health
 
 	table *relay.Table
+	peers *discovery.Stable // nil: the node stands alone
 	port  *port
 	moq   *moq.Server
 	rtc   *rtc.Edge
@@ -63,8 +65,11 @@ func (n *Node) assemble() error {
 		return err
 	}
 	if cfg.Credentials != nil {
+		if n.peers, err = n.newPeers(); err != nil {
+			return err
+		}
 		mesh := backbone.Config{
-			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
+			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: n.peers, MaxChildren: cfg.Limits.Children,
 			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
 		}
 		if cfg.Mesh != nil {

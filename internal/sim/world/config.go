@@ -26,6 +26,8 @@ type Config struct {
 	// Neighbours is to how many other regions, and how many nodes far away, a node
 	// keeps links. Default: nodes know all others and choose themselves.
 	Neighbours int `json:"neighbours"`
+	// Unplanned lets every node follow the cheapest path, without plans.
+	Unplanned bool `json:"unplanned,omitempty"`
 	// Origin is the region where the broadcast enters. Default uksouth, eu-west-2.
 	Origin string `json:"origin"`
 	// Duration is how long is measured. Default 60 s.

@@ -15,6 +15,7 @@ import (
 	"trellis/internal/impair"
 	"trellis/internal/node"
 	"trellis/internal/sim"
+	"trellis/routing/control"
 )
 
 // broadcast is what everybody watches.
@@ -124,6 +125,11 @@ func build(ctx context.Context, cfg Config) (*World, error) {
 func (w *World) mesh(c *backbone.Config) {
 	c.WarmUpBytes = -1 // padding for windows that small pictures do not need
 	c.Rand = rand.New(rand.NewPCG(w.cfg.Seed, w.rng.Uint64()))
+	if !w.cfg.Unplanned {
+		c.Planner = control.New(control.Config{
+			Origin: c.Credentials.Get().Identity().Node, Bound: w.cfg.Budget, Seed: w.cfg.Seed,
+		})
+	}
 }
 
 const (
