@@ -174,7 +174,7 @@ func (w *World) kill(r *FaultReport, tree treeSample) error {
 			})
 		}
 	}
-	w.setLimits()
+	w.setLimits(w.status())
 	r.Explain = fmt.Sprintf("%d nodes lost their power; %d viewers were on them and come back at the next node within %v",
 		len(hit), r.Moved, 2*reconnect)
 	return nil
@@ -412,6 +412,8 @@ func (t treeSample) busiestLink(w *World) (from, to string, ok bool) {
 
 // sample looks at the tree.
 func (w *World) sample() error {
-	w.trees = append(w.trees, w.tree(w.status()))
+	all := w.status()
+	w.trees = append(w.trees, w.tree(all))
+	w.setLimits(all) // links come and go
 	return nil
 }

@@ -24,7 +24,8 @@ type Report struct {
 	Took     time.Duration `json:"took_ns"` // real time
 	Relays   int           `json:"relays"`
 	Depth    int           `json:"depth"`
-	Share    Share         `json:"share"`
+	Share    Share         `json:"share"`                   // by any pair of nodes
+	Linked   Share         `json:"share_by_measured_links"` // by the links that there were
 	Minutes  []Minute      `json:"minutes"`
 	Regions  []RegionAges  `json:"regions"`
 	Joins    Quantiles     `json:"joins"`
@@ -186,11 +187,11 @@ func percent(part, of uint64) float64 {
 	return 100 * float64(part) / float64(of)
 }
 
-func (s *Share) add(v *window) {
-	s.Possible += v.possible
-	s.InBudget += v.inBudget
-	s.Others += v.viewers - v.possible
-	s.OthersGood += v.inTime - v.inBudget
+func (s *Share) add(v *window, r rule) {
+	s.Possible += v.possible[r]
+	s.InBudget += v.inBudget[r]
+	s.Others += v.viewers - v.possible[r]
+	s.OthersGood += v.inTime[r] - v.inBudget[r]
 	s.PercentIn, s.PercentOth = percent(s.InBudget, s.Possible), percent(s.OthersGood, s.Others)
 }
 
@@ -218,8 +219,9 @@ func (r *Report) addCrowd(a *audience, ages *[]tally) {
 				*ages = append(*ages, tally{})
 			}
 			(*ages)[i].merge(&v.ages)
-			r.Minutes[i].add(v)
-			r.Share.add(v)
+			r.Minutes[i].add(v, anyPair)
+			r.Share.add(v, anyPair)
+			r.Linked.add(v, measured)
 		}
 	}
 }

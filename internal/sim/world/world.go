@@ -44,6 +44,7 @@ type World struct {
 	everyCrowd []*audience
 	least      []time.Duration // from the origin, by place
 	atBest     []time.Duration // the same, as the 95th percentile
+	linked     []time.Duration // over the links that there are
 	real       []*watcher
 	dead       []bool // by place
 	oracle     *oracle
@@ -219,7 +220,7 @@ func (w *World) run() (*Report, error) {
 		return nil, err
 	}
 	w.oracle = newOracle(w)
-	w.setLimits()
+	w.setLimits(w.status())
 	came := time.Now()
 	w.session.from = came.Add(w.cfg.JoinOver + settle)
 	for i := range w.places {
@@ -258,7 +259,7 @@ func (w *World) attach(at, n int, over time.Duration, seed uint64) {
 	if a == nil {
 		a = &audience{crowd: newCrowd(w.session, w.places[at].ID)}
 		a.ctx, a.cancel = context.WithCancelCause(w.ctx)
-		a.setLimit(w.limit(at))
+		a.setLimits(w.limits(at))
 		w.crowds[at] = a
 		w.everyCrowd = append(w.everyCrowd, a)
 	}
