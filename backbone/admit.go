@@ -107,7 +107,7 @@ func (m *Mesh) admit(l *link) error {
 	m.peer(id).reached()
 	m.metrics.links.Set(float64(len(m.links)))
 	if m.draining {
-		l.say(m.goAway(0, "draining"))
+		l.say(m.goAway(time.Until(m.drainBy), "draining"))
 	}
 	m.sayKeep(l)
 	m.know.LinkUp(id, l.peer.Region, l.main.ConnectionStats().SmoothedRTT/2, l.say, now)

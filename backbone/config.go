@@ -39,6 +39,10 @@ type Config struct {
 	// Table is where tracks meet.
 	Table *relay.Table
 
+	// About says what the node is like: its URL, place, limits, load and price. It is
+	// asked once a second, and must not wait. The mesh adds what it knows itself.
+	// Default: nothing is told.
+	About func() peer.NodeValue
 	// Router chooses among neighbours. Default: the cheapest measured path.
 	Router Router
 	// Planner decides the trees of the tracks that enter here. Default: nobody;

@@ -1,6 +1,7 @@
 package backbone_test
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -140,7 +141,9 @@ func (n *node) waitRoute(broadcast, track, parent, backup string) {
 	n.c.t.Helper()
 	var r backbone.RouteStatus
 	for range 500 {
-		if r = routeOf(n.routes(broadcast, track), n.id); r.Parent == parent && r.Standby == backup {
+		// An error: the track is not carried yet.
+		s, _ := n.mesh.Routes(context.Background(), wire.TrackName{Broadcast: wire.Broadcast(broadcast), Track: track}, "")
+		if r = routeOf(s, n.id); r.Parent == parent && r.Standby == backup {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)

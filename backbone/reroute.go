@@ -88,6 +88,9 @@ func (m *Mesh) escape(u *upstream, cause string, now time.Time) bool {
 // evacuate moves tracks off a link that its peer leaves.
 func (m *Mesh) evacuate(l *link, cause string, now time.Time) {
 	for _, u := range m.upstreams {
+		if l.leaving && !l.avoids(u.origin) && !l.suspect {
+			continue // what enters at the peer has no other way
+		}
 		if u.feed != nil && u.feed.link == l && u.next == nil && !m.escape(u, cause, now) {
 			m.tellCutOff(u)
 		}

@@ -19,7 +19,11 @@ const relayDelay = 200 * time.Microsecond
 func (m *Mesh) snapshot(now time.Time) control.Snapshot {
 	s := control.Snapshot{Now: now}
 	for id, r := range m.adverts.records {
-		s.Nodes = append(s.Nodes, controlNode(id, r.about))
+		n := controlNode(id, r.about)
+		if id == m.self.Node && n.MaxChildren == 0 {
+			n.MaxChildren = defaultMaxChildren // of what enters here
+		}
+		s.Nodes = append(s.Nodes, n)
 	}
 	slices.SortFunc(s.Nodes, func(a, b control.Node) int { return strings.Compare(a.ID, b.ID) })
 	for _, l := range m.controlLinks(now) {

@@ -117,7 +117,7 @@ func (m *Mesh) candidates(u *upstream, now time.Time) []Candidate {
 	q := Query{Track: u.track.Name(), Origin: u.origin, Self: m.self.Node}
 	avoid := m.downstreamOf(u.track.Name())
 	for id, l := range m.links {
-		if !slices.Contains(avoid, id) && !l.leaving {
+		if !slices.Contains(avoid, id) && !l.avoids(u.origin) {
 			q.Neighbours = append(q.Neighbours, Neighbour{Node: id, Cost: l.cost()})
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"trellis/internal/auth"
 	"trellis/internal/ca"
 	"trellis/internal/config"
+	"trellis/internal/edges"
 	"trellis/internal/node"
 	"trellis/internal/relay"
 )
@@ -23,8 +24,8 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run a node",
-		Long: "Run a node until it is interrupted. The first signal lets clients and peers leave in order, within node.shutdown;\n" +
-			"the second ends it at once. Every setting is also a flag and a variable: trellis config reference.",
+		Long: "Run a node until it is interrupted. The first signal drains it within node.shutdown: clients and other nodes are\n" +
+			"told and leave in order; the second ends it at once. Every setting is also a flag and a variable: trellis config reference.",
 		Args: cobra.NoArgs,
 	}
 	load := a.configFlags(cmd)
@@ -92,12 +93,20 @@ func (b *builder) build(ctx context.Context) (node.Config, error) {
 			MaxGroups: c.Cache.Groups, MaxTrackBytes: int(c.Cache.TrackBytes), MaxBytes: int64(c.Cache.TotalBytes),
 			Retention: c.Cache.Retention, Linger: c.Cache.Linger,
 		},
+		Public: node.Public{
+			URL: c.Edge.URL, EgressMbps: uint64(c.Edge.EgressMbps),
+			PriceMicroUSD: uint64(c.Edge.EgressPrice) * 1000, // a dollar for a TB is a tenth of a cent for a GB
+		},
 		Limits: node.Limits{
+			Viewers:  c.Edge.Viewers,
 			Sessions: c.Limits.Sessions, SessionsPerIdentity: c.Limits.SessionsPerIdentity,
 			Connections: c.Limits.Connections, HalfOpen: c.Limits.HalfOpen, Children: c.Limits.Children,
 		},
 		Shutdown: c.Node.Shutdown,
 		Log:      b.log,
+	}
+	if lat, lon, ok := c.Edge.Coordinates(); ok {
+		cfg.Public.Place = &edges.Point{Lat: lat, Lon: lon}
 	}
 	if cfg.Shutdown == 0 {
 		cfg.Shutdown = -1 // in our file nought means nought

@@ -25,6 +25,7 @@ func (l *loader) check(now time.Time) {
 	l.checkListen(c.Listen)
 	l.checkReach(c)
 	l.checkWeb(c.Web, now)
+	l.checkEdge(c.Edge)
 	l.checkCluster(c, now)
 	l.checkDiscovery(c)
 	l.checkAuth(c.Auth)
@@ -201,6 +202,9 @@ func (l *loader) checkNumbers() {
 	}{
 		{"limits.sessions", int64(c.Limits.Sessions), 1, 1_000_000},
 		{"limits.sessions_per_identity", int64(c.Limits.SessionsPerIdentity), 1, 1_000_000},
+		{"edge.viewers", int64(c.Edge.Viewers), 0, 1_000_000},
+		{"edge.egress_mbps", int64(c.Edge.EgressMbps), 0, 10_000_000},
+		{"edge.egress_usd_per_tb", int64(c.Edge.EgressPrice), 0, 100_000},
 		{"limits.connections", int64(c.Limits.Connections), 1, 1_000_000},
 		{"limits.half_open", int64(c.Limits.HalfOpen), 1, 100_000},
 		{"limits.broadcasts", int64(c.Limits.Broadcasts), 1, 10_000_000},

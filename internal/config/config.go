@@ -16,6 +16,7 @@ type Config struct {
 	Node      Node      `key:"node"`
 	Listen    Listen    `key:"listen"`
 	Web       Web       `key:"web"`
+	Edge      Edge      `key:"edge"`
 	Cluster   Cluster   `key:"cluster"`
 	Discovery Discovery `key:"discovery"`
 	Auth      Auth      `key:"auth"`

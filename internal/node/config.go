@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/pion/transport/v4"
@@ -49,6 +50,8 @@ type Config struct {
 	Certificates Certificates
 	// HTTPS serves HTTP with those certificates; otherwise it is in the clear.
 	HTTPS bool
+	// Public says how clients find the node, and what it costs.
+	Public Public
 	// AllowedOrigins are origins of pages that may use the node beside its own.
 	AllowedOrigins []string
 
@@ -80,6 +83,9 @@ type Config struct {
 // Limits bound what clients may take. A zero field means the default of the
 // package that it is for.
 type Limits struct {
+	// Viewers is from how many clients on newcomers by WebRTC are sent elsewhere.
+	// Default: Sessions and Connections together.
+	Viewers             int
 	Sessions            int // WebRTC
 	SessionsPerIdentity int // WebRTC
 	Connections         int // WebTransport
@@ -92,6 +98,9 @@ type Limits struct {
 const (
 	defaultShutdown = 10 * time.Second
 	defaultHalfOpen = 256
+	// As in edge/rtc and edge/moq.
+	defaultSessions    = 10_000
+	defaultConnections = 20_000
 )
 
 func (c Config) withDefaults() (Config, error) {
@@ -121,6 +130,13 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Limits.HalfOpen == 0 {
 		c.Limits.HalfOpen = defaultHalfOpen
 	}
+	if c.Limits.Sessions == 0 {
+		c.Limits.Sessions = defaultSessions
+	}
+	if c.Limits.Connections == 0 {
+		c.Limits.Connections = defaultConnections
+	}
+	c.Public.URL = strings.TrimSuffix(c.Public.URL, "/")
 	if c.Shutdown == 0 {
 		c.Shutdown = defaultShutdown
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -18,6 +17,7 @@ import (
 	"trellis/edge/whip"
 	"trellis/internal/auth"
 	"trellis/internal/relay"
+	"trellis/routing/control"
 	"trellis/routing/discovery"
 )
 
@@ -34,6 +34,9 @@ type Node struct {
 	moq   *moq.Server
 	rtc   *rtc.Edge
 	whip  *whip.Handler
+
+	drainer *drainer
+	land    landscape
 }
 
 // New assembles a node, which already listens: Run must follow. On an error the
@@ -47,6 +50,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Log.With(slog.String("node", cfg.ID)),
 		registry: prometheus.NewRegistry(), health: newHealth(),
 	}
+	n.drainer = newDrainer(n)
 	if err := n.assemble(); err != nil {
 		return nil, errors.Join(fmt.Errorf("node %s: %w", cfg.ID, err), cfg.Sockets.Close())
 	}
@@ -71,6 +75,8 @@ func (n *Node) assemble() error {
 		mesh := backbone.Config{
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: n.peers, MaxChildren: cfg.Limits.Children,
 			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
+			About: n.about, EgressMbps: float64(cfg.Public.EgressMbps),
+			Planner: control.New(control.Config{Origin: cfg.ID}),
 		}
 		if cfg.Mesh != nil {
 			cfg.Mesh(&mesh)
@@ -82,7 +88,7 @@ func (n *Node) assemble() error {
 	}
 	n.moq, err = moq.New(moq.Config{
 		Table: n.table, Verifier: cfg.Verifier, NodeID: cfg.ID, Origins: cfg.AllowedOrigins,
-		MaxSessions: cfg.Limits.Connections, Clock: cfg.WallClock, Log: n.log, Metrics: n.registry,
+		MaxSessions: cfg.Limits.Connections, Elsewhere: n.elsewhere, Clock: cfg.WallClock, Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {
 		return err
@@ -99,7 +105,8 @@ func (n *Node) assemble() error {
 	// WHIP asks for a token before it asks what the token allows.
 	_, anonymous := cfg.Verifier.(auth.Open)
 	n.whip, err = whip.New(whip.Config{
-		Edge: n.rtc, Verifier: cfg.Verifier, Anonymous: anonymous, AllowedOrigins: cfg.AllowedOrigins, Log: n.log, Metrics: n.registry,
+		Edge: n.rtc, Verifier: cfg.Verifier, Anonymous: anonymous, AllowedOrigins: cfg.AllowedOrigins,
+		Direct: n.direct, Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {
 		return err
@@ -113,8 +120,8 @@ func (n *Node) assemble() error {
 // errStopped is the cause with which a node ends what it does.
 var errStopped = errors.New("node stopped")
 
-// Run serves until ctx ends; then it says goodbye within the configured time,
-// ends everything and closes the sockets. It returns nil if that was all.
+// Run serves until ctx ends; then it drains within the configured time, ends
+// everything and closes the sockets. It returns nil if that was all.
 func (n *Node) Run(ctx context.Context) error {
 	// What serves outlives ctx by the time for goodbyes.
 	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -130,6 +137,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	}
 	run("sweep", func(ctx context.Context) error { return n.health.run(ctx, n.table.Sweep) })
+	run("drain", n.drainer.run)
 	run("quic", n.port.serve)
 	run("webrtc", n.rtc.Run)
 	if n.port.mesh != nil {
@@ -146,7 +154,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
-			n.drain(context.WithoutCancel(ctx))
+			n.leave(context.WithoutCancel(ctx))
 			stop(errStopped)
 			return errStopped
 		case <-serving.Done():
@@ -163,56 +171,6 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-// drain asks clients and peers to leave, and gives them time to.
-func (n *Node) drain(ctx context.Context) {
-	n.health.draining.Store(true)
-	if n.cfg.Shutdown < 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.Shutdown)
-	defer cancel()
-	if n.port.mesh != nil {
-		if err := n.port.mesh.Drain(ctx, n.cfg.Shutdown, "shutting down"); err != nil {
-			n.log.Warn("peers were not told that we leave", slog.Any("err", err))
-		}
-	}
-	if err := n.moq.Drain(ctx); err != nil {
-		n.log.Warn("clients were not told that we leave", slog.Any("err", err))
-	}
-	n.awaitChildren(ctx)
-}
-
-// childPoll is how often a leaving node looks whether its children have left.
-const childPoll = 50 * time.Millisecond
-
-// awaitChildren waits until no other node takes a track from us, or ctx ends.
-func (n *Node) awaitChildren(ctx context.Context) {
-	ticker := time.NewTicker(childPoll)
-	defer ticker.Stop()
-	for n.children(ctx) > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-func (n *Node) children(ctx context.Context) int {
-	if n.port.mesh == nil {
-		return 0
-	}
-	s, err := n.port.mesh.Status(ctx)
-	if err != nil {
-		return 0 // it has stopped, so nobody is left
-	}
-	sum := 0
-	for _, l := range s.Links {
-		sum += l.Children
-	}
-	return sum
 }
 
 func (n *Node) httpsConfig() *tls.Config {

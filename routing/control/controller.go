@@ -87,9 +87,7 @@ func (c *Controller) Decide(s Snapshot) []Plan {
 	for _, g := range order {
 		g.improve(c)
 	}
-	for _, g := range order {
-		g.protectAll(c)
-	}
+	c.protectAll(order)
 	return c.publish()
 }
 

@@ -101,11 +101,13 @@ func (g *group) improve(c *Controller) {
 	g.epoch, g.look = c.net.epoch, time.Time{}
 	t := &g.tree
 	cost := g.cost()
+	t.careful = true
 	for v := range t.c {
 		if int32(v) != c.net.origin && t.carries(int32(v)) {
 			g.consider(c, int32(v), cost)
 		}
 	}
+	t.careful = false
 }
 
 // later has the group look for moves again after a while.
@@ -158,6 +160,10 @@ func (g *group) consider(c *Controller, v int32, cost float64) {
 	t.link(v, u, arc)
 	if reason == "" {
 		s.better = time.Time{}
+		return
+	}
+	if reason != ReasonLate && g.pinned(c, v) {
+		s.kept.pinned = true
 		return
 	}
 	g.decide(c, v, &best, reason, price, cost)

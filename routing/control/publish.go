@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -147,20 +148,12 @@ func (g *group) routes(c *Controller, rate float64) []Route {
 // protected.
 func (g *group) note(c *Controller, v int32) string {
 	s := &g.spots[v]
-	note := s.why.note()
-	if s.why.reason == ReasonPlanned && s.why.to == "" {
-		note = "a relay for others"
-	}
 	kept := s.kept
 	if kept.rest > 0 && !s.moved.IsZero() {
 		kept.rest = max(c.now.Sub(s.moved), time.Millisecond)
 	}
-	for _, more := range []string{kept.note(), g.protectNote(v)} {
-		if more != "" {
-			note += "; " + more
-		}
-	}
-	return note
+	parts := []string{s.why.note(), kept.note(), g.protectNote(v)}
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "; ")
 }
 
 func (g *group) protectNote(v int32) string {
@@ -177,7 +170,7 @@ func (g *group) protectNote(v int32) string {
 	case want == ProtectNone:
 		return ""
 	case s.backup < 0:
-		return "no backup: no path avoids " + t.net.nodes[t.c[v].parent].ID
+		return "no backup: no path with room avoids " + t.net.nodes[t.c[v].parent].ID
 	case s.shares != "":
 		return "backup is cold: it shares " + s.shares + " with the path"
 	case s.blast && g.protect < ProtectWarm:
