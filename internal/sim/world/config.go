@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"trellis/backbone"
 	"trellis/internal/sim"
 )
 
@@ -47,6 +48,8 @@ type Config struct {
 	Budget time.Duration `json:"budget_ns"`
 	// Grain is sim.NetworkConfig's. Default 100 µs, negative: exact.
 	Grain time.Duration `json:"grain_ns"`
+	// Mesh, if set, changes the backbone of every node.
+	Mesh func(*backbone.Config) `json:"-"`
 	// Log receives what the nodes have to say. Default: nobody.
 	Log *slog.Logger `json:"-"`
 	// Progress is told what is going on, in virtual time. It must not block.

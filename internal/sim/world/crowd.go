@@ -41,7 +41,8 @@ type crowdTrack struct {
 	windows []window
 	sinks   []*sink
 	gaps    map[gapKey]*Gap
-	lost    uint64 // frames that a viewer never got, with all who missed them
+	lost    uint64        // frames that a viewer never got, with all who missed them
+	worst   time.Duration // the longest time without a frame
 	faults  map[string]uint64
 
 	limits [rules]limit // what is in time for this node, now
@@ -321,6 +322,9 @@ func (s *sink) silence(first, missing int) {
 	}
 	// What comes in pieces of a group comes in bursts anyway.
 	quiet := t.now.Sub(s.lastAt)
+	if !s.lastAt.IsZero() && t.counted {
+		t.worst = max(t.worst, quiet)
+	}
 	if missing == 0 && quiet < silenceShown || s.lastAt.IsZero() {
 		return
 	}
@@ -338,6 +342,15 @@ func (s *sink) silence(first, missing int) {
 		t.gaps[key] = g
 	}
 	g.Viewers++
+}
+
+// trackOf returns the name of the track for a word of sim.Media.
+func trackOf(media string) string {
+	name := sim.VideoTrack
+	if media == sim.Audio.String() {
+		name = sim.AudioTrack
+	}
+	return broadcast + "/" + name
 }
 
 // silenceShown is from when on a time without a frame is a gap.

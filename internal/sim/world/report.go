@@ -2,6 +2,7 @@ package world
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -155,6 +156,7 @@ func (w *World) report() *Report {
 	w.moveReport(r)
 	w.clientReport(r)
 	w.gapReport(r)
+	w.judge(r, w.readEvents())
 	return r
 }
 
@@ -172,10 +174,27 @@ func (w *World) finishCrowds() {
 			t.mu.Lock()
 			t.settle()
 			for _, s := range t.sinks {
+				w.last(s, a)
 				s.close()
 			}
 			t.mu.Unlock()
 		}
+	}
+}
+
+// last looks at how a viewer's session ended: one who waits for something at the
+// end has a gap like any other.
+func (w *World) last(s *sink, a *audience) {
+	t := s.track
+	now := time.Now()
+	if context.Cause(a.ctx) != nil {
+		return // the node died; the viewer is counted where it went
+	}
+	switch {
+	case s.last < 0 && now.Sub(s.joined) > silenceShown+2*time.Second:
+		t.fault("never_began")
+	case s.last >= 0 && now.Sub(s.lastAt) > silenceShown:
+		t.fault("stood_still_at_the_end")
 	}
 }
 
