@@ -14,18 +14,14 @@ type peerState struct {
 	lastDown time.Time
 	calmAt   time.Time // from when a link may be used other than as a last resort
 
-	rtt     time.Duration // measured on the last link, zero if there was none
-	rttAt   time.Time
 	misses  int // handshakes in a row that came to nothing
 	avoidAt time.Time
-	heardAt time.Time // when we last had a record of it, or first knew of it
 }
 
 // Nodes that do not answer, or refuse us, leave their places to others for a while.
 const (
 	avoidAfter  = 3 // handshakes
 	avoidMemory = time.Minute
-	rttMemory   = 10 * time.Minute
 )
 
 // unreached records that dialling a peer came to nothing.

@@ -111,7 +111,7 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	m.nodes.Store(&discovery.Snapshot{})
 	m.know, err = NewKnowledge(KnowledgeConfig{
-		Node: self.Node, Region: self.Region, Boot: m.boot, Links: cfg.Links,
+		Node: self.Node, Region: self.Region, Boot: m.boot, Links: cfg.Links, Rand: cfg.Rand,
 		About: peer.NodeValue{
 			Region: self.Region, Provider: cfg.Provider, Capabilities: peer.CapRelay,
 			MaxChildren: uint64(max(cfg.MaxChildren, 0)), EgressMbps: uint64(cfg.EgressMbps),

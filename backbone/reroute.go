@@ -132,8 +132,6 @@ func (m *Mesh) linkMeasured(l *link, q Quality) {
 	l.quality = q
 	now := time.Now()
 	m.changed(m.know.Measured(l.peer.Node, q, now))
-	p := m.peer(l.peer.Node)
-	p.rtt, p.rttAt = 2*q.DelayP50, now
 	m.metrics.measured(l.peer.Node, q, l.clock.Load())
 }
 
