@@ -20,6 +20,7 @@ type laneControl struct {
 	pressed int     // seconds in a row under pressure
 	last    float64 // what was sent in the second before
 	steady  int     // seconds in a row in which that did not shrink
+	full    int     // seconds in a row under pressure on a path that shows a queue
 	calm    int     // seconds in a row without
 	trial   *laneTrial
 	rest    int // seconds before the next trial
@@ -55,6 +56,7 @@ const (
 	laneWorth     = 0.25
 	lanePressure  = 3 // seconds, before lanes are added
 	laneSteady    = 2 // of them without shrinking
+	laneFull      = 3 // seconds, before a path with a queue gets one lane
 	laneSettle    = 3 // seconds, that a new lane's window is given
 	laneMeasure   = 3 // seconds, that it is then measured
 	laneTrialMost = 20
@@ -89,13 +91,21 @@ func (c *laneControl) step(v laneView) int {
 		if v.rateBps < 0.9*c.last {
 			c.steady = 0
 		}
+		c.full++
+		if v.room() {
+			c.full = 0
+		}
+		if c.full >= laneFull && c.want > 1 {
+			// The path is full. Over one lane it is we who say what goes first.
+			c.want, c.full, c.rest = 1, 0, laneRest
+		}
 		before := (v.rateBps + c.last) / 2
 		c.last = v.rateBps
 		if c.pressed >= lanePressure && c.steady >= laneSteady && c.rest == 0 && v.room() && v.lanes == c.want && c.want < c.most {
 			c.grow(before)
 		}
 	case v.limited < laneRelaxed:
-		c.pressed, c.last, c.steady = 0, 0, 0
+		c.pressed, c.last, c.steady, c.full = 0, 0, 0, 0
 		c.calm++
 		fewer := v.inFlight * float64(v.lanes) / float64(max(v.lanes-1, 1)) // what the others would have to take
 		if c.want > 1 && fewer <= laneSpare && c.calm >= min(laneCalm<<c.patient, laneCalmMost) {
@@ -103,7 +113,7 @@ func (c *laneControl) step(v laneView) int {
 			c.calm, c.shrunk = 0, 1
 		}
 	default:
-		c.pressed, c.last, c.steady, c.calm = 0, 0, 0, 0
+		c.pressed, c.last, c.steady, c.full, c.calm = 0, 0, 0, 0, 0
 	}
 	return c.want
 }

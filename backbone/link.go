@@ -33,6 +33,8 @@ type link struct {
 	up       time.Time
 	stats    linkStats
 	prober   *prober
+	shedder  *shedder
+	drops    dropLog
 
 	laneControl laneControl // owned by prober.watch
 
@@ -75,7 +77,7 @@ func newLink(m *Mesh, conn *quic.Conn, control *controlStream, hello peer.Hello,
 		},
 	}
 	l.lanes.usable.Store(baseLanes)
-	l.prober = newProber(l)
+	l.prober, l.shedder = newProber(l), newShedder()
 	l.laneControl = laneControl{most: m.cfg.MaxLanes - 1, want: baseLanes - 1}
 	return l
 }

@@ -14,8 +14,10 @@ const (
 	suspectSilence   = 200 * time.Millisecond
 	downSilence      = 500 * time.Millisecond
 	// deafSlack is what the judgement that the peer does not hear us takes longer
-	// than that on silence: two probes must miss one another for it to be wrong.
-	deafSlack = 100 * time.Millisecond
+	// than that on silence. A peer that hears nothing says so, by ending the link;
+	// this is for when that does not come through, and a full queue must not look
+	// like it.
+	deafSlack = 250 * time.Millisecond
 )
 
 // silenceLimits returns after how long a silence a link is suspect, and down.
@@ -42,7 +44,7 @@ type liveness struct {
 	answered time.Time     // when the peer last showed that it hears us
 	looked   time.Time     // when look was called last
 	packets  uint64        // then received, on all lanes
-	rtt      time.Duration // then QUIC's latest sample: another one is an acknowledgement
+	rtt      time.Duration // then QUIC's latest samples: other ones are an acknowledgement
 	doubted  bool          // the last judgement would have been down
 	deafDown time.Duration // the limit of the last judgement
 }

@@ -201,14 +201,14 @@ func (p *prober) setSuspect(is bool) {
 // a report is due, what is measured.
 func (p *prober) look(live *liveness, now time.Time, report bool) (limits, Quality) {
 	l := p.link
-	packets, st := l.packets()
+	packets, rtts, st := l.packets()
 	lag := l.mesh.lag.value(now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	live.hear(l.up.Add(time.Duration(p.heard.Load())))
 	live.answer(p.answered)
 	theirs := p.m.peerPeriod()
-	live.look(now, packets, st.LatestRTT, theirs >= probePeriodIdle)
+	live.look(now, packets, rtts, theirs >= probePeriodIdle)
 	srtt, rttvar := p.m.srtt, p.m.rttvar
 	if p.m.n == 0 { // QUIC knows the round trip from the handshake, our probes later and better
 		srtt, rttvar = st.SmoothedRTT, st.MeanDeviation
@@ -220,13 +220,16 @@ func (p *prober) look(live *liveness, now time.Time, report bool) (limits, Quali
 	return limitsOf(srtt, rttvar, lag, theirs, p.promised), q
 }
 
-// packets counts the packets received on all lanes, any of which is life, and
-// returns what QUIC knows of lane 0.
-func (l *link) packets() (uint64, quic.ConnectionStats) {
-	st := l.main.ConnectionStats()
-	n := st.PacketsReceived
-	for _, ln := range l.lanes.load() {
-		n += ln.conn.ConnectionStats().PacketsReceived
+// packets counts the packets received on all lanes, any of which is life. rtts is
+// a sum that changes when the peer acknowledges something on any lane. What QUIC
+// knows of lane 0 is returned as well.
+func (l *link) packets() (n uint64, rtts time.Duration, st quic.ConnectionStats) {
+	st = l.main.ConnectionStats()
+	n, rtts = st.PacketsReceived, st.LatestRTT
+	for i, ln := range l.lanes.load() {
+		s := ln.conn.ConnectionStats()
+		n += s.PacketsReceived
+		rtts += time.Duration(i+2) * s.LatestRTT // weighted, so that no two changes cancel
 	}
-	return n, st
+	return n, rtts, st
 }

@@ -321,7 +321,8 @@ func (s *shield) relays(v int32, want Protection) place {
 			return false
 		}
 		if t.rooted(u) {
-			return s.clear(u, v, false) && next != v && s.room(u, next, ProtectHot)
+			// The origin survives whatever is provided for: only its link to v does not.
+			return (u == t.net.origin || s.clear(u, v, false)) && next != v && s.room(u, next, ProtectHot)
 		}
 		return next != v || s.room(u, v, want)
 	})
