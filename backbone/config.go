@@ -75,6 +75,9 @@ type Config struct {
 	MaxLanes int
 	// Links says with whom to keep links.
 	Links LinkConfig
+	// Canary makes what notices that nobody listens at a peer's address any more.
+	// Default: none.
+	Canary func(addr net.Addr) (Canary, error)
 	// Log receives what happens. Default: nowhere.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.
