@@ -50,7 +50,15 @@ race: ## the same tests under the race detector
 	$(GOTEST) -race -timeout 20m ./...
 
 .PHONY: e2e
-e2e: build e2e/node_modules/.package-lock.json ## real Chromium against a real `trellis demo`
+e2e: e2e-rolling e2e-browser ## what needs real processes and browsers
+
+.PHONY: e2e-rolling
+e2e-rolling: build ## six nodes restarted one after the other under viewers; a second signal
+	TRELLIS=$(CURDIR)/$(BIN) $(GOTEST) -tags e2e -count=1 -timeout 10m -v ./e2e/rolling
+	@echo 'e2e-rolling: all scenarios passed'
+
+.PHONY: e2e-browser
+e2e-browser: build e2e/node_modules/.package-lock.json ## real Chromium against a real `trellis demo`
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { echo 'make e2e: no chromium; install it with: apt-get install chromium' >&2; exit 1; }
 	cd e2e && npm run --silent build && TRELLIS=$(CURDIR)/$(BIN) npm test --silent
 

@@ -23,7 +23,7 @@ func TestShortcut(t *testing.T) {
 		"nothing known of it":      {0, 70 * time.Millisecond, false},
 		"nothing known, very late": {0, 400 * time.Millisecond, true},
 	} {
-		k, err := NewKnowledge(KnowledgeConfig{Node: "edge", Region: "here"}, time.Now())
+		k, err := NewKnowledge(KnowledgeConfig{Node: "edge", Region: "here", About: peer.NodeValue{Region: "here"}}, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
