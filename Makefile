@@ -52,7 +52,12 @@ race: ## the same tests under the race detector
 	$(GOTEST) -race -timeout 20m ./...
 
 .PHONY: e2e
-e2e: e2e-consul e2e-browser ## what needs real agents, browsers and processes
+e2e: e2e-rolling e2e-consul e2e-browser ## what needs real processes, agents and browsers
+
+.PHONY: e2e-rolling
+e2e-rolling: build ## six nodes restarted one after the other under viewers; a second signal
+	TRELLIS=$(CURDIR)/$(BIN) $(GOTEST) -tags e2e -count=1 -timeout 10m -v ./e2e/rolling
+	@echo 'e2e-rolling: all scenarios passed'
 
 .PHONY: e2e-consul
 e2e-consul: build consul-agent ## nodes that find each other in real Consul agents, which are then killed
