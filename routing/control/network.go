@@ -201,9 +201,16 @@ func (n *network) refresh(links []Link, now time.Time, cfg *Config) bool {
 func (a *arc) measure(old *arc, now time.Time, cfg *Config) bool {
 	a.damper, a.seen = old.damper, old.seen
 	a.damper.measure(a.d95, now, cfg.Hold)
-	return math.Abs(a.damper.value-a.seen) > max(1, 0.03*a.seen) || a.calm != old.calm ||
+	return math.Abs(a.damper.value-a.seen) > max(materialMs, materialShare*a.seen) || a.calm != old.calm ||
 		math.Abs(a.price-old.price) > 0.01*old.price || (a.capacity == 0) != (old.capacity == 0)
 }
+
+// A change of a link's delay is material beyond both of these: well below what
+// moves anybody, and above what measurements wander by.
+const (
+	materialMs    = 1
+	materialShare = 0.05
+)
 
 // notice begins a new epoch if something material has changed.
 func (n *network) notice(material bool) {

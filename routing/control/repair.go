@@ -69,13 +69,14 @@ func (t *tree) raise(v, u, arc int32) {
 // is out of reach of the bound.
 const promised = 1.1
 
-// boundOf is the bound that holds for a node.
+// boundOf is the bound that holds for a node: the tracks', if that can be met at
+// all.
 func (g *group) boundOf(v int32) float64 {
 	least := g.tree.net.least[v]
-	if least == far {
+	if least <= g.bound || least == far {
 		return g.bound
 	}
-	return max(g.bound, promised*least)
+	return promised * least
 }
 
 // repair follows what nodes did by themselves, attaches who has no place, and
@@ -130,7 +131,7 @@ func (g *group) follow(c *Controller) {
 			if s.from >= 0 { // the move is made
 				s.from, s.failed = -1, 0
 			}
-		case a == s.from && !x.floating && c.now.Sub(s.asked) < c.cfg.Settle:
+		case a == s.from && !x.floating && c.now.Sub(s.asked) < c.cfg.Settle && c.net.arcs[x.arc].calm:
 			// on its way
 		case !t.adoptable(v, a):
 		case a == s.from && !x.floating:

@@ -195,6 +195,37 @@ func TestFollowsWhoDoesNotMove(t *testing.T) {
 	}
 }
 
+func TestFollowsWhoWasRefused(t *testing.T) {
+	w := newDiamond(t, control.ProtectWarm, nil)
+	w.step(0)
+	w.disobey = func(node string) bool { return node == "edge" }
+	w.loose = true
+	w.link("a", "edge").DelayP95 = 70 * time.Millisecond
+	w.step(time.Second)
+	w.want("edge", "o b", control.ReasonLate, "")
+	w.link("b", "edge").Calm = false // as the mesh says of a link over which it was refused
+	w.step(time.Second)
+	w.want("edge", "o a", control.ReasonRefused, "the move to b was not made")
+}
+
+func TestPricesGoByRate(t *testing.T) {
+	w := newDiamond(t, control.ProtectNone, func(s *control.Snapshot) {
+		for i, name := range []string{"room/0", "room/1", "room/2"} {
+			k := s.Tracks[0]
+			k.Name, k.RateMbps = name, float64(2*i)
+			s.Tracks = append(s.Tracks, k)
+		}
+		s.Tracks = s.Tracks[1:]
+	})
+	w.step(0)
+	for i, p := range w.c.Plans() {
+		want := float64(2*i) * 0.45 * 0.02
+		if got := p.Routes[len(p.Routes)-1].Price; got < want*0.999 || got > want*1.001 {
+			t.Errorf("%s costs %g USD/h at the edge, want %g", p.Track, got, want)
+		}
+	}
+}
+
 func TestDrain(t *testing.T) {
 	w := newDiamond(t, control.ProtectWarm, nil)
 	w.step(0)
@@ -365,6 +396,46 @@ func TestOutOfReach(t *testing.T) {
 	}
 	if s := w.c.Plans()[0].Summary; s.Reachable != 0 || s.InBound != 0 || s.Served != 100 {
 		t.Errorf("summary %+v", s)
+	}
+}
+
+func TestLateSubtreeMovesAsOne(t *testing.T) {
+	w := newDiamond(t, control.ProtectNone, func(s *control.Snapshot) {
+		k := &s.Tracks[0]
+		k.Demand = nil
+		for _, id := range []string{"v1", "v2", "v3"} {
+			s.Nodes = append(s.Nodes, control.Node{ID: id})
+			k.Demand = append(k.Demand, control.Demand{Node: id, Viewers: 10})
+			for _, from := range []string{"b", "edge"} {
+				s.Links = append(s.Links, control.Link{From: from, To: id, Delay: 10 * time.Millisecond, DelayP95: 10 * time.Millisecond, PriceUSDPerGB: 0.01, Calm: true})
+			}
+		}
+		for i := range s.Links[:4] {
+			s.Links[i].PriceUSDPerGB = []float64{0.001, 0.001, 0.001, 0.1}[i]
+		}
+	})
+	w.step(0)
+	w.want("v2", "o a edge", control.ReasonPlanned, "")
+	w.link("a", "edge").DelayP95 = 60 * time.Millisecond
+	w.step(time.Second)
+	if w.moves != 3 { // each alone: the edge itself cannot be in time for them over b
+		t.Errorf("%d moves", w.moves)
+	}
+	w = newDiamond(t, control.ProtectNone, func(s *control.Snapshot) {
+		for _, id := range []string{"v1", "v2", "v3"} {
+			s.Nodes = append(s.Nodes, control.Node{ID: id})
+			s.Tracks[0].Demand = append(s.Tracks[0].Demand, control.Demand{Node: id, Viewers: 10})
+			s.Links = append(s.Links, control.Link{From: "edge", To: id, Delay: time.Millisecond, DelayP95: time.Millisecond, Calm: true})
+		}
+		s.Tracks[0].Demand[0].Viewers = 0
+	})
+	w.step(0)
+	w.link("a", "edge").DelayP95 = 60 * time.Millisecond
+	w.step(time.Second)
+	w.want("v3", "o b edge", control.ReasonJoined, "")
+	w.want("edge", "o b", control.ReasonLate, "instead of 81.0 ms")
+	if w.moves != 1 {
+		t.Errorf("%d moves", w.moves)
 	}
 }
 
