@@ -53,6 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&opt.logs, "logs", "", "folder for the logs of the nodes of each run; empty: not kept")
 	flags.BoolVar(&opt.direct, "direct", false, "no delays and no proxies between the nodes: hosts then refuse what is sent to a node that was killed")
 	busyFor := flags.Duration("busy", 0, "instead: count false link failures on busy processors for so long")
+	seeds := flags.Int("simulated", 0, "instead: break simulated nodes, in virtual time, with so many seeds from --seed on")
 	spinners := flags.Int("spinners", 8, "busy goroutines, with --busy")
 	asJSON := flags.Bool("json", false, "print the results as JSON")
 	out := flags.String("out", "", "file for the results as JSON; empty: none")
@@ -62,9 +63,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	var rep *report
 	var err error
-	if *busyFor > 0 {
+	switch {
+	case *busyFor > 0:
 		rep, err = busy(ctx, *busyFor, *spinners, stderr)
-	} else {
+	case *seeds != 0:
+		rep, err = simulated(ctx, *seeds, opt.seed, stderr)
+	default:
 		rep, err = opt.measure(ctx, stderr)
 	}
 	if err != nil {
