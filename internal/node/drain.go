@@ -60,6 +60,10 @@ const (
 	drainReport = 5 * time.Second
 	// drainGrace is how long the end of what is left may take beyond the deadline.
 	drainGrace = time.Second
+	// farewell is how long before its end a process ends the clients that are left,
+	// so that they can still ask where to go. It is at most a quarter of the time
+	// that there is.
+	farewell = time.Second
 	// maxDrain bounds the deadline of a command.
 	maxDrain = time.Hour
 )
@@ -82,6 +86,7 @@ type drainState struct {
 	took      time.Duration
 	remaining Remaining
 	ended     Remaining
+	ending    bool // ended those that were left
 	reported  time.Time
 	done      chan struct{} // closed when drained; nil while serving
 	ticker    *time.Ticker
@@ -132,7 +137,7 @@ func (d *drainer) begin(ctx context.Context, deadline time.Duration, cause strin
 	now := time.Now()
 	by := now.Add(deadline)
 	switch {
-	case d.state == Drained:
+	case d.state == Drained, d.cause == causeShutdown: // whoever stops does not come back
 		return
 	case d.state == Draining && cause == causeShutdown && d.by.Before(by):
 		d.cause = cause
@@ -156,7 +161,7 @@ func (d *drainer) begin(ctx context.Context, deadline time.Duration, cause strin
 
 // undo serves again.
 func (d *drainer) undo(ctx context.Context) {
-	if d.state == Serving {
+	if d.state == Serving || d.cause == causeShutdown {
 		return
 	}
 	d.log.Info("serving again", slog.String("was", string(d.state)), slog.Duration("after", time.Since(d.since)))
@@ -173,9 +178,8 @@ func (d *drainer) step(ctx context.Context, now time.Time) {
 		return
 	}
 	d.count(ctx)
-	late := !now.Before(d.by)
-	if late {
-		d.ended = d.remaining
+	if !d.ending && !now.Before(d.endAt()) {
+		d.ending, d.ended = true, d.remaining
 		d.n.moq.EndAll()
 		d.n.rtc.EndAll(rtc.ErrDrained)
 		d.tell(ctx, func(ctx context.Context) error {
@@ -183,7 +187,7 @@ func (d *drainer) step(ctx context.Context, now time.Time) {
 			return err
 		})
 	}
-	if late || d.remaining == (Remaining{}) {
+	if !now.Before(d.by) || !d.ending && d.remaining == (Remaining{}) {
 		d.state, d.took = Drained, now.Sub(d.since)
 		d.ticker.Stop()
 		d.log.Info("drained", slog.Duration("after", d.took), slog.Any("ended", d.ended))
@@ -194,6 +198,14 @@ func (d *drainer) step(ctx context.Context, now time.Time) {
 		d.reported = now
 		d.log.Info("still draining", slog.Duration("left", d.by.Sub(now)), d.remaining.attr())
 	}
+}
+
+// endAt is when what is left is ended.
+func (d *drainer) endAt() time.Time {
+	if d.cause != causeShutdown {
+		return d.by
+	}
+	return d.by.Add(-min(farewell, d.by.Sub(d.since)/4))
 }
 
 // tell speaks to the mesh, if there is one. A mesh that does not listen must not
