@@ -98,8 +98,9 @@ func measure(o options) (*result, error) {
 			r.AllKnowS = s.now.Sub(start).Seconds()
 		}
 	}
-	for range 9 { // coordinates find who is near, and links that were of use until then are let go
-		s.run(10 * time.Second)
+	// Coordinates find who is near, and links that were of use until then are let go.
+	for settled := s.now.Add(o.settle); s.now.Before(settled); {
+		s.run(min(5*time.Second, settled.Sub(s.now)))
 		say("settling")
 	}
 	s.steady(o.steady, &r.PerNode)
