@@ -129,6 +129,7 @@ func (w *World) start(ctx context.Context) (err error) {
 	w.cluster, err = sim.NewCluster(w.net, sim.ClusterConfig{ //nolint:contextcheck // nodes end by Close
 		Nodes: w.specs(), Log: cfg.Log, Stagger: stagger,
 		Configure: func(c *node.Config) {
+			w.say("nodes start", 0)
 			c.Shutdown = -1
 			c.Mesh = w.mesh
 		},
