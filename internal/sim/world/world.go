@@ -156,7 +156,7 @@ func (w *World) mesh(c *backbone.Config) {
 
 const (
 	// stagger is the time between the starts of two nodes.
-	stagger = 20 * time.Millisecond
+	stagger = 4 * time.Millisecond
 	// beside is the publisher's way to its node: the same building.
 	beside = 250 * time.Microsecond
 	// settle is the time from when the last viewer came to the measurement.
