@@ -111,7 +111,7 @@ func (w *World) runAll(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	report, err := w.run() //nolint:contextcheck // the world has a context of its own, under this one
-	return report, errors.Join(err, w.close())
+	return report, errors.Join(err, w.close()) //nolint:contextcheck // as above
 }
 
 func (w *World) start(ctx context.Context) (err error) {
