@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"trellis/internal/telemetry"
 	"trellis/wire"
 )
 
@@ -13,18 +14,14 @@ type peerState struct {
 	lastDown time.Time
 	calmAt   time.Time // from when a link may be used other than as a last resort
 
-	rtt     time.Duration // measured on the last link, zero if there was none
-	rttAt   time.Time
 	misses  int // handshakes in a row that came to nothing
 	avoidAt time.Time
-	heardAt time.Time // when we last had a record of it, or first knew of it
 }
 
 // Nodes that do not answer, or refuse us, leave their places to others for a while.
 const (
 	avoidAfter  = 3 // handshakes
 	avoidMemory = time.Minute
-	rttMemory   = 10 * time.Minute
 )
 
 // unreached records that dialling a peer came to nothing.
@@ -107,7 +104,7 @@ func (m *Mesh) admit(l *link) error {
 	m.peer(id).reached()
 	m.metrics.links.Set(float64(len(m.links)))
 	if m.draining {
-		l.say(m.goAway(0, "draining"))
+		l.say(m.goAway(time.Until(m.drainBy), "draining"))
 	}
 	m.sayKeep(l)
 	m.know.LinkUp(id, l.peer.Region, l.main.ConnectionStats().SmoothedRTT/2, l.say, now)
@@ -121,7 +118,10 @@ func (m *Mesh) linkDown(l *link) {
 	}
 	delete(m.links, l.peer.Node)
 	now := time.Now()
-	if !l.leaving {
+	if l.leaving {
+		l.event(telemetry.LinkDown, "left")
+	} else {
+		l.event(telemetry.LinkDown, "failed")
 		m.peer(l.peer.Node).failed(now)
 	}
 	m.changed(m.know.LinkDown(l.peer.Node, now))

@@ -96,6 +96,7 @@ type adverts struct {
 	records map[string]*record
 	byRef   map[peer.Ref]*record
 	told    uint64 // our own record's sequence that has been told
+	urgent  bool   // what has not been told is not only what links are like
 	// entries are shared by the nodes of a simulation: a million records in one
 	// process. Nil otherwise.
 	entries map[sharedKey]*entry
@@ -128,6 +129,7 @@ func (s *adverts) set(kind peer.EntryKind, key string, value []byte, now time.Ti
 	}
 	r.seq++
 	r.made = now
+	s.urgent = s.urgent || kind != peer.EntryLink || value == nil
 	var c Changes
 	s.store(r, &peer.Entry{Seq: r.seq, Kind: kind, Key: key, Value: value, Withdrawn: value == nil}, &c)
 	r.forget()
@@ -150,7 +152,7 @@ func (s *adverts) news(now time.Time) []peer.Advert {
 		return nil
 	}
 	parts := r.since(s.told, now)
-	s.told = r.seq
+	s.told, s.urgent = r.seq, false
 	return parts
 }
 

@@ -59,7 +59,7 @@ func (m *Mesh) serveChild(l *link, s peer.Subscribe) error {
 		return refusal(wire.CodeDuplicate, "subscription %d exists", s.ID)
 	case len(l.children) >= maxChildren:
 		return refusal(wire.CodeTooMany, "%d subscriptions", maxChildren)
-	case m.draining:
+	case m.draining && !ann.Local:
 		return refusal(wire.CodeGoingAway, "%s is draining", m.self.Node)
 	case slices.Contains(s.Hops, m.self.Node), len(s.Hops) >= peer.MaxHops:
 		return refusal(wire.CodeLoop, "asked through %v", s.Hops)

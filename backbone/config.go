@@ -15,6 +15,7 @@ import (
 
 	"trellis/internal/ca"
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 	"trellis/routing/control"
 	"trellis/routing/discovery"
 	"trellis/wire"
@@ -39,6 +40,10 @@ type Config struct {
 	// Table is where tracks meet.
 	Table *relay.Table
 
+	// About says what the node is like: its URL, place, limits, load and price. It is
+	// asked once a second, and must not wait. The mesh adds what it knows itself.
+	// Default: nothing is told.
+	About func() peer.NodeValue
 	// Router chooses among neighbours. Default: the cheapest measured path.
 	Router Router
 	// Planner decides the trees of the tracks that enter here. Default: nobody;
@@ -71,6 +76,11 @@ type Config struct {
 	MaxLanes int
 	// Links says with whom to keep links.
 	Links LinkConfig
+	// Events remembers what operators ask about; nil for nobody.
+	Events *telemetry.Events
+	// Canary makes what notices that nobody listens at a peer's address any more.
+	// Default: none.
+	Canary func(addr net.Addr) (Canary, error)
 	// Log receives what happens. Default: nowhere.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.

@@ -3,7 +3,6 @@ package backbone
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"trellis/wire"
 	"trellis/wire/peer"
@@ -96,11 +95,4 @@ func (l *link) parse(t peer.Type, body []byte) (func(), error) {
 	default:
 		return nil, nil
 	}
-}
-
-// onGoAway moves what the peer gives us to other parents, while it still does.
-func (m *Mesh) onGoAway(l *link, g peer.GoAway) {
-	l.log.Info("peer is leaving", slog.String("cause", g.Reason), slog.Uint64("deadline_ms", g.DeadlineMs))
-	l.leaving = true
-	m.evacuate(l, "peer_leaves", time.Now())
 }

@@ -91,9 +91,12 @@ const (
 	// repairEvery is how long each of those who are asked then may take.
 	repairEvery = 500 * time.Millisecond
 	// inFlight is how long what was pruned may still come.
-	inFlight  = time.Second
-	maxSought = maxRecords
-	maxHolder = 4 // remembered of who has a record that is sought
+	inFlight = time.Second
+	// figureOffers is to how many links it is offered that a link's figures or a
+	// node's load have changed.
+	figureOffers = 4
+	maxSought    = maxRecords
+	maxHolder    = 4 // remembered of who has a record that is sought
 )
 
 func newTree() tree { return tree{parent: noSlot, other: noSlot, delay: farAway, lateSlot: noSlot} }
@@ -192,15 +195,27 @@ func (f *flood) advert(id string, a peer.Advert, now time.Time) (verdict, Change
 }
 
 // tell passes a change on: at once to who grafted for it, as an offer to others.
+// What everybody waits for is offered to all of them. A mere figure is offered to
+// some: few ways must fail for it to be missed, and then FRESH tells.
 func (f *flood) tell(r *record, a peer.Advert, but int) {
-	for slot, l := range f.slots {
+	offers := maxLinks
+	if a.Base > 0 && !slices.ContainsFunc(a.Entries, func(e peer.Entry) bool { return e.Kind != peer.EntryLink && e.Kind != peer.EntryNode }) {
+		offers = figureOffers
+	}
+	first := int((uint64(r.ref) ^ a.Seq*0x9e3779b97f4a7c15) >> 32 % maxLinks) // other links each time
+	for i := range maxLinks {
+		slot := (first + i) % maxLinks
+		l := f.slots[slot]
 		switch {
 		case l == nil || slot == but:
 		case r.tree.push.has(slot):
 			l.say(a)
-		case slot != r.tree.parent && !r.tree.offer.has(slot):
-			r.tree.offer.set(slot)
-			l.offers = append(l.offers, r.ref)
+		case slot != r.tree.parent && offers > 0:
+			offers--
+			if !r.tree.offer.has(slot) {
+				r.tree.offer.set(slot)
+				l.offers = append(l.offers, r.ref)
+			}
 		}
 	}
 }

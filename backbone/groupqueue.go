@@ -37,9 +37,16 @@ type groupQueue struct {
 	late    time.Duration
 	maxOpen int
 	ended   chan *groupSender
+	orders  chan shedOrder
 	open    []*groupSender // in the order in which they were begun
 
-	likely atomic.Int64 // bytes of a group, by the last that was sent whole
+	rest     time.Duration // for which the layer is left out next
+	resumeAt time.Time     // until when it is left out
+
+	// For the shedder.
+	sending    atomic.Int32 // groups that are open and not given up
+	superseded atomic.Int32 // of them, those behind which newer ones wait
+	likely     atomic.Int64 // bytes of a group, by the last that was sent whole
 }
 
 func newGroupQueue(c *child, sub *relay.Subscription, info wire.TrackInfo) *groupQueue {
@@ -53,6 +60,8 @@ func newGroupQueue(c *child, sub *relay.Subscription, info wire.TrackInfo) *grou
 	}
 	q.late = max(q.late, info.MaxLatency)
 	q.ended = make(chan *groupSender, q.maxOpen)
+	q.orders = make(chan shedOrder, 4)
+	q.rest = minLayerRest
 	q.likely.Store(firstLikely)
 	return q
 }
@@ -63,6 +72,8 @@ func (q *groupQueue) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer q.drain()
 	defer cancel()
+	q.child.link.shedder.join(q)
+	defer q.child.link.shedder.leave(q)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -74,15 +85,18 @@ func (q *groupQueue) run(ctx context.Context) error {
 		if !end && len(q.open) < q.maxOpen {
 			ready = q.sub.Ready()
 		}
-		timer.Reset(q.nextLate(time.Now()))
+		q.count()
+		timer.Reset(q.nextLook(time.Now()))
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-ready:
 		case s := <-q.ended:
 			q.remove(s)
+		case o := <-q.orders:
+			q.shed(o, time.Now())
 		case <-timer.C:
-			q.giveUpLate(time.Now())
+			q.look(time.Now())
 		}
 	}
 }
@@ -98,6 +112,12 @@ func (q *groupQueue) take(ctx context.Context) (end bool, err error) {
 		if r == nil {
 			return false, nil
 		}
+		if now := time.Now(); now.Before(q.resumeAt) {
+			s := &groupSender{queue: q, reader: r, seq: r.Seq(), lane: q.child.link.lane0}
+			r.Close()
+			s.count(DropLayer, now)
+			continue
+		}
 		q.begin(ctx, r)
 	}
 	return false, nil
@@ -109,9 +129,9 @@ func (q *groupQueue) begin(ctx context.Context, r *relay.GroupReader) {
 	for _, o := range q.open {
 		switch {
 		case o.seq > s.seq:
-			s.superseded = now
+			s.supersede(now)
 		case o.superseded.IsZero():
-			o.superseded = now
+			o.supersede(now)
 			o.demote()
 		}
 	}
@@ -129,28 +149,78 @@ func (q *groupQueue) remove(s *groupSender) {
 	for i, o := range q.open {
 		if o == s {
 			q.open = append(q.open[:i], q.open[i+1:]...)
-			return
+			break
 		}
+	}
+	if s.whole && !s.slow {
+		q.rest = minLayerRest
 	}
 }
 
-// nextLate returns how long to wait until a group may have to be given up.
-func (q *groupQueue) nextLate(now time.Time) time.Duration {
+// count tells the shedder how many groups there are.
+func (q *groupQueue) count() {
+	var sending, superseded int32
+	for _, s := range q.open {
+		if s.given {
+			continue
+		}
+		sending++
+		if !s.superseded.IsZero() {
+			superseded++
+		}
+	}
+	q.sending.Store(sending)
+	q.superseded.Store(superseded)
+}
+
+// behindLook is how often it is looked whether a group has fallen behind, while
+// none has.
+const behindLook = behindLimit / 2
+
+// nextLook returns how long to wait until a group may have to be given up.
+func (q *groupQueue) nextLook(now time.Time) time.Duration {
 	next := time.Hour
 	for _, s := range q.open {
-		if !s.superseded.IsZero() && !s.given {
+		if s.given {
+			continue
+		}
+		next = min(next, behindLook)
+		if !s.superseded.IsZero() {
 			next = min(next, s.superseded.Add(q.late).Sub(now))
 		}
 	}
 	return max(next, 0)
 }
 
-func (q *groupQueue) giveUpLate(now time.Time) {
+// look gives up groups that newer ones have waited behind for too long, and asks
+// for others to give way to those that have fallen behind.
+func (q *groupQueue) look(now time.Time) {
+	var behind time.Duration
 	for _, s := range q.open {
-		if !s.superseded.IsZero() && !s.given && now.Sub(s.superseded) >= q.late {
-			s.given = true
-			s.cancel(errLate)
+		switch d, limit := s.behind(now); {
+		case s.given:
+		case !s.superseded.IsZero() && now.Sub(s.superseded) >= q.late:
+			s.giveUp(errLate)
+		case d >= limit:
+			s.slow = true
+			behind = max(behind, d)
 		}
+	}
+	if behind > 0 {
+		q.child.link.shedder.ask(now, q, behind)
+	}
+}
+
+// shed gives up what the link's shedder says.
+func (q *groupQueue) shed(o shedOrder, now time.Time) {
+	for _, s := range q.open {
+		if !s.given && (o != shedOld || !s.superseded.IsZero()) {
+			s.giveUp(shedError{o})
+		}
+	}
+	if o == shedLayer {
+		q.resumeAt = now.Add(q.rest)
+		q.rest = min(2*q.rest, maxLayerRest)
 	}
 }
 

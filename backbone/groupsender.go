@@ -11,6 +11,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 	"trellis/wire"
 	"trellis/wire/peer"
 )
@@ -23,8 +24,9 @@ const (
 	urgencyAudio     = 2
 	urgencyData      = 3
 	urgencyVideo     = 4
-	urgencyVideoLow  = 5 // layers of lower priority
-	urgencyVideoPast = 6 // older groups
+	urgencyVideoPast = 5 // older groups
+	urgencyLayer     = 6 // enhancement layers
+	urgencyLayerPast = 7
 	urgencyPadding   = 7
 )
 
@@ -36,11 +38,13 @@ func urgency(info wire.TrackInfo, superseded bool) int8 {
 	case wire.KindAudio:
 		return urgencyAudio
 	case wire.KindVideo:
-		switch {
-		case superseded && !info.Ordered:
+		switch past := superseded && !info.Ordered; {
+		case past && enhancement(info):
+			return urgencyLayerPast
+		case enhancement(info):
+			return urgencyLayer
+		case past:
 			return urgencyVideoPast
-		case info.Priority < wire.PriorityVideo:
-			return urgencyVideoLow
 		default:
 			return urgencyVideo
 		}
@@ -59,6 +63,11 @@ type groupSender struct {
 	// Owned by the queue.
 	superseded time.Time // since when a newer group waits behind it
 	given      bool      // it was given up
+	slow       bool      // it has been behind for too long
+
+	lag  atomic.Int64 // since when it has had more to send: since link.up, 0 if it has not
+	met  atomic.Bool  // it has caught up with its track at least once
+	past atomic.Int64 // superseded, for run: since link.up
 
 	urgency atomic.Int32
 	stream  atomic.Pointer[quic.SendStream]
@@ -72,6 +81,52 @@ type groupSender struct {
 	next    uint64 // one more than the last object's index
 	chunked bool   // the object being sent is of unknown size
 	bytes   int64  // written
+	whole   bool   // sent to its end; for the queue once run has returned
+}
+
+// giveUp ends it, for a reason.
+func (s *groupSender) giveUp(why error) {
+	s.given = true
+	s.cancel(why)
+}
+
+// behind returns for how long the group has had more to send than was sent, and
+// for how long it may.
+func (s *groupSender) behind(now time.Time) (behind, limit time.Duration) {
+	limit = behindLimit
+	if !s.met.Load() {
+		limit = catchLimit
+	}
+	if since := s.lag.Load(); since > 0 {
+		behind = now.Sub(s.queue.child.link.up) - time.Duration(since)
+	}
+	return behind, limit
+}
+
+// waited returns for how long a newer group has waited behind it.
+func (s *groupSender) waited(now time.Time) time.Duration {
+	if past := s.past.Load(); past > 0 {
+		return now.Sub(s.queue.child.link.up) - time.Duration(past)
+	}
+	return 0
+}
+
+// supersede says that a newer group waits behind it.
+func (s *groupSender) supersede(now time.Time) {
+	s.superseded = now
+	s.past.Store(int64(now.Sub(s.queue.child.link.up)))
+}
+
+// caughtUp says whether all that is there has been sent.
+func (s *groupSender) caughtUp(is bool) {
+	if is {
+		s.lag.Store(0)
+		s.met.Store(true)
+		return
+	}
+	if s.lag.Load() == 0 {
+		s.lag.Store(max(int64(time.Since(s.queue.child.link.up)), 1))
+	}
 }
 
 // demote lets newer groups go first.
@@ -94,14 +149,15 @@ var sendBuffers = sync.Pool{New: func() any { b := make([]byte, 0, sendBytes+pee
 func (s *groupSender) run(ctx context.Context) {
 	defer s.reader.Close()
 	l := s.queue.child.link
+	s.caughtUp(false)
 	stream, err := s.openStream()
 	if err != nil {
+		s.lane = l.lane0
+		drop := DropLeft
 		if _, ok := errors.AsType[quic.StreamLimitReachedError](err); ok {
-			s.queue.child.sub.Track().Drop(relay.DropStreamLimit)
-			l.stats.dropped[DropStreamLimit].Inc()
-		} else {
-			l.stats.dropped[DropLeft].Inc()
+			drop = DropStreamLimit
 		}
+		s.count(drop, time.Now())
 		return
 	}
 	s.queue.child.opened.Add(1)
@@ -113,7 +169,7 @@ func (s *groupSender) run(ctx context.Context) {
 	// A write that waits for the window ends when the group is given up.
 	stop := context.AfterFunc(ctx, func() {
 		code := wire.CodeCancel
-		if errors.Is(context.Cause(ctx), errLate) {
+		if _, shed := errors.AsType[shedError](context.Cause(ctx)); shed || errors.Is(context.Cause(ctx), errLate) {
 			code = wire.CodeLagged
 		}
 		stream.CancelWrite(quic.StreamErrorCode(code))
@@ -122,14 +178,38 @@ func (s *groupSender) run(ctx context.Context) {
 
 	err = s.copy(ctx, stream)
 	if err == nil {
+		s.whole = true
 		return
 	}
 	drop, code := s.dropped(ctx, err)
 	stream.CancelWrite(quic.StreamErrorCode(code))
+	s.count(drop, time.Now())
+}
+
+// count counts a group that is dropped, and remembers it with its numbers. That a
+// child has left, or has the group already, is no event.
+func (s *groupSender) count(drop Drop, now time.Time) {
+	l, sub := s.queue.child.link, s.queue.child.sub
 	l.stats.dropped[drop].Inc()
-	if drop == DropLate {
-		s.queue.child.sub.Track().Drop(relay.DropTooLate)
+	switch drop {
+	case DropLate, DropLayer, DropOld, DropBase:
+		sub.Track().Drop(relay.DropTooLate)
+	case DropStreamLimit:
+		sub.Track().Drop(relay.DropStreamLimit)
+	case DropRefused, DropLeft:
+		return
+	case DropUpstream, DropEvicted, numDrops:
 	}
+	name := s.queue.child.name
+	behind, _ := s.behind(now)
+	l.mesh.cfg.Events.Add(telemetry.Event{
+		At: now, Kind: telemetry.GroupDropped, Reason: drop.String(), Track: name.String(), Peer: l.peer.Node, Group: s.seq, DelayMs: millis(behind),
+	})
+	l.drops.add(DropEvent{
+		At: now, Broadcast: string(name.Broadcast), Track: name.Track, Group: s.seq, Reason: drop.String(),
+		Priority: s.queue.info.Priority, Lane: int(s.lane.index), Objects: s.next, Bytes: s.bytes, BehindMs: millis(behind),
+		WaitingMs: millis(s.waited(now)), LinkBps: l.rate(), OpenGroups: l.stats.open.Load(),
+	})
 }
 
 // openStream opens a stream on the lane for the track, if there is credit.
@@ -170,6 +250,7 @@ func (s *groupSender) leaveLane() {
 func (s *groupSender) dropped(ctx context.Context, err error) (Drop, wire.Code) {
 	var reset *relay.ResetError
 	var refused *quic.StreamError
+	var shed shedError
 	switch {
 	case errors.As(err, &reset):
 		switch reset.Reason {
@@ -180,6 +261,8 @@ func (s *groupSender) dropped(ctx context.Context, err error) (Drop, wire.Code) 
 		}
 	case errors.Is(context.Cause(ctx), errLate):
 		return DropLate, wire.CodeLagged
+	case errors.As(context.Cause(ctx), &shed):
+		return shed.order.drop(), wire.CodeLagged
 	case errors.As(err, &refused) && refused.Remote:
 		return DropRefused, wire.CodeCancel
 	default:
@@ -198,6 +281,7 @@ func (s *groupSender) copy(ctx context.Context, stream *quic.SendStream) error {
 		c, ok, err := s.reader.TryNext()
 		switch {
 		case ok:
+			s.caughtUp(false)
 			if b, err = s.add(stream, b, &c); err != nil {
 				return err
 			}
@@ -220,6 +304,7 @@ func (s *groupSender) copy(ctx context.Context, stream *quic.SendStream) error {
 			b = b[:0]
 			continue // more may have come meanwhile
 		}
+		s.caughtUp(true)
 		select {
 		case <-s.reader.Ready():
 		case <-ctx.Done():

@@ -1,6 +1,7 @@
 package backbone
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"trellis/wire/peer"
@@ -16,6 +17,8 @@ type Knowledge struct {
 	adverts  *adverts
 	flood    *flood
 	set      *linkSet
+	places   *places
+	heard    map[string]time.Time // when each node that discovery knows had a record, or was first known
 	links    map[string]*neighbour
 	about    peer.NodeValue // what we say of ourselves
 	doubled  bool           // somebody else uses our name
@@ -42,6 +45,9 @@ type KnowledgeConfig struct {
 	Boot   uint64 // µs since 1970
 	Links  LinkConfig
 	About  peer.NodeValue
+	Rand   *rand.Rand
+	// Pool is shared by the nodes of a simulation. Nil otherwise.
+	Pool *EntryPool
 }
 
 // NewKnowledge returns the knowledge of a node that knows only itself.
@@ -52,17 +58,32 @@ func NewKnowledge(cfg KnowledgeConfig, now time.Time) (*Knowledge, error) {
 	}
 	k := &Knowledge{
 		self: cfg.Node, adverts: newAdverts(cfg.Node, cfg.Boot), set: newLinkSet(cfg.Node, cfg.Region, links),
-		links: map[string]*neighbour{},
+		places: newPlaces(cfg.Rand), links: map[string]*neighbour{},
+	}
+	if cfg.Pool != nil {
+		k.adverts.entries = cfg.Pool.entries
 	}
 	k.flood = newFlood(k.adverts)
 	k.setAbout(cfg.About, now)
 	return k, nil
 }
 
-// setAbout says of ourselves what v says.
+// setAbout says of ourselves what v says, and where we stand.
 func (k *Knowledge) setAbout(v peer.NodeValue, now time.Time) {
+	v.Coordinate = k.places.told.wire()
+	if k.places.toldAt.IsZero() {
+		v.Coordinate = nil
+	}
 	k.about = v
 	k.adverts.set(peer.EntryNode, "", v.Append(nil), now)
+}
+
+// tellPlace says where we stand, if that has changed enough.
+func (k *Knowledge) tellPlace(now time.Time) {
+	if k.places.news(now) {
+		k.places.told, k.places.toldAt = k.places.own, now
+		k.setAbout(k.about, now)
+	}
 }
 
 // LinkUp adds a link. Delay is the first guess at its one-way delay. say must not
@@ -98,10 +119,12 @@ func (k *Knowledge) Receive(from string, msg peer.Message, now time.Time) Change
 	return Changes{}
 }
 
-// Flush tells what is new. It is to be called after each of the other methods, or
+// Flush tells what is new, figures of links excepted: they wait for a tick. It is to be called after each of the other methods, or
 // after several at one time.
 func (k *Knowledge) Flush(now time.Time) {
-	k.flood.tellOwn(now)
+	if k.adverts.urgent {
+		k.flood.tellOwn(now)
+	}
 	k.flood.flush()
 }
 
@@ -127,6 +150,7 @@ func (k *Knowledge) Tick(now time.Time) (expired []string, c Changes) {
 	if now.Sub(k.secondAt) >= time.Second {
 		k.secondAt = now
 		c.add(k.advertiseLinks(now))
+		k.tellPlace(now)
 	}
 	return expired, c
 }
@@ -141,6 +165,7 @@ func (k *Knowledge) Measured(id string, q Quality, now time.Time) Changes {
 	first := n.quality.Samples == 0
 	n.quality = q
 	k.flood.links[id].delay = q.DelayP50
+	k.places.measure(id, 2*q.DelayP50, k.adverts.records[id], now)
 	if first {
 		return k.advertise(id, n, now)
 	}

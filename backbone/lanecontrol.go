@@ -18,7 +18,9 @@ type laneControl struct {
 	want int
 
 	pressed int     // seconds in a row under pressure
-	rate    float64 // in them, the last counting most
+	last    float64 // what was sent in the second before
+	steady  int     // seconds in a row in which that did not shrink
+	full    int     // seconds in a row under pressure on a path that shows a queue
 	calm    int     // seconds in a row without
 	trial   *laneTrial
 	rest    int // seconds before the next trial
@@ -51,14 +53,17 @@ const (
 	laneRelaxed   = 0.1
 	laneInFlight  = 0.5
 	laneSpare     = 0.6
+	laneWorth     = 0.25
 	lanePressure  = 3 // seconds, before lanes are added
+	laneSteady    = 2 // of them without shrinking
+	laneFull      = 3 // seconds, before a path with a queue gets one lane
 	laneSettle    = 3 // seconds, that a new lane's window is given
 	laneMeasure   = 3 // seconds, that it is then measured
 	laneTrialMost = 20
 	laneCalm      = 15  // seconds, before a lane is given up
 	laneCalmMost  = 600 // after it was missed several times
-	laneRest      = 30  // seconds, after a trial that did not help
-	laneRestMost  = 480
+	laneRest      = 15  // seconds, after a trial that did not help
+	laneRestMost  = 240
 )
 
 // pressure reports whether windows limit what is sent.
@@ -82,16 +87,25 @@ func (c *laneControl) step(v laneView) int {
 		c.calm = 0
 		c.pressed++
 		// Windows that still shrink to what the path's losses allow say nothing yet.
-		steady := v.rateBps >= 0.8*c.rate
-		if c.pressed == 1 {
-			c.rate = v.rateBps
+		c.steady++
+		if v.rateBps < 0.9*c.last {
+			c.steady = 0
 		}
-		c.rate += (v.rateBps - c.rate) / 2
-		if c.pressed >= lanePressure && steady && c.rest == 0 && v.room() && v.lanes == c.want && c.want < c.most {
-			c.grow()
+		c.full++
+		if v.room() {
+			c.full = 0
+		}
+		if c.full >= laneFull && c.want > 1 {
+			// The path is full. Over one lane it is we who say what goes first.
+			c.want, c.full, c.rest = 1, 0, laneRest
+		}
+		before := (v.rateBps + c.last) / 2
+		c.last = v.rateBps
+		if c.pressed >= lanePressure && c.steady >= laneSteady && c.rest == 0 && v.room() && v.lanes == c.want && c.want < c.most {
+			c.grow(before)
 		}
 	case v.limited < laneRelaxed:
-		c.pressed, c.rate = 0, 0
+		c.pressed, c.last, c.steady, c.full = 0, 0, 0, 0
 		c.calm++
 		fewer := v.inFlight * float64(v.lanes) / float64(max(v.lanes-1, 1)) // what the others would have to take
 		if c.want > 1 && fewer <= laneSpare && c.calm >= min(laneCalm<<c.patient, laneCalmMost) {
@@ -99,18 +113,18 @@ func (c *laneControl) step(v laneView) int {
 			c.calm, c.shrunk = 0, 1
 		}
 	default:
-		c.pressed, c.rate, c.calm = 0, 0, 0
+		c.pressed, c.last, c.steady, c.full, c.calm = 0, 0, 0, 0, 0
 	}
 	return c.want
 }
 
-// grow doubles the lanes.
-func (c *laneControl) grow() {
+// grow doubles the lanes. before is what was sent so far.
+func (c *laneControl) grow(before float64) {
 	if c.shrunk > 0 && c.shrunk < 60 {
 		c.patient = min(c.patient+1, 6)
 	}
 	c.shrunk = 0
-	c.trial = &laneTrial{from: c.want, before: c.rate}
+	c.trial = &laneTrial{from: c.want, before: before}
 	c.want = min(2*c.want, c.most)
 }
 
@@ -128,15 +142,15 @@ func (c *laneControl) try(v laneView) {
 	if measured < laneMeasure && t.age < laneTrialMost {
 		return
 	}
-	c.trial, c.pressed, c.rate = nil, lanePressure, t.rate // more may follow at once
-	// Of what as many more lanes could bring at most, three tenths must have come;
-	// unless there is nothing more to bring.
-	worth := t.before * (1 + 0.3*(float64(c.want)/float64(t.from)-1))
+	c.trial, c.pressed, c.last, c.steady = nil, lanePressure, t.rate, laneSteady // more may follow at once
+	// Of what as many more lanes could bring at most, a part must have come; unless
+	// there is nothing more to bring.
+	worth := t.before * (1 + laneWorth*(float64(c.want)/float64(t.from)-1))
 	if measured >= laneMeasure && (!v.pressure() || t.rate >= worth) {
 		c.failed = 0
 		return
 	}
-	c.want, c.pressed, c.rate = t.from, 0, 0
+	c.want, c.pressed, c.last, c.steady = t.from, 0, 0, 0
 	c.rest = min(laneRest<<c.failed, laneRestMost)
 	c.failed = min(c.failed+1, 4)
 }

@@ -87,6 +87,17 @@ func TestLaneControlLetsGo(t *testing.T) {
 	}
 }
 
+// TestLaneControlFullPath: a path that becomes full gets one lane, in which the
+// order of what is sent is ours.
+func TestLaneControlFullPath(t *testing.T) {
+	c := laneControl{most: 7, want: 1}
+	fakePath{perLane: 1, path: 200, offered: 40}.run(&c, 60)
+	fakePath{perLane: 1, path: 5, offered: 40, queue: 100 * time.Millisecond}.run(&c, 5)
+	if c.want != 1 {
+		t.Errorf("%d lanes on a path that is full", c.want)
+	}
+}
+
 // TestWriteMeter: the share of time in which any write waits.
 func TestWriteMeter(t *testing.T) {
 	var m writeMeter

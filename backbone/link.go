@@ -33,6 +33,8 @@ type link struct {
 	up       time.Time
 	stats    linkStats
 	prober   *prober
+	shedder  *shedder
+	drops    dropLog
 
 	laneControl laneControl // owned by prober.watch
 
@@ -75,7 +77,7 @@ func newLink(m *Mesh, conn *quic.Conn, control *controlStream, hello peer.Hello,
 		},
 	}
 	l.lanes.usable.Store(baseLanes)
-	l.prober = newProber(l)
+	l.prober, l.shedder = newProber(l), newShedder()
 	l.laneControl = laneControl{most: m.cfg.MaxLanes - 1, want: baseLanes - 1}
 	return l
 }
@@ -106,6 +108,7 @@ func (m *Mesh) serveLink(ctx context.Context, l *link) error {
 	l.log.Info("link up", slog.String("addr", l.main.RemoteAddr().String()), slog.Bool("dialled", l.dialled),
 		slog.String("region", l.peer.Region), slog.String("boot", bootTime(l.peer.Boot)))
 
+	defer l.keepCanary()()
 	g.Go(func() error { return l.out.run(ctx, l.control) })
 	g.Go(func() error { return l.readControl(ctx) })
 	g.Go(func() error { return l.acceptGroups(ctx, l.lane0) })

@@ -14,8 +14,10 @@ const (
 	suspectSilence   = 200 * time.Millisecond
 	downSilence      = 500 * time.Millisecond
 	// deafSlack is what the judgement that the peer does not hear us takes longer
-	// than that on silence: two probes must miss one another for it to be wrong.
-	deafSlack = 100 * time.Millisecond
+	// than that on silence. A peer that hears nothing says so, by ending the link;
+	// this is for when that does not come through, and a full queue must not look
+	// like it.
+	deafSlack = 250 * time.Millisecond
 )
 
 // silenceLimits returns after how long a silence a link is suspect, and down.
@@ -42,9 +44,10 @@ type liveness struct {
 	answered time.Time     // when the peer last showed that it hears us
 	looked   time.Time     // when look was called last
 	packets  uint64        // then received, on all lanes
-	rtt      time.Duration // then QUIC's latest sample: another one is an acknowledgement
+	rtt      time.Duration // then QUIC's latest samples: other ones are an acknowledgement
 	doubted  bool          // the last judgement would have been down
 	deafDown time.Duration // the limit of the last judgement
+	host     hostWord      // what the peer's host says
 }
 
 const (
@@ -96,6 +99,7 @@ func (v *liveness) look(now time.Time, packets uint64, rtt time.Duration, idle b
 type limits struct {
 	suspect, down         time.Duration // with nothing heard
 	deafSuspect, deafDown time.Duration // with nothing that shows we are heard
+	grace                 time.Duration // for a sign of life after its host denied any
 }
 
 // limitsOf returns the limits for a peer that promised a probe within theirs,
@@ -105,6 +109,8 @@ func limitsOf(srtt, rttvar, lag, theirs, ours time.Duration) limits {
 	l.suspect, l.down = silenceLimits(srtt, rttvar, lag, theirs)
 	more := deafSlack + max(ours-probePeriodMedia, 0)
 	l.deafSuspect, l.deafDown = l.suspect+more, l.down+more
+	const ackDelay = 25 * time.Millisecond // RFC 9000, Section 18.2
+	l.grace = max(minHostGrace, srtt+4*rttvar+2*ackDelay) + lag
 	return l
 }
 
@@ -140,8 +146,13 @@ func (v *liveness) judge(now time.Time, lim limits) (is life, silence time.Durat
 	if deaf {
 		silence = answered
 	}
+	word, at := v.host.judge(now, v.heard, lim.grace)
+	if word > is {
+		is, deaf, silence = word, false, heard
+	}
+	due = earlier(due, at)
 	next = earlier(due.Add(-fineLead), now.Add(maxLook))
-	if soon := now.Add(fineLook); is != lifeAlive || next.Before(soon) {
+	if soon := now.Add(fineLook); is != lifeAlive || v.host.pending() || next.Before(soon) {
 		next = soon
 		if due.After(now) && due.Before(soon) {
 			next = due

@@ -118,8 +118,8 @@ func TestDeaf(t *testing.T) {
 	if !s.deaf {
 		t.Error("the peer is deaf, not silent")
 	}
-	s.want("suspect", s.suspect-cut, 250*msec, 400*msec)
-	s.want("down", s.down-cut, 500*msec, 800*msec)
+	s.want("suspect", s.suspect-cut, 350*msec, 550*msec)
+	s.want("down", s.down-cut, 650*msec, 900*msec)
 }
 
 // TestIdleIsCheap: a link on which nothing but a probe each second passes is
@@ -165,7 +165,7 @@ func TestBusyNode(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	lim := limitsOf(20*msec, 2*msec, 0, 100*msec, 100*msec)
-	if lim.suspect != 200*msec || lim.down != 500*msec || lim.deafDown > 700*msec || lim.deafDown <= lim.down {
+	if lim.suspect != 200*msec || lim.down != 500*msec || lim.deafDown > 800*msec || lim.deafDown <= lim.down {
 		t.Errorf("%+v", lim)
 	}
 	// A peer that says that it is busy is given the time that it asks for.

@@ -71,6 +71,7 @@ type loopState struct {
 	chooseDue  bool // the link set is to be looked at
 	chosenAt   time.Time
 	draining   bool
+	drainBy    time.Time
 	lastSecond time.Time
 	doubleSaid time.Time
 }
@@ -110,7 +111,7 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	m.nodes.Store(&discovery.Snapshot{})
 	m.know, err = NewKnowledge(KnowledgeConfig{
-		Node: self.Node, Region: self.Region, Boot: m.boot, Links: cfg.Links,
+		Node: self.Node, Region: self.Region, Boot: m.boot, Links: cfg.Links, Rand: cfg.Rand,
 		About: peer.NodeValue{
 			Region: self.Region, Provider: cfg.Provider, Capabilities: peer.CapRelay,
 			MaxChildren: uint64(max(cfg.MaxChildren, 0)), EgressMbps: uint64(cfg.EgressMbps),
@@ -149,6 +150,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 // loop owns loopState. What arrives is handled one thing at a time; after each,
 // what has changed is told.
 func (m *Mesh) loop(ctx context.Context) error {
+	m.advertiseSelf(time.Now())
 	tick := time.NewTicker(tickPeriod)
 	defer tick.Stop()
 	defer m.stop()
@@ -239,6 +241,7 @@ func (m *Mesh) tick(now time.Time) {
 		return
 	}
 	m.lastSecond = now
+	m.advertiseSelf(now)
 	m.reroute(now)
 	m.refreshPaths()
 	m.measureRates(now)
@@ -264,20 +267,4 @@ func (m *Mesh) changed(c Changes) {
 // OpenTrack implements relay.Upstream.
 func (m *Mesh) OpenTrack(t *relay.Track) {
 	m.later(func() { m.openTrack(t) })
-}
-
-// Drain tells all peers that this node will close its links within deadline. It
-// takes no new subscriptions from then on; children move away. Run goes on.
-func (m *Mesh) Drain(ctx context.Context, deadline time.Duration, reason string) error {
-	return m.call(ctx, func() {
-		m.draining = true
-		m.log.Info("draining", slog.Duration("deadline", deadline), slog.String("cause", reason))
-		for _, l := range m.links {
-			l.say(m.goAway(deadline, reason))
-		}
-	})
-}
-
-func (m *Mesh) goAway(deadline time.Duration, reason string) peer.GoAway {
-	return peer.GoAway{Code: wire.CodeGoingAway, DeadlineMs: uint64(deadline.Milliseconds()), Reason: truncate(reason)}
 }

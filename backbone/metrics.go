@@ -20,6 +20,9 @@ const (
 	DropUpstream                // it was given up before it reached this node
 	DropEvicted                 // it left this node's cache before it was sent
 	DropLeft                    // the child unsubscribed or the link ended
+	DropLayer                   // an enhancement layer, where the link cannot carry all
+	DropOld                     // newer groups waited behind it, where the link cannot carry all
+	DropBase                    // base video, where the link cannot carry even that
 	numDrops
 )
 
@@ -38,6 +41,12 @@ func (d Drop) String() string {
 		return "evicted"
 	case DropLeft:
 		return "left"
+	case DropLayer:
+		return "layer"
+	case DropOld:
+		return "old"
+	case DropBase:
+		return "base"
 	case numDrops:
 	}
 	return fmt.Sprintf("drop(%d)", uint8(d))

@@ -61,23 +61,9 @@ func (m *Mesh) unwant(node, why string) {
 func (m *Mesh) chooseLinks(now time.Time) {
 	m.chooseDue, m.chosenAt = false, now
 	s := m.nodes.Load()
-	all := make([]candidate, 0, len(s.Nodes))
-	for _, n := range s.Nodes {
-		if n.ID == m.self.Node {
-			continue
-		}
-		p := m.peer(n.ID)
-		c := candidate{id: n.ID, region: n.Region, rtt: m.distance(n.ID, n.Region, now), avoid: p.avoided(now), wanted: m.wants[n.ID] != nil}
-		if r := m.adverts.records[n.ID]; r != nil {
-			p.heardAt = now
-			c.avoid = c.avoid || r.about.State&peer.NodeDraining != 0
-		} else if p.heardAt.IsZero() {
-			p.heardAt = now // we have known of it only since now
-		}
-		c.unheard = now.Sub(p.heardAt) >= unheardAfter
-		all = append(all, c)
-	}
-	m.chosen = m.know.set.choose(all, uint64(now.Unix()/int64(chooseEvery/time.Second)))
+	m.chosen = m.know.Choose(s.Nodes,
+		func(id string) bool { return m.peer(id).avoided(now) },
+		func(id string) bool { return m.wants[id] != nil }, now)
 	for id, cause := range m.chosen {
 		if m.links[id] == nil && !m.dialers[id] {
 			m.log.Debug("link wanted", slog.String("peer", id), slog.String("cause", cause.String()))
@@ -126,15 +112,4 @@ func (m *Mesh) closeIdle(l *link, now time.Time) {
 			}
 		})
 	}
-}
-
-// distance is the round trip to a node: measured, now or lately, or guessed.
-func (m *Mesh) distance(id, region string, now time.Time) time.Duration {
-	if p := m.peer(id); p.rtt > 0 && (m.links[id] != nil || now.Sub(p.rttAt) < rttMemory) {
-		return p.rtt
-	}
-	if region == m.self.Region {
-		return guessSameRegion
-	}
-	return guessOtherRegion
 }

@@ -37,6 +37,7 @@ type path struct {
 	mu   sync.Mutex
 	spec pathSpec
 	down bool
+	held chan struct{} // closed when packets may go on, nil if they may
 	rng  *rand.Rand
 	free time.Time // when the wire is free
 	last time.Time // when the last packet arrives
@@ -98,6 +99,27 @@ func (n *network) cut(a, b *net.UDPAddr, down bool) {
 		n.mu.Unlock()
 		p.mu.Lock()
 		p.down = down
+		p.mu.Unlock()
+	}
+}
+
+// freeze stops all that a node sends and receives, or lets it go on: what was on
+// its way arrives then.
+func (n *network) freeze(addr net.Addr, frozen bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for key, p := range n.paths {
+		if key[0] != addr.String() && key[1] != addr.String() {
+			continue
+		}
+		p.mu.Lock()
+		if p.held != nil {
+			close(p.held)
+			p.held = nil
+		}
+		if frozen {
+			p.held = make(chan struct{})
+		}
 		p.mu.Unlock()
 	}
 }
@@ -165,6 +187,12 @@ func (p *path) run() {
 	for d := range p.ch {
 		if wait := time.Until(d.at); wait > 0 {
 			time.Sleep(wait)
+		}
+		p.mu.Lock()
+		held := p.held
+		p.mu.Unlock()
+		if held != nil {
+			<-held
 		}
 		p.to.RecvPacket(d.p)
 	}

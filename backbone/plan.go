@@ -161,7 +161,7 @@ func (m *Mesh) obstacle(u *upstream, node string, now time.Time) wire.Code {
 	switch {
 	case l == nil:
 		return wire.CodeUnroutable
-	case ok && now.Sub(r.at) < refusalPeriod:
+	case ok && now.Sub(r.at) < r.period():
 		return r.code
 	case l.leaving:
 		return wire.CodeGoingAway

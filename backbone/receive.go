@@ -114,7 +114,7 @@ func (l *link) receiveGroup(ctx context.Context, s *quic.ReceiveStream, r *group
 		g.Abort(relay.DropObjectTooLarge)
 		f.pos.finish(h.Group)
 		return wire.CodeTooLarge, err
-	case (errors.As(err, &reset) && reset.Remote || errors.Is(err, io.ErrUnexpectedEOF)) && f.alone():
+	case (errors.As(err, &reset) && givenUp(reset) || errors.Is(err, io.ErrUnexpectedEOF)) && f.alone():
 		g.Abort(relay.DropUpstreamReset)
 		f.pos.finish(h.Group)
 		return wire.CodeCancel, err
@@ -124,6 +124,12 @@ func (l *link) receiveGroup(ctx context.Context, s *quic.ReceiveStream, r *group
 		g.Detach()
 		return wire.CodeCancel, err
 	}
+}
+
+// givenUp reports whether the sender will not send the rest of a group. One that
+// is cancelled was only not wanted from there: we have left, or paused.
+func givenUp(reset *quic.StreamError) bool {
+	return reset.Remote && wire.Code(reset.ErrorCode) != wire.CodeCancel
 }
 
 // errFraming: what cannot be put right inside a group stream.

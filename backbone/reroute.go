@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"trellis/internal/telemetry"
 	"trellis/routing/spf"
 	"trellis/wire"
 	"trellis/wire/peer"
@@ -88,6 +89,9 @@ func (m *Mesh) escape(u *upstream, cause string, now time.Time) bool {
 // evacuate moves tracks off a link that its peer leaves.
 func (m *Mesh) evacuate(l *link, cause string, now time.Time) {
 	for _, u := range m.upstreams {
+		if l.leaving && !l.avoids(u.origin) && !l.suspect {
+			continue // what enters at the peer has no other way
+		}
 		if u.feed != nil && u.feed.link == l && u.next == nil && !m.escape(u, cause, now) {
 			m.tellCutOff(u)
 		}
@@ -101,6 +105,11 @@ func (m *Mesh) linkSuspect(l *link, suspect bool) {
 		return
 	}
 	l.suspect = suspect
+	if suspect {
+		l.event(telemetry.LinkSuspect, "silence")
+	} else {
+		l.event(telemetry.LinkWell, "heard")
+	}
 	now := time.Now()
 	for _, u := range m.upstreams {
 		switch {
@@ -123,8 +132,6 @@ func (m *Mesh) linkMeasured(l *link, q Quality) {
 	l.quality = q
 	now := time.Now()
 	m.changed(m.know.Measured(l.peer.Node, q, now))
-	p := m.peer(l.peer.Node)
-	p.rtt, p.rttAt = 2*q.DelayP50, now
 	m.metrics.measured(l.peer.Node, q, l.clock.Load())
 }
 

@@ -19,13 +19,18 @@ const relayDelay = 200 * time.Microsecond
 func (m *Mesh) snapshot(now time.Time) control.Snapshot {
 	s := control.Snapshot{Now: now}
 	for id, r := range m.adverts.records {
-		s.Nodes = append(s.Nodes, controlNode(id, r.about))
+		n := controlNode(id, r.about)
+		if id == m.self.Node && n.MaxChildren == 0 {
+			n.MaxChildren = defaultMaxChildren // of what enters here
+		}
+		s.Nodes = append(s.Nodes, n)
 	}
 	slices.SortFunc(s.Nodes, func(a, b control.Node) int { return strings.Compare(a.ID, b.ID) })
 	for _, l := range m.controlLinks(now) {
-		if _, refused := m.plans.avoid[[2]string{l.From, l.To}]; !refused {
-			s.Links = append(s.Links, l)
+		if _, refused := m.plans.avoid[[2]string{l.From, l.To}]; refused {
+			l.Calm = false // not for newcomers; who takes other tracks over it stays
 		}
+		s.Links = append(s.Links, l)
 	}
 	for name, r := range m.plans.roots {
 		t := control.Track{Name: name.String(), RateMbps: r.rate.mbps, Protect: m.cfg.Protect(name, r.info.Kind)}

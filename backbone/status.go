@@ -67,6 +67,7 @@ type LinkStatus struct {
 	In              map[string]FlowStatus `json:"in"` // by kind of track
 	Out             map[string]FlowStatus `json:"out"`
 	Dropped         map[string]uint64     `json:"dropped"` // groups, by reason
+	Drops           []DropEvent           `json:"drops"`   // the last of them, with their numbers
 }
 
 // FlowStatus counts what passed in one direction.
@@ -158,6 +159,7 @@ func (l *link) status() LinkStatus {
 		DelayMinMs: millis(q.DelayMin), DelayP50Ms: millis(q.DelayP50), DelayP95Ms: millis(q.DelayP95), JitterMs: millis(q.Jitter),
 		LossIn: q.LossIn, LossOut: q.LossOut, OpenStreams: l.stats.open.Load(), Children: len(l.children),
 		In: l.stats.in.status(), Out: l.stats.out.status(), Dropped: map[string]uint64{},
+		Drops: l.drops.events(),
 	}
 	switch {
 	case l.suspect:

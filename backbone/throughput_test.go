@@ -30,7 +30,7 @@ type throughput struct {
 // lane for video, and with as many as it chooses. The figures are simulated. With
 // TRELLIS_LANES=full in the environment all cases run for two minutes each.
 func TestLaneThroughput(t *testing.T) {
-	cases := []throughputCase{{0.01, 1, 4, 30 * time.Second}, {0.01, 7, 4, 30 * time.Second}}
+	cases := []throughputCase{{0.01, 1, 4, 30 * time.Second}, {0.01, 7, 4, 50 * time.Second}}
 	if os.Getenv("TRELLIS_LANES") == "full" {
 		cases = nil
 		for _, loss := range []float64{0, 0.001, 0.01} {
@@ -52,7 +52,7 @@ func TestLaneThroughput(t *testing.T) {
 			one[tc.loss] = got
 			continue
 		}
-		if base := one[tc.loss].mbps; base < 0.8*offered && got.mbps < min(2*base, 0.9*offered) {
+		if base := one[tc.loss].mbps; base < 0.8*offered && got.mbps < min(1.5*base, 0.9*offered) {
 			t.Errorf("%.1f Mbit/s over %d lanes, %.1f over one", got.mbps, got.lanes, base)
 		}
 	}
@@ -91,7 +91,6 @@ func measureThroughput(t *testing.T, tc throughputCase) throughput {
 	time.Sleep(tc.length / 2)
 	bytes := nodes[1].status().Links[0].In["video"].Bytes - before
 	lanes := nodes[0].status().Links[0].Lanes - 1
-	t.Logf("%+v", nodes[0].status().Links[0].PerLane)
 	if t.Failed() || os.Getenv("TRELLIS_LANES") != "" {
 		t.Log(grep(nodes[0].log.String(), "lane"))
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 	"trellis/wire"
 	"trellis/wire/peer"
 )
@@ -49,7 +50,16 @@ type refused struct {
 	code wire.Code
 }
 
+// period is how long a refusal counts. A loop goes as soon as somebody moves.
+func (r refused) period() time.Duration {
+	if r.code == wire.CodeLoop {
+		return loopPeriod
+	}
+	return refusalPeriod
+}
+
 const (
+	loopPeriod     = 500 * time.Millisecond
 	retryPeriod    = 250 * time.Millisecond
 	refusalPeriod  = 2 * time.Second
 	subscribeLimit = 3 * time.Second  // for SUBSCRIBE_OK, before another is tried
@@ -108,7 +118,7 @@ func (m *Mesh) candidates(u *upstream, now time.Time) []Candidate {
 	q := Query{Track: u.track.Name(), Origin: u.origin, Self: m.self.Node}
 	avoid := m.downstreamOf(u.track.Name())
 	for id, l := range m.links {
-		if !slices.Contains(avoid, id) && !l.leaving {
+		if !slices.Contains(avoid, id) && !l.avoids(u.origin) {
 			q.Neighbours = append(q.Neighbours, Neighbour{Node: id, Cost: l.cost()})
 		}
 	}
@@ -120,7 +130,7 @@ func (m *Mesh) candidates(u *upstream, now time.Time) []Candidate {
 // reluctance grades a neighbour to which there is a link: 0 is none.
 func (m *Mesh) reluctance(u *upstream, node string, now time.Time) int {
 	n := 0
-	if r, ok := u.refused[node]; ok && now.Sub(r.at) < refusalPeriod {
+	if r, ok := u.refused[node]; ok && now.Sub(r.at) < r.period() {
 		n += 4
 	}
 	if m.links[node].suspect {
@@ -159,6 +169,7 @@ func (m *Mesh) take(u *upstream, c Candidate, cause string) {
 	u.cost, u.cause = c.Cost, cause
 	u.lacking = time.Time{}
 	u.told.due = true
+	m.trackEvent(telemetry.ParentTaken, u, c.Node, cause)
 	m.metrics.moves.WithLabelValues(cause).Inc()
 	m.log.Debug("parent chosen", slog.String("track", u.track.Name().String()), slog.String("peer", c.Node),
 		slog.String("cause", cause), slog.Duration("cost", c.Cost))
@@ -174,6 +185,7 @@ func (m *Mesh) move(u *upstream, c Candidate, cause string, now time.Time) {
 	}
 	m.countFeeds(u)
 	u.cost, u.cause, u.movedAt = c.Cost, cause, now
+	m.trackEvent(telemetry.ParentMoving, u, c.Node, cause)
 	m.metrics.moves.WithLabelValues(cause).Inc()
 	m.log.Info("track moves", slog.String("track", u.track.Name().String()), slog.String("from", u.feed.node()),
 		slog.String("peer", c.Node), slog.String("cause", cause), slog.Duration("cost", c.Cost))

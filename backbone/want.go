@@ -10,6 +10,7 @@ const (
 	wantParent      = "planned_parent"
 	wantBackup      = "planned_backup"
 	wantAlternative = "alternative"
+	wantShortcut    = "shortcut"
 )
 
 // alternativePeriod is how long the nodes that a full parent has named are wanted
@@ -36,9 +37,33 @@ func (m *Mesh) keepWants(u *upstream, now time.Time) {
 		if m.wantsSpare(u) {
 			want[last(u.plan.route.Backup)] = wantBackup
 		}
+		if m.shortcut(u) {
+			want[u.origin] = wantShortcut
+		}
 		want[last(u.plan.route.Path)] = wantParent
 	}
 	m.setWants(u, want)
+}
+
+// shortcutGain is by how much a link to the origin itself must promise to be
+// shorter than the planned path.
+const shortcutGain = 2 * time.Millisecond
+
+// shortcut reports whether a link to the origin itself would be worth having: it
+// is measured to be shorter than what is planned, or nobody has measured it and
+// the coordinates have it so. Plans know measured links only, so somebody must
+// try. Where the route is late, a guess that is a third too long is worth trying.
+func (m *Mesh) shortcut(u *upstream) bool {
+	region := ""
+	if r := m.know.adverts.records[u.origin]; r != nil {
+		region = r.about.Region
+	}
+	rtt, prior := m.know.distance(u.origin, region)
+	direct, planned := rtt/2, u.plan.route.Delay
+	if prior && planned > u.plan.route.Bound {
+		direct = direct * 3 / 4
+	}
+	return direct+shortcutGain < planned
 }
 
 func (m *Mesh) setWants(u *upstream, want map[string]string) {

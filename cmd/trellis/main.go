@@ -87,7 +87,11 @@ func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.serveCommand(),
 		a.demoCommand(),
+		a.drainCommand(),
+		a.undrainCommand(),
+		a.edgesCommand(),
 		a.validateCommand(),
+		a.whyCommand(),
 		a.configCommand(),
 		newPlanCommand(),
 		a.tokenCommand(),

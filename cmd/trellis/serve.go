@@ -15,18 +15,17 @@ import (
 	"trellis/internal/auth"
 	"trellis/internal/ca"
 	"trellis/internal/config"
+	"trellis/internal/edges"
 	"trellis/internal/node"
 	"trellis/internal/relay"
-	"trellis/routing/discovery"
-	"trellis/routing/static"
 )
 
 func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run a node",
-		Long: "Run a node until it is interrupted. The first signal lets clients and peers leave in order, within node.shutdown;\n" +
-			"the second ends it at once. Every setting is also a flag and a variable: trellis config reference.",
+		Long: "Run a node until it is interrupted. The first signal drains it within node.shutdown: clients and other nodes are\n" +
+			"told and leave in order; the second ends it at once. Every setting is also a flag and a variable: trellis config reference.",
 		Args: cobra.NoArgs,
 	}
 	load := a.configFlags(cmd)
@@ -94,15 +93,26 @@ func (b *builder) build(ctx context.Context) (node.Config, error) {
 			MaxGroups: c.Cache.Groups, MaxTrackBytes: int(c.Cache.TrackBytes), MaxBytes: int64(c.Cache.TotalBytes),
 			Retention: c.Cache.Retention, Linger: c.Cache.Linger,
 		},
+		Public: node.Public{
+			URL: c.Edge.URL, EgressMbps: uint64(c.Edge.EgressMbps),
+			PriceMicroUSD: uint64(c.Edge.EgressPrice) * 1000, // a dollar for a TB is a tenth of a cent for a GB
+		},
 		Limits: node.Limits{
+			Viewers:  c.Edge.Viewers,
 			Sessions: c.Limits.Sessions, SessionsPerIdentity: c.Limits.SessionsPerIdentity,
-			Connections: c.Limits.Connections, HalfOpen: c.Limits.HalfOpen,
+			Connections: c.Limits.Connections, HalfOpen: c.Limits.HalfOpen, Children: c.Limits.Children,
 		},
 		Shutdown: c.Node.Shutdown,
 		Log:      b.log,
 	}
+	if lat, lon, ok := c.Edge.Coordinates(); ok {
+		cfg.Public.Place = &edges.Point{Lat: lat, Lon: lon}
+	}
 	if cfg.Shutdown == 0 {
 		cfg.Shutdown = -1 // in our file nought means nought
+	}
+	if cfg.Limits.Children == 0 {
+		cfg.Limits.Children = -1 // likewise
 	}
 	for _, text := range c.Listen.PublicAddresses {
 		ip, err := netip.ParseAddr(text)
@@ -200,12 +210,7 @@ func (b *builder) cluster(cfg *node.Config) error {
 		}
 		return store.Replace(renewed)
 	}})
-	peers := static.Config{File: b.c.Discovery.File, Log: b.log}
-	for _, p := range b.c.Discovery.Peers {
-		peers.Nodes = append(peers.Nodes, discovery.Node{ID: p.ID, Region: p.Region, Provider: p.Provider, Addr: p.Addr})
-	}
-	cfg.Peers, err = static.New(peers)
-	return err
+	return b.peers(cfg)
 }
 
 func newLog(w io.Writer, c config.Log) *slog.Logger {

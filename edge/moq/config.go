@@ -61,6 +61,10 @@ type Config struct {
 	// PullLatency is the max_latency that publishers are asked for: how long a
 	// group is sent to us after a newer one began. Default 5 s.
 	PullLatency time.Duration
+	// Elsewhere returns the base URL of another node for a client that cannot stay
+	// or come here, empty if there is none to name. client spreads clients over
+	// nodes. It must not block. Nil: none is ever named.
+	Elsewhere func(client string) string
 	// Clock is this node's wall clock, for the ages of objects; nil: time.Now.
 	Clock func() time.Time
 	// Log is required to be set by who wants one; nil discards.
@@ -116,6 +120,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxFrameBytes == 0 {
 		c.MaxFrameBytes = 8 << 20
+	}
+	if c.Elsewhere == nil {
+		c.Elsewhere = func(string) string { return "" }
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now

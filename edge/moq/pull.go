@@ -172,7 +172,7 @@ func (pl *pull) awaitOK(st *stream) error {
 func (pl *pull) setInfo(info wire.TrackInfo) error {
 	pl.facts = pl.publisher.tracks.of(pl.track.Name().Track)
 	info.Kind = pl.facts.kind
-	info.Priority = info.Kind.DefaultPriority()
+	info.Priority = pl.facts.priority()
 	if pl.track.Name().Track == hang.CatalogTrack {
 		pl.document = &hang.Document{}
 	}

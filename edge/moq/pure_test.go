@@ -76,12 +76,12 @@ func TestRawStreamCode(t *testing.T) {
 func TestTracks(t *testing.T) {
 	var tr tracks
 	for name, want := range map[string]trackFacts{
-		"catalog.json":   {wire.KindCatalog, false},
-		"catalog.json.z": {wire.KindCatalog, false},
-		"video/hd":       {wire.KindVideo, true},
-		"audio/data":     {wire.KindAudio, true},
-		"videos":         {wire.KindData, false},
-		"chat":           {wire.KindData, false},
+		"catalog.json":   {wire.KindCatalog, false, 0},
+		"catalog.json.z": {wire.KindCatalog, false, 0},
+		"video/hd":       {wire.KindVideo, true, 0},
+		"audio/data":     {wire.KindAudio, true, 0},
+		"videos":         {wire.KindData, false, 0},
+		"chat":           {wire.KindData, false, 0},
 	} {
 		if got := tr.of(name); got != want {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
@@ -95,14 +95,37 @@ func TestTracks(t *testing.T) {
 	}
 	tr.learn(c)
 	for name, want := range map[string]trackFacts{
-		"cam":          {wire.KindVideo, true},
-		"video/hd":     {wire.KindVideo, false},
-		"mic":          {wire.KindAudio, true},
-		"catalog.json": {wire.KindCatalog, false},
+		"cam":          {wire.KindVideo, true, 0},
+		"video/hd":     {wire.KindVideo, false, 0},
+		"mic":          {wire.KindAudio, true, 0},
+		"catalog.json": {wire.KindCatalog, false, 0},
 	} {
 		if got := tr.of(name); got != want {
 			t.Errorf("with the catalog, %s: %+v, want %+v", name, got, want)
 		}
+	}
+}
+
+// TestLayers: of several renditions the worst is the base, and the better one is,
+// the sooner it may be left out.
+func TestLayers(t *testing.T) {
+	c, err := hang.ParseCatalog([]byte(`{"video":{"renditions":{
+		"hd":{"codec":"vp8","codedWidth":1280,"codedHeight":720},
+		"sd":{"codec":"vp8","codedWidth":640,"codedHeight":360,"bitrate":500000},
+		"sd-too":{"codec":"vp8","codedWidth":640,"codedHeight":360,"bitrate":500000},
+		"low":{"codec":"vp8","codedWidth":640,"codedHeight":360,"bitrate":100000}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tr tracks
+	tr.learn(c)
+	for name, want := range map[string]uint8{"low": 60, "sd": 55, "sd-too": 55, "hd": 50, "video/other": 60} {
+		if got := tr.of(name).priority(); got != want {
+			t.Errorf("%s has priority %d, want %d", name, got, want)
+		}
+	}
+	if got := (trackFacts{kind: wire.KindVideo, layer: 50}).priority(); got <= wire.PriorityData {
+		t.Errorf("priority %d of a picture, not above data", got)
 	}
 }
 

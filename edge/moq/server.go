@@ -27,7 +27,8 @@ type Server struct {
 	mu       sync.Mutex // guards what follows
 	sessions map[*session]struct{}
 	draining bool
-	emptied  chan struct{} // while draining: closed when the last session is gone
+
+	farewells limit // newcomers that are being sent elsewhere
 }
 
 // connection is a QUIC connection that is being served.
@@ -50,7 +51,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, metrics: m, hop: wire.HopID(cfg.NodeID), sessions: map[*session]struct{}{}}
+	s := &Server{cfg: cfg, metrics: m, hop: wire.HopID(cfg.NodeID), sessions: map[*session]struct{}{}, farewells: limit{max: maxFarewells}}
 	protocols := make([]string, 0, len(moqlite.Versions()))
 	for _, v := range moqlite.Versions() {
 		protocols = append(protocols, v.String())
@@ -134,7 +135,7 @@ func (s *Server) add(ss *session) error {
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
-		return refuse(wire.CodeGoingAway, refuseDraining, "the node is going away")
+		return errGoingAway
 	case len(s.sessions) >= s.cfg.MaxSessions:
 		return refuse(wire.CodeTooMany, refuseSessions, "the node is full")
 	}
@@ -148,44 +149,6 @@ func (s *Server) remove(ss *session) {
 	defer s.mu.Unlock()
 	delete(s.sessions, ss)
 	s.metrics.active.Dec()
-	if s.draining && len(s.sessions) == 0 {
-		close(s.emptied)
-	}
-}
-
-// Drain refuses new sessions, asks all clients to leave and waits until they
-// have. When ctx ends first, the sessions that are left are closed. The clients
-// come back by themselves, to another node if their URL leads there.
-func (s *Server) Drain(ctx context.Context) error {
-	s.mu.Lock()
-	if s.draining {
-		s.mu.Unlock()
-		return nil
-	}
-	s.draining = true
-	s.emptied = make(chan struct{})
-	if len(s.sessions) == 0 {
-		close(s.emptied)
-	}
-	all := make([]*session, 0, len(s.sessions))
-	for ss := range s.sessions {
-		all = append(all, ss)
-	}
-	s.mu.Unlock()
-	s.cfg.Log.Info("draining", slog.Int("sessions", len(all)))
-	for _, ss := range all {
-		ss.goaway() //nolint:contextcheck // the session's context bounds it
-	}
-	select {
-	case <-s.emptied:
-		return nil
-	case <-ctx.Done():
-	}
-	for _, ss := range all {
-		ss.end(refuse(wire.CodeGoingAway, refuseDraining, "the node is going away"))
-	}
-	<-s.emptied
-	return nil
 }
 
 // Sessions returns how many sessions there are.

@@ -30,6 +30,7 @@ type session struct {
 	grant    auth.Grant
 	log      *slog.Logger
 	mintedID uint64 // names the publisher where the client does not
+	at       string // path and query of its URL, for another node's
 
 	ctx    context.Context // of all that the session runs; its cause is why it ended
 	cancel context.CancelCauseFunc
@@ -73,7 +74,7 @@ func newSession(s *Server, conn *quic.Conn, wt *webtransport.Session, id quic.St
 func (ss *session) run(ctx context.Context) {
 	ss.log.Info("session began")
 	defer context.AfterFunc(ctx, func() {
-		ss.end(refuse(wire.CodeGoingAway, refuseDraining, "the node is going away"))
+		ss.end(errGoingAway)
 	})()
 	//nolint:contextcheck // the connection's own context says why it ended
 	defer context.AfterFunc(ss.wt.Context(), func() { ss.end(ss.wtError()) })()
@@ -152,23 +153,6 @@ func leftInOrder(cause error) bool {
 	var app *quic.ApplicationError
 	return errors.As(cause, &closed) && closed.Remote ||
 		errors.As(cause, &app) && app.Remote && app.ErrorCode == quic.ApplicationErrorCode(http3.ErrCodeNoError)
-}
-
-// goaway tells the client that the session will end soon.
-func (ss *session) goaway() {
-	if !ss.version.HasGoaway() {
-		ss.end(refuse(wire.CodeGoingAway, refuseDraining, "the node is going away"))
-		return
-	}
-	ss.start(func() {
-		ctx, cancel := context.WithTimeout(ss.ctx, ss.cfg.HeaderTimeout)
-		defer cancel()
-		st, err := ss.open(ctx, moqlite.StreamGoaway, moqlite.Goaway{})
-		if err != nil {
-			return // it will find out when the session ends
-		}
-		st.finish()
-	})
 }
 
 // absolute turns a name as the client writes it into the broadcast's name.

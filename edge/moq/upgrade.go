@@ -61,6 +61,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	version, ok := moqlite.ParseVersion(wt.SessionState().ApplicationProtocol)
 	ss := newSession(s, c.conn, wt, id, version, root, grant, log)
+	ss.at = r.URL.RequestURI()
 	err = s.add(ss)
 	switch {
 	case denied != nil:
@@ -73,6 +74,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		ss.close(wire.CodeVersion, "no protocol in common")
 	case err != nil:
 		s.countRefusal(err)
+		ss.farewell(c.ctx) //nolint:contextcheck // the caller's of ServeConn, as below
 		ss.close(codeOf(err), err.Error())
 	}
 	if err == nil {

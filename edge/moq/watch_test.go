@@ -395,36 +395,6 @@ func TestProbe(t *testing.T) {
 	})
 }
 
-// Draining says goodbye, waits, and then closes with a code.
-func TestDrain(t *testing.T) {
-	run(t, nil, func(e *env) {
-		polite, stubborn := e.client(5, "/"), e.client(4, "/")
-		old := e.client(3, "/") // knows no GOAWAY
-		done := make(chan error, 1)
-		start := time.Now()
-		e.tasks.Go(func() { done <- e.server.Drain(e.timeout(3 * time.Second)) })
-		<-polite.Draining()
-		<-stubborn.Draining()
-		if err := polite.Close(); err != nil {
-			t.Error(err)
-		}
-		wantCode(t, e.ended(old, time.Second), wire.CodeGoingAway)
-		wantCode(t, e.ended(stubborn, 5*time.Second), wire.CodeGoingAway)
-		if err := <-done; err != nil || time.Since(start) > 3500*time.Millisecond {
-			t.Errorf("drained after %v: %v", time.Since(start), err)
-		}
-		s, err := moqclient.Dial(e.ctx, e.config(5, "/"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantCode(t, e.ended(s, time.Second), wire.CodeGoingAway)
-		_ = s.Close()
-		if n := e.server.Sessions(); n != 0 {
-			t.Errorf("%d sessions left", n)
-		}
-	})
-}
-
 // A viewer has so many subscriptions, and the others go on.
 func TestSubscriptionLimit(t *testing.T) {
 	run(t, func(c *Config) { c.MaxSubscriptions = 3 }, func(e *env) {

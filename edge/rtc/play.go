@@ -298,7 +298,7 @@ func (v *viewing) follow(t *viewerTrack, w *viewer) {
 		if errors.Is(h.err, io.EOF) {
 			return // the publisher ended it
 		}
-		next, err := v.resume(h.key)
+		next, err := v.edge.resume(v.session.ctx, h.key, v.session.log)
 		if err != nil {
 			v.session.log.Debug("track does not go on", slog.String("track", h.key.name.Track), slog.Any("err", err))
 			return
@@ -310,28 +310,28 @@ func (v *viewing) follow(t *viewerTrack, w *viewer) {
 
 // resume waits for a track to go on, with the same codec: nothing else could be
 // sent to a viewer that has negotiated.
-func (v *viewing) resume(key laneKey) (*laneHold, error) {
-	ctx, cancel := context.WithTimeout(v.session.ctx, resumeTimeout)
+func (e *Edge) resume(ctx context.Context, key laneKey, log *slog.Logger) (*laneHold, error) {
+	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
-	watch := v.edge.cfg.Table.WatchAnnounced(wire.Prefix(key.name.Broadcast))
+	watch := e.cfg.Table.WatchAnnounced(wire.Prefix(key.name.Broadcast))
 	defer watch.Close()
 	for {
-		e, err := watch.Next(ctx)
+		event, err := watch.Next(ctx)
 		switch {
 		case err != nil:
 			return nil, err
-		case !e.Active || e.Name != key.name.Broadcast:
+		case !event.Active || event.Name != key.name.Broadcast:
 			continue
 		}
 		audio := key.codec.Audio()
-		c, err := v.edge.readCatalog(ctx, key.name.Broadcast, audio, !audio)
+		c, err := e.readCatalog(ctx, key.name.Broadcast, audio, !audio)
 		if err == nil && !carries(c, key) {
 			err = fmt.Errorf("%s is not in the new catalog with %s", key.name.Track, key.codec)
 		}
 		if err == nil {
-			return v.edge.egress.hold(key)
+			return e.egress.hold(key)
 		}
-		v.session.log.Debug("resume", slog.Any("err", err))
+		log.Debug("resume", slog.Any("err", err))
 	}
 }
 

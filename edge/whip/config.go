@@ -1,6 +1,7 @@
 package whip
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,9 @@ type Config struct {
 	// AllowedOrigins are the web origins, such as https://app.example, whose pages
 	// may call us; "*" stands for all. Empty: none, pages of other origins cannot.
 	AllowedOrigins []string
+	// Direct says where a newcomer is to be served. It must not wait for the network.
+	// Nil: here.
+	Direct func(context.Context, Newcomer) Direction
 	// Log receives refusals, at debug level, and our own faults. Nil: nothing.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.

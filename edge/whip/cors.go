@@ -9,7 +9,7 @@ import (
 const (
 	endpointMethods = "GET, HEAD, OPTIONS, POST"
 	resourceMethods = "DELETE, GET, HEAD, OPTIONS, PATCH"
-	requestHeaders  = "Authorization, Content-Type, If-Match"
+	requestHeaders  = "Authorization, Content-Type, If-Match, " + placeHeader
 	// Without these, browser clients cannot read what they need to go on.
 	exposedHeaders = "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After"
 	preflightAge   = "86400"

@@ -7,6 +7,9 @@
 //	DELETE /rtc/<id>           the end (200)
 //	OPTIONS, GET               what is accepted; alive or not
 //
+// A node that drains or is full, or knows one that is clearly nearer to a client
+// that says where it is, answers 307, or refuses with a Link of rel "alternate".
+//
 // Sessions have a prefix of their own, because everything below /whip/ and
 // /whep/ may be the name of a broadcast. Their ids have 128 random bits.
 //

@@ -27,17 +27,22 @@ type endpoint struct {
 	verb    string // for problems: what the grant must cover
 	allowed func(auth.Grant, wire.Broadcast) bool
 	open    func(context.Context, rtc.Request) (*rtc.Session, error)
+	// elsewhere is the status that tells a client to go to another node.
+	elsewhere int
 }
 
 func (h *Handler) whip(w http.ResponseWriter, r *http.Request) error {
 	return h.endpoint(w, r, endpoint{
 		prefix: WHIPPrefix, verb: "publishing", allowed: auth.Grant.CanPublish, open: h.cfg.Edge.Publish,
+		elsewhere: http.StatusServiceUnavailable,
 	})
 }
 
 func (h *Handler) whep(w http.ResponseWriter, r *http.Request) error {
 	return h.endpoint(w, r, endpoint{
 		prefix: WHEPPrefix, verb: "viewing", allowed: auth.Grant.CanSubscribe, open: h.cfg.Edge.Play,
+		// draft-ietf-wish-whep-03, Section 4.2: not available here now
+		elsewhere: http.StatusConflict,
 	})
 }
 
@@ -73,6 +78,9 @@ func (h *Handler) create(w http.ResponseWriter, r *http.Request, e endpoint) err
 	}
 	offer, err := readBody(w, r, sdpType)
 	if err != nil {
+		return err
+	}
+	if done, err := h.direct(w, r, e, name); done || err != nil {
 		return err
 	}
 	s, err := e.open(r.Context(), rtc.Request{

@@ -17,8 +17,21 @@ type feed interface {
 	Close(ctx context.Context) error
 }
 
+// leaver is a feed whose node may ask us to go elsewhere while it still delivers.
+type leaver interface {
+	// Leaving is closed when it asks.
+	Leaving() <-chan struct{}
+	// Elsewhere is where to go then, empty if it does not say.
+	Elsewhere() string
+}
+
 // received is one frame as it came.
 type received struct {
+	// group and object are its place in the track, where the protocol has places.
+	group, object uint64
+	placed        bool
+	session       int // counts reconnects
+
 	track  string // name, empty where the protocol has none
 	codec  framing.Codec
 	codecs string // as the catalog says; empty where there is none

@@ -47,6 +47,9 @@ type WatchReport struct {
 	Broadcast string   `json:"broadcast"`
 	// ConnectMs is the time until media could flow.
 	ConnectMs float64 `json:"connect_ms"`
+	// Reconnects is how often another session, at another node or the same, took the
+	// place of one.
+	Reconnects int `json:"reconnects"`
 	// DurationS is the time from the first frame to the last.
 	DurationS float64        `json:"duration_s"`
 	Tracks    []WatchedTrack `json:"tracks"`
@@ -81,6 +84,8 @@ type WatchedTrack struct {
 	// DelayVariationMs is how much longer frames took than the fastest one until then,
 	// which needs no common clock.
 	DelayVariationMs Percentiles `json:"delay_variation_ms"`
+	// LongestSilenceMs is the longest time between two frames.
+	LongestSilenceMs float64 `json:"longest_silence_ms"`
 	// TimeToFirstFrameMs runs from the beginning of connecting to the first frame
 	// that can be decoded.
 	TimeToFirstFrameMs float64 `json:"time_to_first_frame_ms"`

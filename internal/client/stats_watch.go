@@ -14,6 +14,8 @@ type watchStats struct {
 	first   time.Time
 	last    time.Time
 	tracks  [2]*watchTrackStats // video, audio
+
+	reconnects int
 }
 
 // watchTrackStats is about one kind of track.
@@ -26,6 +28,9 @@ type watchTrackStats struct {
 	firstFrame           time.Duration // from started to the first frame that can be decoded
 	decodable            bool
 	steps                steps
+	session              int // of the last frame
+	arrived              time.Time
+	silence              time.Duration // the longest between two frames
 
 	age     durations
 	ageFrom AgeSource
@@ -67,13 +72,18 @@ func (s *watchStats) got(r received) {
 	if r.arrived.Sub(s.first) >= settling {
 		s.tracks[i].gotSettled(r)
 	}
+	s.tracks[i].session = r.session
 }
 
 func (t *watchTrackStats) got(r received, started, connected time.Time) {
-	if r.track != t.track && t.objects > 0 {
-		t.steps.begun = false // another track: its times need not go on from there
+	anew := r.session != t.session && !r.placed
+	if t.objects > 0 && (r.track != t.track || anew) {
+		t.steps.restart() // its times need not go on from there
 	}
-	t.track = r.track
+	if t.objects > 0 {
+		t.silence = max(t.silence, r.arrived.Sub(t.arrived))
+	}
+	t.track, t.arrived = r.track, r.arrived
 	t.describe(r)
 	if t.objects == 0 {
 		t.firstPTS, t.lastPTS = r.pts, r.pts
@@ -105,6 +115,9 @@ func (t *watchTrackStats) gotSettled(r received) {
 	if t.settled == 0 {
 		t.settledSince, t.least = r.arrived, delay
 	}
+	if r.session != t.session && !r.placed {
+		t.least = delay // another timeline
+	}
 	t.settled++
 	t.settledUntil = r.arrived
 	t.least = min(t.least, delay)
@@ -133,7 +146,7 @@ func sincePTS(r received) time.Duration {
 func (s *watchStats) report(in feed) WatchReport {
 	r := WatchReport{
 		Protocol: s.target.Protocol, URL: s.target.Endpoint, Broadcast: string(s.target.Broadcast),
-		ConnectMs: toMs(s.setup), DurationS: s.last.Sub(s.first).Seconds(), Tracks: []WatchedTrack{},
+		ConnectMs: toMs(s.setup), Reconnects: s.reconnects, DurationS: s.last.Sub(s.first).Seconds(), Tracks: []WatchedTrack{},
 	}
 	for i, t := range s.tracks {
 		if t == nil {
@@ -158,6 +171,7 @@ func (t *watchTrackStats) report() WatchedTrack {
 		AgeFrom:            Unsynchronised,
 		DelayVariationMs:   t.delay.percentiles(),
 		TimeToFirstFrameMs: toMs(t.firstFrame),
+		LongestSilenceMs:   toMs(t.silence),
 	}
 	w.Gaps, w.Lost = t.steps.missing()
 	if t.age.count() > 0 && !t.ahead {

@@ -34,11 +34,19 @@ var ErrNoMedia = errors.New("no media received")
 func Watch(ctx context.Context, cfg WatchConfig) (WatchReport, error) {
 	cfg.Connection = cfg.withDefaults()
 	stats := newWatchStats(cfg.Target, time.Now())
-	in, err := dialFeed(ctx, cfg)
+	first, err := dialFeed(ctx, cfg)
 	if err != nil {
 		return stats.report(nil), fmt.Errorf("watch %s: %w", cfg.Target.Broadcast, err)
 	}
 	stats.connected(time.Now())
+	nodes := &doors{cfg: cfg}
+	learning := make(chan struct{})
+	go func() {
+		defer close(learning)
+		nodes.learn(ctx)
+	}()
+	defer func() { <-learning }()
+	in := newRoaming(ctx, first, nodes, cfg.Timeout, cfg.Log)
 	files := newFiles(cfg.OutputDir)
 	err = watching{cfg: cfg, feed: in, stats: stats, files: files}.run(ctx)
 	report := stats.report(in)
@@ -69,10 +77,15 @@ func dialFeed(ctx context.Context, cfg WatchConfig) (in feed, err error) {
 			err = fmt.Errorf("nothing there within %v: %w", cfg.Timeout, err)
 		}
 	}()
+	return connect(ctx, cfg, true)
+}
+
+// connect opens a session. With wait, it waits for a broadcast that is not live yet.
+func connect(ctx context.Context, cfg WatchConfig, wait bool) (feed, error) {
 	only := kinds{noAudio: cfg.NoAudio, noVideo: cfg.NoVideo}
 	switch cfg.Target.Protocol {
 	case WHEP:
-		return dialWHEP(ctx, cfg.Connection, only)
+		return dialWHEP(ctx, cfg.Connection, only, wait)
 	case MoQ:
 		return dialMoQFeed(ctx, cfg.Connection, only)
 	default:
@@ -110,6 +123,9 @@ func (w watching) run(ctx context.Context) error {
 			return err
 		}
 		w.stats.got(r)
+		if roam, ok := w.feed.(*roaming); ok {
+			w.stats.reconnects = roam.Reconnects()
+		}
 		if w.cfg.OnReport != nil && !r.arrived.Before(nextReport) {
 			nextReport = r.arrived.Add(reportInterval)
 			w.cfg.OnReport(w.stats.report(w.feed))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,11 +36,28 @@ type moqFeed struct {
 	reset [2]atomic.Uint64 // groups of video and audio that came to a bad end
 }
 
-// dialMoQFeed connects, and waits for the broadcast to be announced.
-func dialMoQFeed(ctx context.Context, c Connection, only kinds) (_ feed, err error) {
+// dialMoQFeed connects, and waits for the broadcast to be announced. If the node
+// takes nobody and names another one, that one is asked, once.
+func dialMoQFeed(ctx context.Context, c Connection, only kinds) (feed, error) {
+	f, session, err := openMoQFeed(ctx, c, only)
+	if err == nil || session == nil || session.Elsewhere() == "" {
+		return f, err
+	}
+	endpoint, merr := moved(c.Target.Endpoint, session.Elsewhere())
+	if merr != nil {
+		return nil, errors.Join(err, merr)
+	}
+	c.Target.Endpoint = endpoint
+	f, _, err = openMoQFeed(ctx, c, only)
+	return f, err
+}
+
+// openMoQFeed returns a nil feed with an error; the session then is closed, but
+// may say where to go.
+func openMoQFeed(ctx context.Context, c Connection, only kinds) (_ feed, _ *moqclient.Session, err error) {
 	session, err := moqclient.Dial(ctx, c.moq())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -46,12 +65,23 @@ func dialMoQFeed(ctx context.Context, c Connection, only kinds) (_ feed, err err
 		}
 	}()
 	name := string(c.Target.Broadcast)
-	announced, err := session.Announcements(ctx, name)
+	waiting, stop := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer stop(nil)
+	watch.Go(func() { // a node that sends us away answers nothing
+		select {
+		case <-session.Draining():
+			stop(errSentAway)
+		case <-waiting.Done():
+		}
+	})
+	announced, err := session.Announcements(waiting, name)
 	if err != nil {
-		return nil, fmt.Errorf("ask for announcements: %w", err)
+		return nil, session, fmt.Errorf("ask for announcements: %w", err)
 	}
-	if _, err := announced.Wait(ctx, name); err != nil {
-		return nil, fmt.Errorf("wait for the broadcast: %w", err)
+	if _, err := announced.Wait(waiting, name); err != nil {
+		return nil, session, fmt.Errorf("wait for the broadcast: %w", err)
 	}
 	announced.Close()
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -63,8 +93,11 @@ func dialMoQFeed(ctx context.Context, c Connection, only kinds) (_ feed, err err
 		defer close(f.done)
 		f.err = f.run(run)
 	}()
-	return f, nil
+	return f, session, nil
 }
+
+// errSentAway says that a node wants us elsewhere.
+var errSentAway = errors.New("the node asks us to leave")
 
 func (f *moqFeed) Next(ctx context.Context) (received, error) {
 	select {
@@ -76,6 +109,9 @@ func (f *moqFeed) Next(ctx context.Context) (received, error) {
 		return received{}, context.Cause(ctx)
 	}
 }
+
+func (f *moqFeed) Leaving() <-chan struct{} { return f.session.Draining() }
+func (f *moqFeed) Elsewhere() string        { return f.session.Elsewhere() }
 
 func (f *moqFeed) Losses(audio bool) transportLosses {
 	return transportLosses{groups: f.reset[index(audio)].Load()}
@@ -221,7 +257,7 @@ func (f *moqFeed) followTrack(ctx context.Context, w wanted) error {
 		return fmt.Errorf("subscribe to %s: %w", w.name, err)
 	}
 	defer sub.Close()
-	last, begun := uint64(0), false
+	arrived := arrivals{}
 	for {
 		g, err := sub.NextGroup(ctx)
 		switch {
@@ -231,14 +267,44 @@ func (f *moqFeed) followTrack(ctx context.Context, w wanted) error {
 		case err != nil:
 			return fmt.Errorf("receive %s: %w", w.name, err)
 		}
-		if seq := g.Sequence(); begun && seq > last+1 {
-			f.reset[index(w.codec.Audio())].Add(seq - last - 1)
-		}
-		last, begun = max(last, g.Sequence()), true
+		// Adding a negative number of groups subtracts them.
+		f.reset[index(w.codec.Audio())].Add(uint64(arrived.add(g.Sequence())))
 		if err := f.followGroup(ctx, w, g); err != nil {
 			return err
 		}
 	}
+}
+
+// arrivals finds out which groups have not come. Groups may overtake one another.
+type arrivals struct {
+	last    uint64
+	begun   bool
+	missing map[uint64]struct{}
+}
+
+// maxMissing bounds the groups that are still waited for.
+const maxMissing = 1024
+
+// add notes a group, and returns by how many there are more missing ones now: less
+// than none when it is one of them.
+func (a *arrivals) add(seq uint64) int64 {
+	switch {
+	case !a.begun:
+		a.last, a.begun, a.missing = seq, true, map[uint64]struct{}{}
+		return 0
+	case seq <= a.last:
+		if _, ok := a.missing[seq]; !ok {
+			return 0
+		}
+		delete(a.missing, seq)
+		return -1
+	}
+	skipped := seq - a.last - 1
+	for s := a.last + 1; s < seq && len(a.missing) < maxMissing; s++ {
+		a.missing[s] = struct{}{}
+	}
+	a.last = seq
+	return int64(min(skipped, math.MaxInt64))
 }
 
 // followGroup receives the objects of a group. That a group is given up is counted
@@ -262,7 +328,7 @@ func (f *moqFeed) followGroup(ctx context.Context, w wanted, g *moqclient.Group)
 			continue // a marker
 		}
 		r := received{
-			track: w.name, codec: w.codec, codecs: w.codecs, pts: int64(pts),
+			group: o.Group, object: o.Index, placed: true, track: w.name, codec: w.codec, codecs: w.codecs, pts: int64(pts),
 			key: o.Index == 0 || w.codec.Audio(), data: payload, arrived: o.Arrived,
 		}
 		r.made, r.madeFrom = madeAt(r.pts, r.arrived)

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -12,19 +13,26 @@ import (
 // whepFeed receives by WHEP.
 type whepFeed struct{ player *whipclient.Player }
 
-// dialWHEP connects, and waits for a broadcast that is not live yet.
-func dialWHEP(ctx context.Context, c Connection, only kinds) (feed, error) {
+// dialWHEP connects. A node that takes nobody may name another one, which is then
+// asked, once. With wait, it waits for a broadcast that is not live yet.
+func dialWHEP(ctx context.Context, c Connection, only kinds, wait bool) (feed, error) {
 	cfg := whipclient.PlayConfig{Config: c.whip(), NoAudio: only.noAudio, NoVideo: only.noVideo}
 	for {
 		p, err := whipclient.Play(ctx, cfg)
+		var status *whipclient.StatusError
+		if errors.As(err, &status) && status.Alternate != "" {
+			other := cfg
+			other.URL = status.Alternate
+			p, err = whipclient.Play(ctx, other)
+		}
 		if err == nil {
 			return whepFeed{p}, nil
 		}
-		wait, again := retryAfter(err)
-		if !again {
+		pause, again := retryAfter(err)
+		if !again || !wait {
 			return nil, err
 		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -51,7 +59,10 @@ func retryAfter(err error) (time.Duration, bool) {
 
 func (w whepFeed) Next(ctx context.Context) (received, error) {
 	f, err := w.player.Next(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, io.EOF):
+		return received{}, errWHEPOver
+	case err != nil:
 		return received{}, err
 	}
 	r := received{codec: f.Codec, pts: f.PTS.Microseconds(), key: f.Key, data: f.Data, arrived: f.Arrival, made: f.Captured}

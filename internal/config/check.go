@@ -20,9 +20,12 @@ import (
 func (l *loader) check(now time.Time) {
 	c := &l.loaded.Config
 	l.checkNode(c.Node)
+	l.checkLinkAddress(c.Node.LinkAddress)
+	l.checkStateDir(c.Node.StateDir)
 	l.checkListen(c.Listen)
 	l.checkReach(c)
 	l.checkWeb(c.Web, now)
+	l.checkEdge(c.Edge)
 	l.checkCluster(c, now)
 	l.checkDiscovery(c)
 	l.checkAuth(c.Auth)
@@ -175,59 +178,6 @@ func (l *loader) checkCluster(c *Config, now time.Time) {
 	}
 }
 
-func (l *loader) checkDiscovery(c *Config) {
-	d := c.Discovery
-	switch {
-	case len(d.Peers) > 0 && d.File != "":
-		l.wrong("discovery.file", "is given beside discovery.peers", "keep one of them")
-	case (len(d.Peers) > 0 || d.File != "") && !c.Cluster.Configured():
-		key := "discovery.peers"
-		if d.File != "" {
-			key = "discovery.file"
-		}
-		l.wrong(key, "other nodes are named, but this one has nothing to prove itself with", "set cluster.cert, cluster.key and cluster.ca")
-	case d.File != "" && l.exists("discovery.file", d.File):
-		data, _, err := keyfile.Read(d.File)
-		if err != nil {
-			l.wrong("discovery.file", err.Error(), "")
-			return
-		}
-		l.checkPeers(l.peersFile(d.File, data), c.Node)
-	}
-	l.checkPeers(d.Peers, c.Node)
-}
-
-func (l *loader) checkPeers(peers []Peer, self Node) {
-	seen := map[string]int{}
-	for i, p := range peers {
-		key := fmt.Sprintf("discovery.peers[%d]", i)
-		if l.reported(key) {
-			continue // it is no node at all
-		}
-		for _, f := range []struct{ name, value string }{{"id", p.ID}, {"region", p.Region}} {
-			switch {
-			case f.value == "":
-				l.wrong(key, f.name+" is missing", "each node has an id, a region and an addr")
-			case ca.CheckName("", f.value) != nil:
-				l.wrong(key+"."+f.name, fmt.Sprintf("%.80q is not a name", f.value), "use 1 to 63 of a-z 0-9 . _ -, with a letter or digit at both ends")
-			}
-		}
-		if p.Addr == "" {
-			l.wrong(key, "addr is missing", "each node has an id, a region and an addr")
-		} else if _, f := parseAddr(p.Addr, dialled); f != nil {
-			l.wrong(key+".addr", f.what, f.fix)
-		}
-		if first, twice := seen[p.ID]; twice && p.ID != "" {
-			l.wrong(key+".id", fmt.Sprintf("%q is the id of discovery.peers[%d] too", p.ID, first), "ids are unique in a cluster")
-		} else {
-			seen[p.ID] = i
-		}
-		if p.ID == self.ID && p.Region != self.Region {
-			l.wrong(key, fmt.Sprintf("is this node, but in region %q and not %q", p.Region, self.Region), "let node.region and the list agree")
-		}
-	}
-}
-
 func (l *loader) checkAuth(a Auth) {
 	if a.Keys != "" && l.exists("auth.keys", a.Keys) {
 		if _, err := auth.LoadKeySet(a.Keys, auth.KeySetOptions{AllowShared: a.AllowSharedKeys}); err != nil {
@@ -252,11 +202,15 @@ func (l *loader) checkNumbers() {
 	}{
 		{"limits.sessions", int64(c.Limits.Sessions), 1, 1_000_000},
 		{"limits.sessions_per_identity", int64(c.Limits.SessionsPerIdentity), 1, 1_000_000},
+		{"edge.viewers", int64(c.Edge.Viewers), 0, 1_000_000},
+		{"edge.egress_mbps", int64(c.Edge.EgressMbps), 0, 10_000_000},
+		{"edge.egress_usd_per_tb", int64(c.Edge.EgressPrice), 0, 100_000},
 		{"limits.connections", int64(c.Limits.Connections), 1, 1_000_000},
 		{"limits.half_open", int64(c.Limits.HalfOpen), 1, 100_000},
 		{"limits.broadcasts", int64(c.Limits.Broadcasts), 1, 10_000_000},
 		{"limits.tracks", int64(c.Limits.Tracks), 1, 100_000},
 		{"cache.groups", int64(c.Cache.Groups), 2, 100_000},
+		{"limits.children", int64(c.Limits.Children), 0, 10_000},
 	} {
 		if f.v < f.min || f.v > f.max {
 			l.wrong(f.key, fmt.Sprintf("%d is out of range", f.v), fmt.Sprintf("write a number from %d to %d", f.min, f.max))

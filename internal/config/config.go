@@ -1,6 +1,11 @@
 package config
 
-import "time"
+import (
+	"net"
+	"net/netip"
+	"path/filepath"
+	"time"
+)
 
 // Off turns a listener off that would otherwise have a default address.
 const Off = "off"
@@ -11,6 +16,7 @@ type Config struct {
 	Node      Node      `key:"node"`
 	Listen    Listen    `key:"listen"`
 	Web       Web       `key:"web"`
+	Edge      Edge      `key:"edge"`
 	Cluster   Cluster   `key:"cluster"`
 	Discovery Discovery `key:"discovery"`
 	Auth      Auth      `key:"auth"`
@@ -26,6 +32,28 @@ type Node struct {
 	Provider string        `key:"provider" doc:"who runs the machine; nodes of a provider may fail together"`
 	Cluster  string        `key:"cluster" doc:"name of the cluster, the same on all its nodes"`
 	Shutdown time.Duration `key:"shutdown" doc:"how long a stopping node may take to say goodbye"`
+	StateDir string        `key:"state_dir" doc:"directory for what the node keeps over restarts; it alone writes there"`
+
+	LinkAddress string `key:"link_address" doc:"host:port at which other nodes reach it; empty: listen.quic, at the first of listen.public_addresses if need be"`
+}
+
+// LinkAddr returns where other nodes reach the node, or "" if that cannot be told.
+func (c Config) LinkAddr() string {
+	if c.Node.LinkAddress != "" {
+		return c.Node.LinkAddress
+	}
+	host, port, err := net.SplitHostPort(c.Listen.QUIC)
+	if err != nil || port == "0" {
+		return ""
+	}
+	ip, err := netip.ParseAddr(host)
+	if err == nil && !ip.IsUnspecified() || host == "localhost" {
+		return c.Listen.QUIC
+	}
+	if len(c.Listen.PublicAddresses) == 0 {
+		return ""
+	}
+	return net.JoinHostPort(c.Listen.PublicAddresses[0], port)
 }
 
 // Listen says where the node can be reached.
@@ -59,8 +87,39 @@ func (c Cluster) Configured() bool { return c.Cert != "" }
 
 // Discovery says which other nodes there are.
 type Discovery struct {
-	Peers []Peer `key:"peers" doc:"the other nodes; this one may be among them"`
-	File  string `key:"file" doc:"file with such a list, read again when it changes"`
+	Kind         string `key:"kind" doc:"static: the nodes are listed here; consul: they find each other there"`
+	Peers        []Peer `key:"peers" doc:"the other nodes; this one may be among them"`
+	File         string `key:"file" doc:"file with such a list, read again when it changes"`
+	SnapshotFile string `key:"snapshot_file" doc:"where the last good list of nodes is kept over restarts; empty: peers.json in node.state_dir"`
+	Consul       Consul `key:"consul"`
+}
+
+// Kinds of discovery.
+const (
+	KindStatic = "static"
+	KindConsul = "consul"
+)
+
+// Consul says how to reach Consul. What is left empty comes from Consul's own
+// CONSUL_ variables.
+type Consul struct {
+	Address     string        `key:"address" doc:"agent, as host:port, http://..., https://... or unix://...; empty: CONSUL_HTTP_ADDR, or localhost:8500"`
+	Service     string        `key:"service" doc:"name of the service that all nodes register"`
+	Datacenters []string      `key:"datacenters" doc:"datacenters to look for nodes in; empty: all that are joined"`
+	TTL         time.Duration `key:"ttl" doc:"how long Consul believes that the node lives without hearing of it"`
+	TokenFile   string        `key:"token_file" doc:"file with the ACL token, read again when needed; empty: CONSUL_HTTP_TOKEN_FILE or CONSUL_HTTP_TOKEN"`
+	CAFile      string        `key:"ca_file" doc:"file with the authority of its certificate; empty: CONSUL_CACERT"`
+	CertFile    string        `key:"cert_file" doc:"file with our certificate for it; empty: CONSUL_CLIENT_CERT"`
+	KeyFile     string        `key:"key_file" doc:"file with the key of cert_file; empty: CONSUL_CLIENT_KEY"`
+	ServerName  string        `key:"server_name" doc:"name in its certificate; empty: CONSUL_TLS_SERVER_NAME, or the host of the address"`
+}
+
+// SnapshotPath returns where the list of nodes is kept, or "".
+func (c Config) SnapshotPath() string {
+	if c.Discovery.SnapshotFile != "" || c.Node.StateDir == "" {
+		return c.Discovery.SnapshotFile
+	}
+	return filepath.Join(c.Node.StateDir, "peers.json")
 }
 
 // Peer is another node of the cluster.
@@ -88,6 +147,7 @@ type Limits struct {
 	HalfOpen            int `key:"half_open" doc:"unfinished QUIC handshakes from which on clients must prove their address"`
 	Broadcasts          int `key:"broadcasts" doc:"broadcasts that this node knows"`
 	Tracks              int `key:"tracks" doc:"tracks of one broadcast"`
+	Children            int `key:"children" doc:"other nodes that it sends one track to; 0: none, it does not relay"`
 }
 
 // Cache bounds what is kept for late joiners and repairs.
@@ -112,10 +172,14 @@ func Default() Config {
 		Node:   Node{Cluster: "local", Shutdown: 10 * time.Second},
 		Listen: Listen{QUIC: "127.0.0.1:4443", WebRTC: "127.0.0.1:4444", Admin: "127.0.0.1:4480"},
 		Web:    Web{Hosts: []string{"localhost", "127.0.0.1", "::1"}},
-		Auth:   Auth{Leeway: 10 * time.Second},
+		Discovery: Discovery{
+			Kind:   KindStatic,
+			Consul: Consul{Service: "trellis", TTL: 15 * time.Second},
+		},
+		Auth: Auth{Leeway: 10 * time.Second},
 		Limits: Limits{
 			Sessions: 10_000, SessionsPerIdentity: 1_000, Connections: 10_000,
-			HalfOpen: 256, Broadcasts: 100_000, Tracks: 256,
+			HalfOpen: 256, Broadcasts: 100_000, Tracks: 256, Children: 32,
 		},
 		Cache: Cache{
 			Retention: 5 * time.Second, Linger: 5 * time.Second,

@@ -178,6 +178,73 @@ func TestGoodConfiguration(t *testing.T) {
 	}
 }
 
+// consulNode finds its peers in Consul.
+const consulNode = `
+node: {id: us-east-1, region: us-east, cluster: prod, state_dir: state}
+listen: {quic: "0.0.0.0:4443", webrtc: ":4444", public_addresses: [203.0.113.7]}
+web: {cert: web.crt, key: web.key}
+auth: {keys: keys.jwks}
+cluster: {cert: node.crt, key: node.key, ca: ca.crt}
+discovery:
+  kind: consul
+  consul:
+    address: https://consul.example.com:8501
+    datacenters: [eu, us]
+    token_file: private.jwk
+    ttl: 10s
+`
+
+func TestConsulConfiguration(t *testing.T) {
+	dir := workshop(t)
+	l, err := load(t, dir, consulNode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.SnapshotPath() != filepath.Join(dir, "state", "peers.json") || l.LinkAddr() != "203.0.113.7:4443" {
+		t.Errorf("snapshot %q, link address %q", l.SnapshotPath(), l.LinkAddr())
+	}
+	c := l.Discovery.Consul
+	if c.TTL != 10*time.Second || !slices.Equal(c.Datacenters, []string{"eu", "us"}) || c.TokenFile != filepath.Join(dir, "private.jwk") || c.Service != "trellis" {
+		t.Errorf("%+v", c)
+	}
+	// The environment and flags reach the section within the section.
+	l, err = Load(Source{
+		File: filepath.Join(dir, "node.yaml"), Now: testNow,
+		Env:   []string{"TRELLIS_DISCOVERY_CONSUL_ADDRESS=127.0.0.1:8500"},
+		Flags: map[string]string{"discovery-consul-ttl": "20s", "discovery-snapshot-file": "/var/lib/x.json"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := l.Discovery.Consul; c.Address != "127.0.0.1:8500" || c.TTL != 20*time.Second || l.SnapshotPath() != "/var/lib/x.json" {
+		t.Errorf("%+v", l.Config)
+	}
+	var out bytes.Buffer
+	if err := l.Show(&out); err != nil || !strings.Contains(out.String(), "\n  consul:\n    address: 127.0.0.1:8500") {
+		t.Errorf("Show: %v\n%s", err, out.String())
+	}
+}
+
+func TestLinkAddr(t *testing.T) {
+	for _, tc := range []struct{ quic, public, link, want string }{
+		{"127.0.0.1:4443", "", "", "127.0.0.1:4443"},
+		{"127.0.0.1:4443", "203.0.113.7", "", "127.0.0.1:4443"},
+		{":4443", "203.0.113.7", "", "203.0.113.7:4443"},
+		{"[::]:4443", "2001:db8::1", "", "[2001:db8::1]:4443"},
+		{":4443", "203.0.113.7", "eu.example.com:5000", "eu.example.com:5000"},
+		{":4443", "", "", ""},
+		{"127.0.0.1:0", "", "", ""},
+	} {
+		c := Config{Node: Node{LinkAddress: tc.link}, Listen: Listen{QUIC: tc.quic}}
+		if tc.public != "" {
+			c.Listen.PublicAddresses = []string{tc.public}
+		}
+		if got := c.LinkAddr(); got != tc.want {
+			t.Errorf("%+v: %q", tc, got)
+		}
+	}
+}
+
 func TestLayers(t *testing.T) {
 	dir := workshop(t)
 	path := filepath.Join(dir, "node.yaml")

@@ -16,7 +16,11 @@ import (
 
 // pathKeys are the settings that name files.
 func pathKeys() []string {
-	return []string{"web.cert", "web.key", "cluster.cert", "cluster.key", "cluster.ca", "discovery.file", "auth.keys"}
+	return []string{
+		"node.state_dir", "web.cert", "web.key", "cluster.cert", "cluster.key", "cluster.ca",
+		"discovery.file", "discovery.snapshot_file", "discovery.consul.token_file", "discovery.consul.ca_file",
+		"discovery.consul.cert_file", "discovery.consul.key_file", "auth.keys",
+	}
 }
 
 // yamlLine finds the line in the parser's messages: "yaml: line 3: ...".
@@ -124,13 +128,19 @@ func (f *fileReader) hint(key, parent string, known []string) string {
 }
 
 func (f *fileReader) section(section string, n *yaml.Node) {
-	var known []string
+	var known, within []string
 	for _, s := range Settings() {
 		if s.Section == section {
 			known = append(known, s.Name)
+		} else if inner, ok := strings.CutPrefix(s.Section, section+"."); ok && !slices.Contains(within, inner) {
+			within = append(within, inner)
 		}
 	}
-	for name, value := range f.members(n, section, known) {
+	for name, value := range f.members(n, section, append(known, within...)) {
+		if slices.Contains(within, name) {
+			f.section(section+"."+name, value)
+			continue
+		}
 		f.setting(f.byKey[section+"."+name], dealias(value))
 	}
 }
@@ -218,8 +228,9 @@ func (l *loader) peersFile(name string, data []byte) []Peer {
 func sectionNames() []string {
 	var names []string
 	for _, s := range Settings() {
-		if !slices.Contains(names, s.Section) {
-			names = append(names, s.Section)
+		section, _, _ := strings.Cut(s.Section, ".")
+		if !slices.Contains(names, section) {
+			names = append(names, section)
 		}
 	}
 	return names

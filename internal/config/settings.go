@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -19,17 +20,20 @@ type Setting struct {
 	// list or nodes.
 	Type string
 
-	section, field int
+	path []int // the fields that lead to it
 }
 
-// Key is the setting's name in the file: "section.key".
+// Key is the setting's name in the file: "section.key". A section may lie within
+// another: "discovery.consul".
 func (s Setting) Key() string { return s.Section + "." + s.Name }
 
 // Env is the setting's name in the environment.
-func (s Setting) Env() string { return envPrefix + strings.ToUpper(s.Section+"_"+s.Name) }
+func (s Setting) Env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(s.Key(), ".", "_"))
+}
 
 // Flag is the setting's name as a flag, without the dashes in front.
-func (s Setting) Flag() string { return strings.ReplaceAll(s.Section+"-"+s.Name, "_", "-") }
+func (s Setting) Flag() string { return strings.NewReplacer("_", "-", ".", "-").Replace(s.Key()) }
 
 // FileOnly reports whether the setting can be given in the file alone.
 func (s Setting) FileOnly() bool { return s.Type == typePeers }
@@ -39,7 +43,7 @@ func (s Setting) IsBool() bool { return s.Type == typeBool }
 
 // in returns the setting's place in c.
 func (s Setting) in(c *Config) reflect.Value {
-	return reflect.ValueOf(c).Elem().Field(s.section).Field(s.field)
+	return reflect.ValueOf(c).Elem().FieldByIndex(s.path)
 }
 
 const (
@@ -49,20 +53,29 @@ const (
 
 // Settings returns every setting, in the order of the sections.
 func Settings() []Setting {
-	var all []Setting
 	defaults := Default()
 	root := reflect.TypeFor[Config]()
+	all := make([]Setting, 0, 64)
 	for i := range root.NumField() {
 		section := root.Field(i)
-		for j := range section.Type.NumField() {
-			field := section.Type.Field(j)
-			s := Setting{
-				Section: section.Tag.Get("key"), Name: field.Tag.Get("key"), Doc: field.Tag.Get("doc"),
-				Type: typeName(field.Type), section: i, field: j,
-			}
-			s.Default = valueText(s.in(&defaults))
-			all = append(all, s)
+		all = append(all, settingsOf(section.Type, section.Tag.Get("key"), []int{i}, &defaults)...)
+	}
+	return all
+}
+
+// settingsOf lists the settings of a section, and of those within it.
+func settingsOf(t reflect.Type, section string, path []int, defaults *Config) []Setting {
+	var all []Setting
+	for j := range t.NumField() {
+		field := t.Field(j)
+		key, at := field.Tag.Get("key"), append(slices.Clone(path), j)
+		if field.Type.Kind() == reflect.Struct {
+			all = append(all, settingsOf(field.Type, section+"."+key, at, defaults)...)
+			continue
 		}
+		s := Setting{Section: section, Name: key, Doc: field.Tag.Get("doc"), Type: typeName(field.Type), path: at}
+		s.Default = valueText(s.in(defaults))
+		all = append(all, s)
 	}
 	return all
 }

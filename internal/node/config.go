@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/pion/transport/v4"
 
+	"trellis/backbone"
 	"trellis/internal/auth"
 	"trellis/internal/ca"
 	"trellis/internal/relay"
@@ -48,6 +50,8 @@ type Config struct {
 	Certificates Certificates
 	// HTTPS serves HTTP with those certificates; otherwise it is in the clear.
 	HTTPS bool
+	// Public says how clients find the node, and what it costs.
+	Public Public
 	// AllowedOrigins are origins of pages that may use the node beside its own.
 	AllowedOrigins []string
 
@@ -55,7 +59,14 @@ type Config struct {
 	// Credentials: the node stands alone, and Peers is not used.
 	Credentials *ca.Store
 	Peers       discovery.Source
+	// PeersAdvice: what Peers takes away is advice, as discovery.Stable means it.
+	// PeersFile keeps the list over restarts then; default: it is not kept.
+	PeersAdvice bool
+	PeersFile   string
 
+	// Mesh, if set, changes the backbone's configuration before it is used, in
+	// simulations.
+	Mesh func(*backbone.Config)
 	// Relay bounds tracks and their caches. Its Metrics are set by New.
 	Relay relay.Config
 	// Limits bound what clients may take.
@@ -72,9 +83,13 @@ type Config struct {
 // Limits bound what clients may take. A zero field means the default of the
 // package that it is for.
 type Limits struct {
+	// Viewers is from how many clients on newcomers by WebRTC are sent elsewhere.
+	// Default: Sessions and Connections together.
+	Viewers             int
 	Sessions            int // WebRTC
 	SessionsPerIdentity int // WebRTC
 	Connections         int // WebTransport
+	Children            int // other nodes that one track is sent to; negative: none
 	// HalfOpen is the number of unfinished QUIC handshakes from which on clients
 	// must prove their address first. Default 256.
 	HalfOpen int
@@ -83,6 +98,9 @@ type Limits struct {
 const (
 	defaultShutdown = 10 * time.Second
 	defaultHalfOpen = 256
+	// As in edge/rtc and edge/moq.
+	defaultSessions    = 10_000
+	defaultConnections = 20_000
 )
 
 func (c Config) withDefaults() (Config, error) {
@@ -112,6 +130,13 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Limits.HalfOpen == 0 {
 		c.Limits.HalfOpen = defaultHalfOpen
 	}
+	if c.Limits.Sessions == 0 {
+		c.Limits.Sessions = defaultSessions
+	}
+	if c.Limits.Connections == 0 {
+		c.Limits.Connections = defaultConnections
+	}
+	c.Public.URL = strings.TrimSuffix(c.Public.URL, "/")
 	if c.Shutdown == 0 {
 		c.Shutdown = defaultShutdown
 	}

@@ -41,7 +41,8 @@ func (h *health) alive() bool {
 	return time.Since(h.start)-time.Duration(h.beat.Load()) < stuckAfter
 }
 
-// ready reports whether new work should come here.
+// ready reports whether new work should come here, as far as the node itself
+// knows.
 func (h *health) ready() bool { return h.alive() && !h.draining.Load() }
 
 // run sweeps until ctx ends.

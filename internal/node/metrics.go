@@ -38,6 +38,7 @@ func (n *Node) register() error {
 			Name: "trellis_node_cluster_certificate_expiry_timestamp_seconds", Help: "When the certificate for other nodes ends.",
 		}, func() float64 { return float64(n.cfg.Credentials.Get().NotAfter().Unix()) }))
 	}
+	all = append(all, n.discoveryMetrics()...)
 	for _, c := range all {
 		if err := n.registry.Register(c); err != nil {
 			return fmt.Errorf("node metrics: %w", err)

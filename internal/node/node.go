@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -18,6 +18,9 @@ import (
 	"trellis/edge/whip"
 	"trellis/internal/auth"
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
+	"trellis/routing/control"
+	"trellis/routing/discovery"
 )
 
 // Node is one node. Its methods are safe for concurrent use.
@@ -27,11 +30,16 @@ type Node struct {
 	registry *prometheus.Registry
 	health   *health
 
-	table *relay.Table
-	port  *port
-	moq   *moq.Server
-	rtc   *rtc.Edge
-	whip  *whip.Handler
+	table  *relay.Table
+	peers  *discovery.Stable // nil: the node stands alone
+	port   *port
+	moq    *moq.Server
+	rtc    *rtc.Edge
+	events *telemetry.Events
+	whip   *whip.Handler
+
+	drainer *drainer
+	land    landscape
 }
 
 // New assembles a node, which already listens: Run must follow. On an error the
@@ -43,8 +51,9 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Log.With(slog.String("node", cfg.ID)),
-		registry: prometheus.NewRegistry(), health: newHealth(),
+		registry: prometheus.NewRegistry(), health: newHealth(), events: telemetry.NewEvents(telemetry.DefaultEvents),
 	}
+	n.drainer = newDrainer(n)
 	if err := n.assemble(); err != nil {
 		return nil, errors.Join(fmt.Errorf("node %s: %w", cfg.ID, err), cfg.Sockets.Close())
 	}
@@ -63,17 +72,29 @@ func (n *Node) assemble() error {
 		return err
 	}
 	if cfg.Credentials != nil {
-		n.port.mesh, err = backbone.New(backbone.Config{
-			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: cfg.Peers,
-			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
-		})
+		if n.peers, err = n.newPeers(); err != nil {
+			return err
+		}
+		mesh := backbone.Config{
+			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: n.peers, MaxChildren: cfg.Limits.Children,
+			Table: n.table, WallClock: cfg.WallClock, Events: n.events, Log: cfg.Log, Metrics: n.registry, // it names the node itself
+			About: n.about, EgressMbps: float64(cfg.Public.EgressMbps),
+			Planner: control.New(control.Config{Origin: cfg.ID}),
+		}
+		if _, ok := cfg.Sockets.QUIC.(*net.UDPConn); ok { // not in simulations
+			mesh.Canary = newCanary
+		}
+		if cfg.Mesh != nil {
+			cfg.Mesh(&mesh)
+		}
+		n.port.mesh, err = backbone.New(mesh)
 		if err != nil {
 			return err
 		}
 	}
 	n.moq, err = moq.New(moq.Config{
 		Table: n.table, Verifier: cfg.Verifier, NodeID: cfg.ID, Origins: cfg.AllowedOrigins,
-		MaxSessions: cfg.Limits.Connections, Clock: cfg.WallClock, Log: n.log, Metrics: n.registry,
+		MaxSessions: cfg.Limits.Connections, Elsewhere: n.elsewhere, Clock: cfg.WallClock, Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {
 		return err
@@ -90,7 +111,8 @@ func (n *Node) assemble() error {
 	// WHIP asks for a token before it asks what the token allows.
 	_, anonymous := cfg.Verifier.(auth.Open)
 	n.whip, err = whip.New(whip.Config{
-		Edge: n.rtc, Verifier: cfg.Verifier, Anonymous: anonymous, AllowedOrigins: cfg.AllowedOrigins, Log: n.log, Metrics: n.registry,
+		Edge: n.rtc, Verifier: cfg.Verifier, Anonymous: anonymous, AllowedOrigins: cfg.AllowedOrigins,
+		Direct: n.direct, Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {
 		return err
@@ -104,8 +126,8 @@ func (n *Node) assemble() error {
 // errStopped is the cause with which a node ends what it does.
 var errStopped = errors.New("node stopped")
 
-// Run serves until ctx ends; then it says goodbye within the configured time,
-// ends everything and closes the sockets. It returns nil if that was all.
+// Run serves until ctx ends; then it drains within the configured time, ends
+// everything and closes the sockets. It returns nil if that was all.
 func (n *Node) Run(ctx context.Context) error {
 	// What serves outlives ctx by the time for goodbyes.
 	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -121,6 +143,7 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	}
 	run("sweep", func(ctx context.Context) error { return n.health.run(ctx, n.table.Sweep) })
+	run("drain", n.drainer.run)
 	run("quic", n.port.serve)
 	run("webrtc", n.rtc.Run)
 	if n.port.mesh != nil {
@@ -137,7 +160,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
-			n.drain(context.WithoutCancel(ctx))
+			n.leave(context.WithoutCancel(ctx))
 			stop(errStopped)
 			return errStopped
 		case <-serving.Done():
@@ -156,56 +179,6 @@ func (n *Node) Run(ctx context.Context) error {
 	return err
 }
 
-// drain asks clients and peers to leave, and gives them time to.
-func (n *Node) drain(ctx context.Context) {
-	n.health.draining.Store(true)
-	if n.cfg.Shutdown < 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.Shutdown)
-	defer cancel()
-	if n.port.mesh != nil {
-		if err := n.port.mesh.Drain(ctx, n.cfg.Shutdown, "shutting down"); err != nil {
-			n.log.Warn("peers were not told that we leave", slog.Any("err", err))
-		}
-	}
-	if err := n.moq.Drain(ctx); err != nil {
-		n.log.Warn("clients were not told that we leave", slog.Any("err", err))
-	}
-	n.awaitChildren(ctx)
-}
-
-// childPoll is how often a leaving node looks whether its children have left.
-const childPoll = 50 * time.Millisecond
-
-// awaitChildren waits until no other node takes a track from us, or ctx ends.
-func (n *Node) awaitChildren(ctx context.Context) {
-	ticker := time.NewTicker(childPoll)
-	defer ticker.Stop()
-	for n.children(ctx) > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-func (n *Node) children(ctx context.Context) int {
-	if n.port.mesh == nil {
-		return 0
-	}
-	s, err := n.port.mesh.Status(ctx)
-	if err != nil {
-		return 0 // it has stopped, so nobody is left
-	}
-	sum := 0
-	for _, l := range s.Links {
-		sum += l.Children
-	}
-	return sum
-}
-
 func (n *Node) httpsConfig() *tls.Config {
 	if !n.cfg.HTTPS {
 		return nil
@@ -219,6 +192,9 @@ func (n *Node) Table() *relay.Table { return n.table }
 // AdminHandler serves health, metrics and status, for a process that has its own
 // listener for them.
 func (n *Node) AdminHandler() http.Handler { return n.adminHandler() }
+
+// WebRTC returns the node's WebRTC edge, for viewers in the process.
+func (n *Node) WebRTC() *rtc.Edge { return n.rtc }
 
 // Registry returns the node's metrics.
 func (n *Node) Registry() *prometheus.Registry { return n.registry }

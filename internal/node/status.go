@@ -13,6 +13,7 @@ import (
 // Status is a node as GET /v1/status shows it.
 type Status struct {
 	Node       Self                  `json:"node"`
+	Discovery  *DiscoveryStatus      `json:"discovery,omitempty"` // nil: the node stands alone
 	Nodes      []backbone.NodeStatus `json:"nodes"`
 	Links      []LinkStatus          `json:"links"`
 	Sessions   Sessions              `json:"sessions"`
@@ -32,6 +33,8 @@ type Self struct {
 	UptimeS  float64   `json:"uptime_s"`
 	Ready    bool      `json:"ready"`
 	Draining bool      `json:"draining"`
+	// Degraded: discovery fails or errs; see Discovery. Nothing is dropped for it.
+	Degraded bool `json:"degraded"`
 }
 
 // LinkStatus is a link, with its delay as quantiles of one way.
@@ -85,10 +88,13 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 			ID: n.cfg.ID, Region: n.cfg.Region, Provider: n.cfg.Provider, Cluster: n.cfg.Cluster,
 			HopID: wire.HopID(n.cfg.ID), Version: n.cfg.Version,
 			Started: n.health.start.UTC().Round(0), UptimeS: now.Sub(n.health.start).Seconds(),
-			Ready: n.health.ready(), Draining: n.health.draining.Load(),
+			Ready: n.ready(), Draining: n.health.draining.Load(),
 		},
 		Nodes: []backbone.NodeStatus{}, Links: []LinkStatus{},
 		Broadcasts: []BroadcastStatus{},
+	}
+	if s.Discovery = n.discoveryStatus(); s.Discovery != nil {
+		s.Node.Degraded = s.Discovery.Degraded
 	}
 	s.WebRTC = n.rtc.Status()
 	s.Sessions.MoQ = n.moq.Sessions()

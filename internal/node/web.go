@@ -29,6 +29,8 @@ func (n *Node) webHandler() http.Handler {
 	for _, prefix := range []string{whip.WHIPPrefix, whip.WHEPPrefix, whip.SessionPrefix} {
 		mux.Handle(prefix, n.whip)
 	}
+	mux.HandleFunc("GET /v1/edges", n.publicEdges)
+	mux.HandleFunc("OPTIONS /v1/edges", n.publicEdges)
 	mux.Handle("/certificate.sha256", moq.CertificateHandler(n.leaf))
 	return mux
 }

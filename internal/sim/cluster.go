@@ -8,9 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"trellis/internal/ca"
+	"trellis/internal/node"
 	"trellis/routing/discovery"
 )
 
@@ -18,6 +17,8 @@ import (
 type NodeSpec struct {
 	ID     string
 	Region string // default: its ID
+	// Provider is who runs it; it may be empty.
+	Provider string
 	// Peers are the nodes that it keeps links to; nil: all.
 	Peers []string
 	// ClockOffset is how far its clock is ahead of the true time.
@@ -27,69 +28,111 @@ type NodeSpec struct {
 // ClusterConfig describes a backbone.
 type ClusterConfig struct {
 	Nodes []NodeSpec
+	// Stagger is the time between the starts of two nodes.
+	Stagger time.Duration
 	// Log receives what all nodes have to say. Default: nobody.
 	Log *slog.Logger
+	// Configure, if set, changes the configuration of each node before it is made.
+	Configure func(*node.Config)
 }
 
 // Cluster is a backbone of nodes on a simulated network.
 type Cluster struct {
 	Network *Network
 
-	cfg    ClusterConfig
-	nodes  []*Node
-	cancel context.CancelCauseFunc
-	done   chan error
+	cfg       ClusterConfig
+	authority *ca.Authority
+	nodes     []*Node
 }
 
-var errClusterOver = errors.New("the simulation is over")
+var (
+	errClusterOver = errors.New("the simulation is over")
+	errKilled      = errors.New("killed")
+)
 
 // NewCluster assembles the nodes and starts them. Close ends them.
 func NewCluster(n *Network, cfg ClusterConfig) (*Cluster, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Cluster{Network: n, cfg: cfg, done: make(chan error, 1)}
-	authority, err := ca.NewAuthority("simulation", time.Now())
-	if err != nil {
+	c := &Cluster{Network: n, cfg: cfg}
+	var err error
+	if c.authority, err = ca.NewAuthority("simulation", time.Now()); err != nil {
 		return nil, err
 	}
-	for _, spec := range cfg.Nodes {
+	for i, spec := range cfg.Nodes {
 		if spec.Region == "" {
 			spec.Region = spec.ID
 		}
-		credentials, err := authority.Issue(spec.Region, spec.ID, 365*24*time.Hour, time.Now())
-		if err != nil {
-			return nil, err
+		if i > 0 && cfg.Stagger > 0 {
+			time.Sleep(cfg.Stagger)
 		}
-		peers, err := c.peersOf(spec)
+		credentials, err := c.authority.Issue(spec.Region, spec.ID, 365*24*time.Hour, time.Now())
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, c.Close())
 		}
-		node, err := newNode(n.Host(spec.ID), spec, credentials, peers, cfg.Log)
+		made, err := c.start(spec, credentials)
 		if err != nil {
-			return nil, fmt.Errorf("node %s: %w", spec.ID, err)
+			return nil, errors.Join(err, c.Close())
 		}
-		c.nodes = append(c.nodes, node)
+		c.nodes = append(c.nodes, made)
+	}
+	return c, nil
+}
+
+// start assembles one node and lets it run.
+func (c *Cluster) start(spec NodeSpec, credentials *ca.Credentials) (*Node, error) {
+	peers, err := c.peersOf(spec)
+	if err != nil {
+		return nil, err
+	}
+	n, err := newNode(c.Network.Host(spec.ID), spec, credentials, peers, c.cfg)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", spec.ID, err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	c.cancel = cancel
-	g, ctx := errgroup.WithContext(ctx)
-	for _, node := range c.nodes {
-		g.Go(func() error {
-			if err := node.Run(ctx); err != nil {
-				return fmt.Errorf("node %s: %w", node.ID, err)
-			}
-			return nil
-		})
+	n.stop, n.ended = cancel, make(chan struct{})
+	go func() {
+		defer close(n.ended)
+		if err := n.Run(ctx); err != nil {
+			n.err = fmt.Errorf("node %s: %w", spec.ID, err)
+		}
+	}()
+	return n, nil
+}
+
+// Kill takes the power from a node's host: it falls silent, and nobody is told.
+// What is left of the node ends by itself, unseen; Revive starts another.
+func (c *Cluster) Kill(id string) {
+	c.Network.SetPower(id, false)
+	c.Node(id).stop(errKilled)
+}
+
+// Revive starts a node again that was killed, as a new process on the old host,
+// with the old one's key.
+func (c *Cluster) Revive(id string) error {
+	old := c.Node(id)
+	<-old.ended
+	c.Network.SetPower(id, true)
+	made, err := c.start(old.spec, old.credentials)
+	if err != nil {
+		return err
 	}
-	go func() { c.done <- g.Wait() }()
-	return c, nil
+	c.nodes[slices.Index(c.nodes, old)] = made
+	return old.err
 }
 
 // Close ends all nodes, waits for them, and returns what went wrong.
 func (c *Cluster) Close() error {
-	c.cancel(errClusterOver)
-	return <-c.done
+	for _, n := range c.nodes {
+		n.stop(errClusterOver)
+	}
+	errs := make([]error, 0, len(c.nodes))
+	for _, n := range c.nodes {
+		<-n.ended
+		errs = append(errs, n.err)
+	}
+	return errors.Join(errs...)
 }
 
 // Node returns the node of that id; it panics if there is none.

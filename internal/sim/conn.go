@@ -26,6 +26,12 @@ type Conn struct {
 
 	incoming chan datagram
 	overflow atomic.Uint64
+	off      atomic.Bool // the host is without power
+
+	holdMu sync.Mutex
+	frozen bool
+	held   []datagram // came while frozen
+
 	deadline *deadline
 
 	closing sync.Once
@@ -60,14 +66,39 @@ func (c *Conn) Overflow() uint64 { return c.overflow.Load() }
 
 // deliver implements receiver.
 func (c *Conn) deliver(from netip.AddrPort, data []byte) {
-	if c.remote.IsValid() && from != c.remote {
+	if c.remote.IsValid() && from != c.remote || c.off.Load() {
 		return
 	}
+	c.holdMu.Lock()
+	defer c.holdMu.Unlock()
+	if c.frozen {
+		if len(c.held) < socketQueue {
+			c.held = append(c.held, datagram{from, data})
+		} else {
+			c.overflow.Add(1)
+		}
+		return
+	}
+	c.put(datagram{from, data})
+}
+
+func (c *Conn) put(d datagram) {
 	select {
-	case c.incoming <- datagram{from, data}:
+	case c.incoming <- d:
 	default:
 		c.overflow.Add(1)
 	}
+}
+
+// setFrozen holds back what comes, or lets it in.
+func (c *Conn) setFrozen(frozen bool) {
+	c.holdMu.Lock()
+	defer c.holdMu.Unlock()
+	c.frozen = frozen
+	for _, d := range c.held {
+		c.put(d)
+	}
+	c.held = nil
 }
 
 func (c *Conn) read(b []byte) (int, netip.AddrPort, error) {

@@ -8,14 +8,18 @@ import (
 
 // Host is a machine on a simulated network, with one address.
 type Host struct {
-	net  *Network
-	name string
-	addr netip.Addr
+	net    *Network
+	name   string
+	number uint32
+	addr   netip.Addr
 
 	// Guarded by net.mu.
 	sockets   map[uint16]*Conn
 	listeners map[uint16]*Listener
 	nextPort  uint16
+	off       bool // without power
+	frozen    bool
+	held      []heldDelivery // sent while frozen
 }
 
 // firstPort is where ports that nobody asked for begin, as RFC 6335 has it.
@@ -49,6 +53,7 @@ func (h *Host) openUDP(port uint16, remote netip.AddrPort) (*Conn, error) {
 		return nil, fmt.Errorf("%s: udp port %d is taken", h.name, port)
 	}
 	c := newConn(h, port, remote)
+	c.off.Store(h.off)
 	h.sockets[port] = c
 	return c, nil
 }

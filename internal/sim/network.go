@@ -23,6 +23,10 @@ type NetworkConfig struct {
 	// MTU is the largest datagram on links that do not set their own, in bytes
 	// of UDP payload. Default 1472: Ethernet's 1500 without the headers of IPv4.
 	MTU int
+	// Grain rounds up when datagrams arrive, so that those of one moment are
+	// handed over together: large worlds run faster, and every hop is longer by
+	// half of it on average. Default: exact.
+	Grain time.Duration
 }
 
 const defaultMTU = 1472
@@ -40,11 +44,17 @@ type Network struct {
 	byAddr   map[netip.Addr]*Host
 	links    map[direction]*impair.Link
 	underWay impair.Queue[delivery]
+	due      []delivery // taken off underWay, in the timer's hands
 	timer    *time.Timer
+	start    time.Time
 	closed   bool
 }
 
-type direction struct{ from, to string }
+// direction is a pair of hosts, by number: the map of them is looked into for
+// every datagram.
+type direction uint64
+
+func directionOf(from, to *Host) direction { return direction(from.number)<<32 | direction(to.number) }
 
 // delivery is something under way: data for a receiver.
 type delivery struct {
@@ -73,6 +83,7 @@ func NewNetwork(cfg NetworkConfig) *Network {
 		byName: make(map[string]*Host),
 		byAddr: make(map[netip.Addr]*Host),
 		links:  make(map[direction]*impair.Link),
+		start:  time.Now(),
 	}
 	n.timer = time.AfterFunc(time.Hour, n.deliverDue)
 	n.timer.Stop()
@@ -84,6 +95,10 @@ func NewNetwork(cfg NetworkConfig) *Network {
 func (n *Network) Host(name string) *Host {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.hostLocked(name)
+}
+
+func (n *Network) hostLocked(name string) *Host {
 	if h := n.byName[name]; h != nil {
 		return h
 	}
@@ -91,6 +106,7 @@ func (n *Network) Host(name string) *Host {
 	h := &Host{
 		net:       n,
 		name:      name,
+		number:    uint32(i),
 		addr:      netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
 		sockets:   make(map[uint16]*Conn),
 		listeners: make(map[uint16]*Listener),
@@ -104,7 +120,7 @@ func (n *Network) Host(name string) *Host {
 func (n *Network) SetLink(from, to string, cfg impair.Config) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	l, err := n.linkLocked(from, to)
+	l, err := n.linkLocked(n.hostLocked(from), n.hostLocked(to))
 	if err != nil {
 		return err
 	}
@@ -124,25 +140,47 @@ func (n *Network) SetPath(a, b string, cfg impair.Config) error {
 func (n *Network) SetDown(a, b string, down bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, d := range []direction{{a, b}, {b, a}} {
-		l, err := n.linkLocked(d.from, d.to)
-		if err != nil {
-			return err
-		}
-		cfg := l.Config()
-		cfg.Down = down
-		if err := l.Set(cfg); err != nil {
+	for _, d := range [][2]string{{a, b}, {b, a}} {
+		if err := n.setDownLocked(d[0], d[1], down); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// SetDownOneWay cuts or mends one direction between two hosts.
+func (n *Network) SetDownOneWay(from, to string, down bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.setDownLocked(from, to, down)
+}
+
+func (n *Network) setDownLocked(from, to string, down bool) error {
+	l, err := n.linkLocked(n.hostLocked(from), n.hostLocked(to))
+	if err != nil {
+		return err
+	}
+	cfg := l.Config()
+	cfg.Down = down
+	return l.Set(cfg)
+}
+
+// Link returns what one direction between two hosts is like now.
+func (n *Network) Link(from, to string) (impair.Config, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l, err := n.linkLocked(n.hostLocked(from), n.hostLocked(to))
+	if err != nil {
+		return impair.Config{}, err
+	}
+	return l.Config(), nil
+}
+
 // Counts returns what happened to the datagrams of one direction.
 func (n *Network) Counts(from, to string) impair.Counts {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if l := n.links[direction{from, to}]; l != nil {
+	if l := n.links[directionOf(n.hostLocked(from), n.hostLocked(to))]; l != nil {
 		return l.Counts()
 	}
 	return impair.Counts{}
@@ -176,8 +214,8 @@ func (n *Network) withMTU(cfg impair.Config) impair.Config {
 	return cfg
 }
 
-func (n *Network) linkLocked(from, to string) (*impair.Link, error) {
-	d := direction{from, to}
+func (n *Network) linkLocked(a, b *Host) (*impair.Link, error) {
+	d, from, to := directionOf(a, b), a.name, b.name
 	if l := n.links[d]; l != nil {
 		return l, nil
 	}
@@ -201,12 +239,12 @@ func (n *Network) sendDatagram(h *Host, from, to netip.AddrPort, b []byte) error
 		return net.ErrClosed
 	}
 	dst := n.byAddr[to.Addr()]
-	if dst == nil {
-		return nil // no such host
+	if dst == nil || h.off || dst.off {
+		return nil // no such host, or no power
 	}
 	at := time.Now()
 	if dst != h {
-		l, err := n.linkLocked(h.name, dst.name)
+		l, err := n.linkLocked(h, dst)
 		if err != nil {
 			return err
 		}
@@ -218,12 +256,23 @@ func (n *Network) sendDatagram(h *Host, from, to netip.AddrPort, b []byte) error
 	// The socket is looked up now and not on arrival, which spares a lookup and
 	// differs only for one that opens while this is under way.
 	if c := dst.sockets[to.Port()]; c != nil {
-		n.pushLocked(at, delivery{to: c, from: from, data: append([]byte(nil), b...)})
+		d := delivery{to: c, from: from, data: append([]byte(nil), b...)}
+		switch {
+		case !h.frozen:
+			n.pushLocked(at, d)
+		case len(h.held) < socketQueue:
+			h.held = append(h.held, heldDelivery{d, time.Until(at)})
+		}
 	}
 	return nil
 }
 
 func (n *Network) pushLocked(at time.Time, d delivery) {
+	if g := n.cfg.Grain; g > 0 {
+		if over := at.Sub(n.start) % g; over > 0 {
+			at = at.Add(g - over)
+		}
+	}
 	if n.underWay.Push(at, d) {
 		n.timer.Reset(time.Until(at))
 	}
@@ -231,17 +280,73 @@ func (n *Network) pushLocked(at time.Time, d delivery) {
 
 // deliverDue hands over what is due; the timer calls it.
 func (n *Network) deliverDue() {
+	n.mu.Lock()
 	for {
-		n.mu.Lock()
-		d, ok := n.underWay.Pop(time.Now())
-		if !ok {
+		now := time.Now()
+		due := n.due[:0]
+		for {
+			d, ok := n.underWay.Pop(now)
+			if !ok {
+				break
+			}
+			due = append(due, d)
+		}
+		if len(due) == 0 {
 			if next, some := n.underWay.Next(); some && !n.closed {
 				n.timer.Reset(time.Until(next))
 			}
 			n.mu.Unlock()
 			return
 		}
+		n.due = nil // nobody else's while the lock is not held
 		n.mu.Unlock()
-		d.to.deliver(d.from, d.data)
+		for i := range due {
+			due[i].to.deliver(due[i].from, due[i].data)
+		}
+		clear(due)
+		n.mu.Lock()
+		n.due = due
 	}
+}
+
+// SetPower turns a host off or on. One that is off neither sends nor receives,
+// and what is under way to it is lost with it.
+func (n *Network) SetPower(host string, on bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.hostLocked(host)
+	h.off = !on
+	for _, c := range h.sockets {
+		c.off.Store(!on)
+	}
+}
+
+// SetFrozen lets a host stand still, as if its processes were stopped: what comes
+// waits in its sockets, what it sends waits with it, and both go on when it is
+// over. Its timers run, which those of a stopped process would not.
+func (n *Network) SetFrozen(host string, frozen bool) {
+	n.mu.Lock()
+	h := n.hostLocked(host)
+	h.frozen = frozen
+	held := h.held
+	h.held = nil
+	now := time.Now()
+	for _, d := range held {
+		n.pushLocked(now.Add(d.left), d.delivery)
+	}
+	sockets := make([]*Conn, 0, len(h.sockets))
+	for _, c := range h.sockets {
+		sockets = append(sockets, c)
+	}
+	n.mu.Unlock()
+	for _, c := range sockets {
+		c.setFrozen(frozen)
+	}
+}
+
+// heldDelivery is something that a frozen host has sent.
+type heldDelivery struct {
+	delivery
+
+	left time.Duration // what it still takes from when it goes on
 }

@@ -3,8 +3,8 @@ package sim
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"trellis/backbone"
@@ -27,11 +27,28 @@ type Node struct {
 	// ID is the node's id.
 	ID   string
 	host *Host
+	spec NodeSpec
+
+	credentials *ca.Credentials
+
+	clock *clock
+	stop  context.CancelCauseFunc
+	ended chan struct{} // closed when Run has returned
+	err   error         // why, to be read then
 }
+
+// clock is a node's own clock: ahead of the true time, by how much may change.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// StepClock puts the node's clock forward, or back. What runs by timers does not
+// notice.
+func (n *Node) StepClock(by time.Duration) { n.clock.ahead.Add(int64(by)) }
 
 // newNode opens the node's sockets and assembles it. Everybody is admitted:
 // grants are not what is simulated here.
-func newNode(h *Host, spec NodeSpec, credentials *ca.Credentials, peers discovery.Source, log *slog.Logger) (*Node, error) {
+func newNode(h *Host, spec NodeSpec, credentials *ca.Credentials, peers discovery.Source, cluster ClusterConfig) (*Node, error) {
 	quic, err := h.ListenUDP(quicPort)
 	if err != nil {
 		return nil, err
@@ -45,21 +62,27 @@ func newNode(h *Host, spec NodeSpec, credentials *ca.Credentials, peers discover
 		return nil, err
 	}
 	id := credentials.Identity()
-	n, err := node.New(node.Config{
-		ID: id.Node, Region: id.Region, Cluster: id.Cluster,
+	own := &clock{}
+	own.ahead.Store(int64(spec.ClockOffset))
+	cfg := node.Config{
+		ID: id.Node, Region: id.Region, Provider: spec.Provider, Cluster: id.Cluster,
 		Sockets:      node.Sockets{QUIC: quic, WebRTC: webRTC, HTTP: http},
 		WebRTCNet:    h.Net(),
 		Verifier:     auth.Open{},
 		Certificates: ca.NewEphemeral(h.Addr().String()),
 		Credentials:  ca.NewStore(credentials),
 		Peers:        peers,
-		WallClock:    func() time.Time { return time.Now().Add(spec.ClockOffset) },
-		Log:          log,
-	})
+		WallClock:    own.now,
+		Log:          cluster.Log,
+	}
+	if cluster.Configure != nil {
+		cluster.Configure(&cfg)
+	}
+	n, err := node.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Node{Node: n, ID: spec.ID, host: h}, nil
+	return &Node{Node: n, ID: spec.ID, host: h, spec: spec, credentials: credentials, clock: own}, nil
 }
 
 // Door says where clients find the node.

@@ -156,12 +156,12 @@ func (n *Network) delayLocked(from, to *Host) (time.Duration, error) {
 	if from == to {
 		return 0, nil
 	}
-	l, err := n.linkLocked(from.name, to.name)
+	l, err := n.linkLocked(from, to)
 	if err != nil {
 		return 0, err
 	}
 	cfg := l.Config()
-	if cfg.Down {
+	if cfg.Down || from.off || to.off {
 		return 0, errLinkDown
 	}
 	return cfg.Delay, nil

@@ -28,27 +28,54 @@ type shield struct {
 	order   []int32
 }
 
-// protectAll decides the backups of the group anew if anything has changed that
-// they depend on.
-func (g *group) protectAll(c *Controller) {
-	if g.shielded == c.net.epoch && !g.dirty && !g.changed {
-		g.bookBackups(c)
-		return
+// protectAll decides the backups anew of groups for which anything has changed
+// that they depend on, or whose backups no longer have room.
+func (c *Controller) protectAll(order []*group) {
+	for _, g := range order {
+		if g.shielded != c.net.epoch || g.dirty || g.changed {
+			g.shield(c)
+			if g.unburden(c) {
+				g.demote()
+				g.shield(c)
+			}
+		}
+		g.bookBackups(c, +1)
 	}
+	for _, g := range order {
+		if g.backupsOver(c) {
+			g.bookBackups(c, -1)
+			g.shield(c)
+			g.bookBackups(c, +1)
+		}
+	}
+}
+
+// backupsOver reports whether a backup parent has no room for what it may have to
+// send.
+func (g *group) backupsOver(c *Controller) bool {
+	for v := range g.spots {
+		b := g.spots[v].backup
+		if b >= 0 && c.acc.room[b] >= 0 && c.acc.used[b]+c.acc.reserve[b] > c.acc.room[b]*(1+overSlack)+roomSlackMbps {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *group) shield(c *Controller) {
 	g.shielded = c.net.epoch
+	n := len(g.tree.c)
 	s := &shield{
-		c: c, g: g, t: &g.tree, inner: make([]uint32, len(g.tree.c)), load: map[[2]int32]int32{},
-		worst: make([]int32, len(g.tree.c)), live: make([]int32, len(g.tree.c)),
+		c: c, g: g, t: &g.tree, inner: make([]uint32, n), load: map[[2]int32]int32{},
+		worst: make([]int32, n), live: make([]int32, n),
 	}
 	s.run()
-	g.bookBackups(c)
 }
 
 // bookBackups puts what backups take, or would take at the worst failure, on the
-// account.
-func (g *group) bookBackups(c *Controller) {
-	type pair [2]int32
-	load := map[pair]int32{}
+// account, or with sign -1 takes it off.
+func (g *group) bookBackups(c *Controller, sign float64) {
+	load := map[[2]int32]int32{}
 	worst := map[int32]int32{}
 	for v := range g.spots {
 		s := &g.spots[v]
@@ -56,44 +83,28 @@ func (g *group) bookBackups(c *Controller) {
 			continue
 		}
 		if s.grade == ProtectHot {
-			c.acc.used[s.backup] += g.tree.rate
+			c.acc.used[s.backup] += sign * g.tree.rate
 			continue
 		}
-		p := pair{s.backup, g.tree.c[v].parent}
-		if p[1] == c.net.origin { // a link is lost, and not all of them at once
-			p[1] = -1 - int32(v)
-		}
+		p := g.tree.failure(s.backup, int32(v))
 		load[p]++
 		if load[p] > worst[s.backup] {
 			worst[s.backup] = load[p]
-			c.acc.reserve[s.backup] += g.tree.rate
+			c.acc.reserve[s.backup] += sign * g.tree.rate
 		}
 	}
 }
 
 func (s *shield) run() {
 	t, g := s.t, s.g
-	total := int64(0)
-	below := make([]int64, len(t.c))
-	s.order = s.order[:0]
 	for v := range g.spots {
 		if x := &g.spots[v]; !t.carries(int32(v)) {
 			x.backup, x.grade, x.shares, x.blast = -1, ProtectNone, "", false
 		}
 	}
-	t.walk(t.net.origin, func(v int32) {
-		if !t.c[v].standby {
-			s.order = append(s.order, v)
-		}
-	})
-	for _, v := range slices.Backward(s.order) {
-		below[v] += t.c[v].viewers
-		if u := t.c[v].parent; u >= 0 {
-			below[u] += below[v]
-		} else {
-			total = below[v]
-		}
-	}
+	below := make([]int64, len(t.c))
+	s.order = t.weigh(s.order, below)
+	total := below[t.net.origin]
 	slices.SortStableFunc(s.order, func(a, b int32) int { return cmp.Compare(below[b], below[a]) })
 	for _, v := range s.order {
 		u := t.c[v].parent
@@ -122,14 +133,14 @@ func (s *shield) cover(v int32, want Protection, blast bool) {
 	b := s.choose(v, old, want, false)
 	if b < 0 || t.lateOver(b, v) {
 		if p := s.relays(v, want); p.ok() && (b < 0 || p.delay <= t.c[v].bound) {
-			s.g.enter(&p)
-			q := p
-			q.n--
-			t.hang(&q, true)
-			for _, i := range q.arcs[:q.n] {
-				s.g.spots[t.net.arcs[i].to].why = why{reason: ReasonStandby}
-			}
 			b = p.parent(t.net)
+			p.n-- // v itself stays where it is
+			s.g.enter(&p, true)
+			for _, i := range p.arcs[:p.n] {
+				x := t.net.arcs[i].to
+				s.g.spots[x] = newSpotAfter(s.g.spots[x])
+				s.g.spots[x].why = s.g.moveWhy(ReasonStandby, x, "")
+			}
 		}
 	}
 	if b >= 0 {
@@ -221,7 +232,7 @@ func (s *shield) room(b, v int32, want Protection) bool {
 	kids := int(t.c[b].kids + s.live[b])
 	extra := s.live[b]
 	if want != ProtectHot {
-		n := s.load[s.failure(b, v)] + 1
+		n := s.load[s.t.failure(b, v)] + 1
 		kids += int(max(n, s.worst[b]))
 		extra += max(n, s.worst[b])
 	} else {
@@ -235,10 +246,11 @@ func (s *shield) room(b, v int32, want Protection) bool {
 	return acc.room[b] < 0 || acc.used[b]+acc.reserve[b]+float64(extra)*t.rate <= acc.room[b]+roomSlackMbps
 }
 
-// failure is the key of what makes v switch to b.
-func (s *shield) failure(b, v int32) [2]int32 {
-	u := s.t.c[v].parent
-	if u == s.t.net.origin {
+// failure is the key of what makes v switch to b: the loss of its parent, or if
+// that is the origin of the link, which no other shares.
+func (t *tree) failure(b, v int32) [2]int32 {
+	u := t.c[v].parent
+	if u == t.net.origin {
 		u = -1 - v
 	}
 	return [2]int32{b, u}
@@ -249,7 +261,7 @@ func (s *shield) book(v, b int32, grade Protection) {
 		s.live[b]++
 		return
 	}
-	k := s.failure(b, v)
+	k := s.t.failure(b, v)
 	s.load[k]++
 	s.worst[b] = max(s.worst[b], s.load[k])
 }
@@ -309,7 +321,8 @@ func (s *shield) relays(v int32, want Protection) place {
 			return false
 		}
 		if t.rooted(u) {
-			return s.clear(u, v, false) && next != v && s.room(u, next, ProtectHot)
+			// The origin survives whatever is provided for: only its link to v does not.
+			return (u == t.net.origin || s.clear(u, v, false)) && next != v && s.room(u, next, ProtectHot)
 		}
 		return next != v || s.room(u, v, want)
 	})

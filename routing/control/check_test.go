@@ -15,6 +15,7 @@ type checker struct {
 	links  map[[2]string]control.Link
 	tracks map[string]control.Track
 	loose  bool // limits may be exceeded: reality was there first
+	odd    bool // names occur more than once: what is said of them is not compared
 }
 
 func newChecker(origin string, s *control.Snapshot) *checker {
@@ -137,7 +138,7 @@ func (c *checker) path(what string, path []string, node string) error {
 		if _, ok := c.links[[2]string{whole[i-1], id}]; !ok {
 			return fmt.Errorf("%s of %s needs a link %s -> %s, which is not there", what, node, whole[i-1], id)
 		}
-		if n := c.nodes[whole[i-1]]; n.MaxChildren == 0 {
+		if n := c.nodes[whole[i-1]]; n.MaxChildren == 0 && !c.odd {
 			return fmt.Errorf("%s of %s goes over %s, which does not relay", what, node, n.ID)
 		}
 	}
@@ -192,7 +193,7 @@ func (c *checker) summary(p *control.Plan, routes map[string]*control.Route) err
 		}
 	}
 	s := p.Summary
-	if s.Viewers != viewers || s.Served != served {
+	if !c.odd && (s.Viewers != viewers || s.Served != served) {
 		return fmt.Errorf("summary has %d of %d viewers served, counted %d of %d", s.Served, s.Viewers, served, viewers)
 	}
 	if s.InBound > s.Served || s.Protected > s.Served || s.Reachable > s.Viewers {

@@ -94,7 +94,8 @@ type Route struct {
 	Delay, BackupDelay time.Duration
 	// DelayP95 is the sum of the links' 95th percentiles: what Bound is held against.
 	DelayP95 time.Duration
-	// Bound of the track, or the node's least possible delay if that is more.
+	// Bound of the track; for a node that cannot be reached in that, 1.1 times its
+	// least possible delay.
 	Bound time.Duration
 	// Protect is the grade that this route has, which may be less than asked for.
 	Protect Protection

@@ -2,7 +2,6 @@ package control
 
 import (
 	"cmp"
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -11,7 +10,6 @@ import (
 // why, between decisions. Make it with [New]. It is not safe for concurrent use.
 type Controller struct {
 	cfg Config
-	rng *rand.Rand
 
 	net     network
 	acc     account
@@ -40,15 +38,16 @@ type movedViewers struct {
 func New(cfg Config) *Controller {
 	cfg = cfg.withDefaults()
 	return &Controller{
-		cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x636f6e74726f6c)),
-		net:    network{origin: -1},
+		cfg: cfg, net: network{origin: -1},
 		tracks: map[string]*track{}, buckets: map[groupKey][]*group{},
 	}
 }
 
 // Decide takes what is known now, and returns the plans that have changed, by
 // name of the track. A snapshot without the origin changes nothing: the origin
-// exists, so the snapshot is wrong. Times must not run backwards.
+// exists, so the snapshot is wrong. Times that run backwards stand still. The
+// snapshot is not kept. Plans share what they have in common: nobody may change
+// what they hold.
 func (c *Controller) Decide(s Snapshot) []Plan {
 	if !slices.ContainsFunc(s.Nodes, func(n Node) bool { return n.ID == c.cfg.Origin }) || c.cfg.Origin == "" {
 		return nil
@@ -87,23 +86,20 @@ func (c *Controller) Decide(s Snapshot) []Plan {
 	for _, g := range order {
 		g.improve(c)
 	}
-	for _, g := range order {
-		g.protectAll(c)
-	}
+	c.protectAll(order)
 	return c.publish()
 }
 
 // Plans returns all plans as they are now, with delays and figures of the last
-// snapshot, by name of the track.
+// snapshot, by name of the track. Changed is empty. Tracks may share the slices.
 func (c *Controller) Plans() []Plan {
 	var out []Plan
-	for _, k := range c.tracks {
-		if k.plan.Version > 0 && k.group != nil {
-			p := k.plan
-			p.Changed = nil
-			p.Routes = k.group.routes(c, k.rate)
-			p.Summary = k.group.summary(k.rate)
-			p.Summary.Moved = k.plan.Summary.Moved
+	for _, g := range c.groups {
+		var told sheets
+		for _, k := range g.tracks {
+			t := told.of(c, g, k.rate)
+			p := Plan{Track: k.name, Version: k.version, Routes: t.routes, Summary: t.summary}
+			p.Summary.Moved = k.moved
 			out = append(out, p)
 		}
 	}

@@ -75,8 +75,10 @@ type track struct {
 	name  string
 	rate  float64
 	group *group
-	plan  Plan // as it was last told
 	round uint64
+	// Of the plan that was last told.
+	version uint64
+	moved   int
 }
 
 // groupKey is what tracks of a group have in common.

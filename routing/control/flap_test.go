@@ -38,8 +38,8 @@ func diamond(protect control.Protection) control.Snapshot {
 // TestFlappingRouteMovesOnceAMinute has every link of a mesh swing by 30 %, every
 // two seconds, each with a phase of its own.
 func TestFlappingRouteMovesOnceAMinute(t *testing.T) {
-	const minutes = 10
-	for seed := range 4 {
+	const minutes = 5
+	for seed := range scale(t, 2) {
 		r := rand.New(rand.NewPCG(uint64(seed), 3))
 		s := meshOf(r, 24, 6)
 		w := newWorld(t, control.Config{Origin: s.Nodes[0].ID}, s)
@@ -102,6 +102,8 @@ func TestOneFlappingLinkMovesAtMostOnce(t *testing.T) {
 		t.Errorf("in the end %+v", got)
 	}
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 6)) }
 
 func sign(i int) float64 { return float64(1 - 2*(i%2)) }
 

@@ -201,61 +201,94 @@ func (c *Controller) replan(g *group) {
 // become moves the group's tree to another one. Unless it is the first plan, who
 // has not rested stays, and so does everybody when the budget is used up.
 func (g *group) become(c *Controller, to routing.Tree, first bool) {
+	before := g.worth()
+	var moved []int32
 	t := &g.tree
+	t.careful = true
 	for _, v := range g.topDown(to) {
-		u := to.Parent[v]
-		x := &t.c[v]
-		if x.in && x.parent == u && !x.standby || !t.rooted(u) || t.under(u, v) {
-			continue
-		}
-		i := c.net.find(u, v)
-		if i < 0 {
-			continue
-		}
-		entering := !x.in
-		was, price := x.delay, 0.0
-		if x.arc >= 0 {
-			price = c.net.arcs[x.arc].price
-		}
-		p := place{n: 1}
-		p.arcs[0] = i
-		if !first && !entering && (g.rested(c, v) > 0 || g.hushed(c, v, &p) || !c.allows(t.below(v))) {
-			continue
-		}
-		home, arc := int32(-1), int32(-1)
-		if entering {
-			t.c[v] = x.fresh(false)
-		} else {
-			home, arc = t.cut(v)
-		}
-		if ok, resort := t.usable(u, v, i); !ok || resort && home >= 0 {
-			g.back(v, home, arc)
-			continue
-		}
-		t.c[v].standby = false
-		if entering {
-			g.spots[v] = newSpotAfter(g.spots[v])
-			g.moveTo(c, v, &p, ReasonPlanned, "")
-			continue
-		}
-		reason := ReasonPlanned
-		if !first {
-			g.spots[v].moved, g.lastMove = c.now, c.now
-			if reason = ReasonCheaper; c.net.arcs[i].price >= price && home >= 0 {
-				reason = ReasonFaster
-			}
-		}
-		g.moveTo(c, v, &p, reason, g.nameOf(home))
-		s := &g.spots[v]
-		if !first {
-			s.why.was, s.why.is, s.why.limit = was, t.c[v].delay, 0
-			if reason == ReasonCheaper {
-				s.why.was, s.why.is = price*t.rate*gbPerMbpsHour, c.net.arcs[i].price*t.rate*gbPerMbpsHour
-				s.why.limit = c.cfg.GainCost
-			}
+		if g.follows(c, v, to.Parent[v], first) && !first {
+			moved = append(moved, v)
 		}
 	}
+	t.careful = false
 	g.demote()
+	after := g.worth()
+	for _, v := range moved {
+		w := &g.spots[v].why
+		w.reason = ReasonFaster
+		w.was, w.is, w.limit = before.mean, after.mean, 0
+		switch {
+		case after.inBound > before.inBound:
+			w.reason, w.viewers = ReasonLate, after.inBound-before.inBound
+		case after.cost < before.cost:
+			w.reason = ReasonCheaper
+			w.was, w.is, w.limit = before.cost, after.cost, c.cfg.GainCost
+		}
+	}
+}
+
+// worth is what a tree is worth as a whole.
+type worth struct {
+	inBound int64
+	cost    float64 // USD per hour
+	mean    float64 // ms
+}
+
+func (g *group) worth() worth {
+	t := &g.tree
+	w := worth{cost: g.cost() * t.rate * gbPerMbpsHour}
+	served := int64(0)
+	for v := range t.c {
+		x := &t.c[v]
+		if x.viewers == 0 || !t.rooted(int32(v)) {
+			continue
+		}
+		served += x.viewers
+		w.mean += float64(x.viewers) * x.delay
+		if x.delay <= x.bound {
+			w.inBound += x.viewers
+		}
+	}
+	w.mean /= max(float64(served), 1)
+	return w
+}
+
+// follows hangs v below u, as a full plan wants it. It reports whether v moved
+// there from another place.
+func (g *group) follows(c *Controller, v, u int32, first bool) bool {
+	t := &g.tree
+	x := &t.c[v]
+	if x.in && x.parent == u && !x.standby || !t.rooted(u) || t.under(u, v) {
+		return false
+	}
+	i := c.net.find(u, v)
+	if i < 0 {
+		return false
+	}
+	p := place{n: 1}
+	p.arcs[0] = i
+	if !x.in {
+		if ok, _ := t.usable(u, v, i); ok {
+			t.c[v] = x.fresh(false)
+			g.spots[v] = newSpotAfter(g.spots[v])
+			g.moveTo(c, v, &p, ReasonPlanned, "")
+		}
+		return false
+	}
+	if !first && (g.rested(c, v) > 0 || g.pinned(c, v) || g.hushed(c, v, &p)) {
+		return false
+	}
+	home, arc := t.cut(v)
+	if ok, resort := t.usable(u, v, i); !ok || resort || !first && !c.allows(t.below(v)) {
+		t.link(v, home, arc)
+		return false
+	}
+	t.c[v].standby = false
+	g.moveTo(c, v, &p, ReasonPlanned, g.nameOf(home))
+	if !first {
+		g.spots[v].moved, g.lastMove = c.now, c.now
+	}
+	return true
 }
 
 func (g *group) nameOf(v int32) string {
@@ -263,15 +296,6 @@ func (g *group) nameOf(v int32) string {
 		return ""
 	}
 	return g.tree.net.nodes[v].ID
-}
-
-// back undoes a cut, or an entry.
-func (g *group) back(v, parent, arc int32) {
-	if parent >= 0 {
-		g.tree.link(v, parent, arc)
-		return
-	}
-	g.tree.c[v].in = false
 }
 
 // topDown lists the nodes of a planner's tree, parents first.

@@ -43,7 +43,8 @@ func (g *group) hushed(c *Controller, v int32, p *place) bool {
 	return !g.lastMove.IsZero() && c.now.Sub(g.lastMove) < c.cfg.Rest && g.restless(v, p)
 }
 
-// hasten moves those who are late to where they are not.
+// hasten moves those who are late to where they are not: the largest subtree that
+// is late for the most part, at once, and else who is late alone.
 func (g *group) hasten(c *Controller) {
 	t := &g.tree
 	var late []int32
@@ -55,16 +56,38 @@ func (g *group) hasten(c *Controller) {
 	slices.SortFunc(late, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(t.c[b].viewers, t.c[a].viewers), cmp.Compare(a, b))
 	})
+	var chain []int32
 	for _, v := range late {
 		if t.c[v].delay <= t.c[v].bound+lateMs {
 			continue // helped already
 		}
+		chain = chain[:0]
 		for x := v; x != c.net.origin; x = t.c[x].parent {
+			chain = append(chain, x)
+		}
+		most := 1 // of the chain, how many have a subtree that is late for the most part
+		for most < len(chain) && 2*t.lateBelow(chain[most]) >= t.below(chain[most]) {
+			most++
+		}
+		slices.Reverse(chain[:most])
+		for _, x := range chain {
 			if g.rested(c, x) <= 0 && g.moveInTime(c, x) {
 				break
 			}
 		}
 	}
+}
+
+// lateBelow is the number of viewers in v's subtree who are late.
+func (t *tree) lateBelow(v int32) int64 {
+	n := int64(0)
+	if x := &t.c[v]; x.delay > x.bound+lateMs {
+		n = x.viewers
+	}
+	for k := t.c[v].first; k >= 0; k = t.c[k].next {
+		n += t.lateBelow(k)
+	}
+	return n
 }
 
 // lateMs is how far beyond its bound a node may slip before it is moved for that:
@@ -101,11 +124,13 @@ func (g *group) improve(c *Controller) {
 	g.epoch, g.look = c.net.epoch, time.Time{}
 	t := &g.tree
 	cost := g.cost()
+	t.careful = true
 	for v := range t.c {
 		if int32(v) != c.net.origin && t.carries(int32(v)) {
 			g.consider(c, int32(v), cost)
 		}
 	}
+	t.careful = false
 }
 
 // later has the group look for moves again after a while.
@@ -158,6 +183,10 @@ func (g *group) consider(c *Controller, v int32, cost float64) {
 	t.link(v, u, arc)
 	if reason == "" {
 		s.better = time.Time{}
+		return
+	}
+	if reason != ReasonLate && g.pinned(c, v) {
+		s.kept.pinned = true
 		return
 	}
 	g.decide(c, v, &best, reason, price, cost)

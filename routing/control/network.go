@@ -32,6 +32,8 @@ type network struct {
 	// Links by head, inStart[v] to inStart[v+1], and in a row by tail.
 	arcs    []arc
 	inStart []int32
+	out     tails
+	slots   []int32 // by link of the snapshot: its arc; empty if some have none
 
 	// least possible delay from the origin, at the links' 95th percentiles; far if
 	// there is no path.
@@ -40,7 +42,8 @@ type network struct {
 	// epoch grows when something material has changed.
 	epoch uint64
 
-	heap heap
+	heap  heap
+	fixed []bool // scratch of spread
 }
 
 // arc is one direction of a link.
@@ -67,6 +70,12 @@ func (n *network) load(s *Snapshot, cfg *Config) (renumbered []int32) {
 			same = false
 			break
 		}
+	}
+	if same && n.refresh(s.Links, s.Now, cfg) {
+		n.compareNodes(nodes)
+		n.nodes = nodes
+		n.findLeast()
+		return nil
 	}
 	old := *n
 	if !same {
@@ -142,12 +151,76 @@ func tidyNodes(in []Node) []Node {
 // maxDelay of a link or node: beyond it nothing is live.
 const maxDelay = time.Minute
 
+// maxNumber of Mbit/s or USD: beyond it sums lose what is small.
+const maxNumber = 1e9
+
 // number returns x, or 0 if it is none or negative.
 func number(x float64) float64 {
 	if !(x > 0) || math.IsInf(x, 1) {
 		return 0
 	}
-	return x
+	return min(x, maxNumber)
+}
+
+// read takes over the numbers of a link.
+func (a *arc) read(l *Link) {
+	a.price, a.capacity, a.calm = number(l.PriceUSDPerGB), number(l.CapacityMbps), l.Calm
+	a.d50 = ms(min(max(l.Delay, 0), maxDelay))
+	a.d95 = ms(min(max(l.DelayP95, 0), maxDelay))
+	if a.d95 == 0 {
+		a.d95 = a.d50 * (1 + reserveShare)
+	}
+	a.d95 = max(a.d95, a.d50)
+}
+
+// refresh is loadArcs for a snapshot with the same links as the last one, which is
+// what most are. It reports whether this is one.
+func (n *network) refresh(links []Link, now time.Time, cfg *Config) bool {
+	if len(links) != len(n.slots) || len(links) != len(n.arcs) {
+		return false
+	}
+	for i := range links {
+		a := &n.arcs[n.slots[i]]
+		if links[i].From != n.nodes[a.from].ID || links[i].To != n.nodes[a.to].ID {
+			return false
+		}
+	}
+	material := false
+	for i := range links {
+		a := &n.arcs[n.slots[i]]
+		old := *a
+		a.read(&links[i])
+		material = a.measure(&old, now, cfg) || material
+	}
+	n.notice(material)
+	return true
+}
+
+// measure damps the delay, and reports whether anything material differs from what
+// the link was before.
+func (a *arc) measure(old *arc, now time.Time, cfg *Config) bool {
+	a.damper, a.seen = old.damper, old.seen
+	a.damper.measure(a.d95, now, cfg.Hold)
+	return math.Abs(a.damper.value-a.seen) > max(materialMs, materialShare*a.seen) || a.calm != old.calm ||
+		math.Abs(a.price-old.price) > 0.01*old.price || (a.capacity == 0) != (old.capacity == 0)
+}
+
+// A change of a link's delay is material beyond both of these: well below what
+// moves anybody, and above what measurements wander by.
+const (
+	materialMs    = 1
+	materialShare = 0.05
+)
+
+// notice begins a new epoch if something material has changed.
+func (n *network) notice(material bool) {
+	if !material {
+		return
+	}
+	n.epoch++
+	for i := range n.arcs {
+		n.arcs[i].seen = n.arcs[i].damper.value
+	}
 }
 
 // loadArcs brings the links into rows by head. Of parallel links the first wins.
@@ -167,26 +240,21 @@ func (n *network) loadArcs(links []Link) {
 			}
 		}
 		to, ok := n.index[l.To]
-		if !ok || last.i < 0 || last.i == to || to == n.origin {
+		if !ok || last.i < 0 || last.i == to {
 			continue
 		}
-		a := arc{from: last.i, to: to, price: number(l.PriceUSDPerGB), capacity: number(l.CapacityMbps), calm: l.Calm}
-		a.d50 = ms(min(max(l.Delay, 0), maxDelay))
-		a.d95 = ms(min(max(l.DelayP95, 0), maxDelay))
-		if a.d95 == 0 {
-			a.d95 = a.d50 * (1 + reserveShare)
-		}
-		a.d95 = max(a.d95, a.d50)
+		a := arc{from: last.i, to: to}
+		a.read(l)
 		known = append(known, a)
 	}
-	n.inStart = make([]int32, len(n.nodes)+1)
+	start := make([]int32, len(n.nodes)+1)
 	for i := range known {
-		n.inStart[known[i].to+1]++
+		start[known[i].to+1]++
 	}
 	for v := range n.nodes {
-		n.inStart[v+1] += n.inStart[v]
+		start[v+1] += start[v]
 	}
-	next := slices.Clone(n.inStart[:len(n.nodes)])
+	next := slices.Clone(start[:len(n.nodes)])
 	rows := make([]arc, len(known))
 	for i := range known {
 		v := known[i].to
@@ -195,17 +263,25 @@ func (n *network) loadArcs(links []Link) {
 	}
 	// Rows are in order of the tail if the links were.
 	byTail := func(a, b arc) int { return cmp.Compare(a.from, b.from) }
-	n.arcs = rows[:0]
+	n.arcs, n.inStart = rows[:0], start
 	for v := range n.nodes {
-		row := rows[n.inStart[v]:n.inStart[v+1]]
+		row := rows[start[v]:start[v+1]]
 		if !slices.IsSortedFunc(row, byTail) {
 			slices.SortStableFunc(row, byTail)
 		}
 		row = slices.CompactFunc(row, func(a, b arc) bool { return a.from == b.from })
-		n.inStart[v] = int32(len(n.arcs))
+		start[v] = int32(len(n.arcs))
 		n.arcs = append(n.arcs, row...)
 	}
-	n.inStart[len(n.nodes)] = int32(len(n.arcs))
+	start[len(n.nodes)] = int32(len(n.arcs))
+	n.indexTails()
+	n.slots = n.slots[:0]
+	if len(n.arcs) < len(links) {
+		return // some have none: they are looked at every time
+	}
+	for i := range links {
+		n.slots = append(n.slots, n.find(n.index[links[i].From], n.index[links[i].To]))
+	}
 }
 
 // inherit carries over what was believed of each link, and measures it anew.
@@ -224,20 +300,9 @@ func (n *network) inherit(old *network, renumbered []int32, now time.Time, cfg *
 			material = true
 			continue
 		}
-		b := &old.arcs[j]
-		a.damper, a.seen = b.damper, b.seen
-		a.damper.measure(a.d95, now, cfg.Hold)
-		if math.Abs(a.damper.value-a.seen) > max(1, 0.03*a.seen) || a.calm != b.calm ||
-			math.Abs(a.price-b.price) > 0.01*b.price {
-			material = true
-		}
+		material = a.measure(&old.arcs[j], now, cfg) || material
 	}
-	if material {
-		n.epoch++
-		for i := range n.arcs {
-			n.arcs[i].seen = n.arcs[i].damper.value
-		}
-	}
+	n.notice(material)
 }
 
 // find returns the number of the arc between two nodes, -1 if there is none.
@@ -267,7 +332,13 @@ func (n *network) relays(u int32) bool {
 
 // findLeast computes least, over calm links alone where that is possible.
 func (n *network) findLeast() {
-	n.least = slices.Repeat([]float64{far}, len(n.nodes))
+	if len(n.least) != len(n.nodes) {
+		n.least = make([]float64, len(n.nodes))
+		n.fixed = make([]bool, len(n.nodes))
+	}
+	for v := range n.least {
+		n.least[v] = far
+	}
 	if n.origin < 0 {
 		return
 	}
@@ -278,13 +349,10 @@ func (n *network) findLeast() {
 // spread lowers least along links. Nodes that have a value already keep it: what
 // calm links give is not bettered by others.
 func (n *network) spread(calm bool) {
-	out := n.byTail()
-	fixed := make([]bool, len(n.nodes))
 	n.heap.reset(len(n.nodes))
 	n.least[n.origin] = 0
 	for v := range n.nodes {
-		if n.least[v] < far {
-			fixed[v] = true
+		if n.fixed[v] = n.least[v] < far; n.fixed[v] {
 			n.heap.push(int32(v), n.least[v])
 		}
 	}
@@ -293,12 +361,13 @@ func (n *network) spread(calm bool) {
 		if d > n.least[u] || !n.relays(u) {
 			continue
 		}
-		for _, i := range out.row(u) {
+		d += ms(n.nodes[u].Delay)
+		for _, i := range n.out.row(u) {
 			a := &n.arcs[i]
-			if calm && !a.calm || fixed[a.to] {
+			if calm && !a.calm || n.fixed[a.to] {
 				continue
 			}
-			if x := d + ms(n.nodes[u].Delay) + a.d95; x < n.least[a.to] {
+			if x := d + a.d95; x < n.least[a.to] {
 				n.least[a.to] = x
 				n.heap.push(a.to, x)
 			}
@@ -311,7 +380,7 @@ type tails struct{ start, item []int32 }
 
 func (t *tails) row(u int32) []int32 { return t.item[t.start[u]:t.start[u+1]] }
 
-func (n *network) byTail() tails {
+func (n *network) indexTails() {
 	t := tails{make([]int32, len(n.nodes)+1), make([]int32, len(n.arcs))}
 	for i := range n.arcs {
 		t.start[n.arcs[i].from+1]++
@@ -325,5 +394,5 @@ func (n *network) byTail() tails {
 		t.item[next[u]] = int32(i)
 		next[u]++
 	}
-	return t
+	n.out = t
 }

@@ -78,15 +78,15 @@ func (t *tree) near(v int32, limit float64) (best place) {
 			}
 		case !t.c[u].in:
 			if ok, resort := t.usable(u, v, i); ok {
-				t.through(i, resort, limit, &best)
+				t.through(v, i, resort, limit, &best)
 			}
 		}
 	}
 	return best
 }
 
-// through looks at the parents of the relay at the tail of link i.
-func (t *tree) through(i int32, resort bool, limit float64, best *place) {
+// through looks at the parents of the relay at the tail of link i into v.
+func (t *tree) through(v, i int32, resort bool, limit float64, best *place) {
 	n := t.net
 	x := n.arcs[i].from
 	if best.ok() && best.inTime && !best.resort && n.arcs[i].price > best.price {
@@ -98,7 +98,7 @@ func (t *tree) through(i int32, resort bool, limit float64, best *place) {
 			continue
 		}
 		ok, again := t.usable(u, x, j)
-		if !ok {
+		if !ok || t.careful && t.tangled(u, v) {
 			continue
 		}
 		p := place{n: 2, delay: t.c[u].delay + n.hop(j) + n.hop(i), price: n.arcs[j].price + n.arcs[i].price, resort: resort || again}
@@ -152,6 +152,9 @@ func (t *tree) shortest(f *finder, v int32, resorts bool, may func(u, next int32
 			if !ok || resort && !resorts || may != nil && !may(u, x) {
 				continue
 			}
+			if inTree && t.careful && t.tangled(u, v) {
+				continue
+			}
 			if inTree {
 				total, start = t.c[u].delay+to, i
 				best = place{delay: total, resort: resorts}
@@ -194,6 +197,6 @@ func (t *tree) hang(p *place, standby bool) {
 // fresh is a cell that enters the tree.
 func (c cell) fresh(standby bool) cell {
 	x := newCell()
-	x.home, x.viewers, x.bound, x.standby = c.home, c.viewers, c.bound, standby
+	x.home, x.actual, x.viewers, x.bound, x.standby = c.home, c.actual, c.viewers, c.bound, standby
 	return x
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -13,44 +14,69 @@ func (c *Controller) publish() []Plan {
 	var out []Plan
 	for _, g := range c.groups {
 		changed, moved := g.tell(c)
-		// Tracks of the same rate share their routes.
-		type told struct {
-			rate    float64
-			routes  []Route
-			summary Summary
-			all     []string
-		}
-		var rates []told
+		var told sheets
 		for _, k := range g.tracks {
-			fresh := k.plan.Version == 0
+			fresh := k.version == 0
 			if len(changed) == 0 && !fresh {
 				continue
 			}
-			i := slices.IndexFunc(rates, func(t told) bool { return t.rate == k.rate })
-			if i < 0 {
-				t := told{rate: k.rate, routes: g.routes(c, k.rate), summary: g.summary(k.rate)}
-				t.summary.Moved = moved
-				i = len(rates)
-				rates = append(rates, t)
-			}
-			t := &rates[i]
+			t := told.of(c, g, k.rate)
 			c.version++
-			k.plan = Plan{Track: k.name, Version: c.version, Routes: t.routes, Changed: changed, Summary: t.summary}
+			k.version, k.moved = c.version, moved
+			p := Plan{Track: k.name, Version: k.version, Routes: t.routes, Changed: changed, Summary: t.summary}
 			if fresh {
-				if t.all == nil {
-					for j := range t.routes {
-						t.all = append(t.all, t.routes[j].Node)
-					}
-				}
-				k.plan.Changed = t.all
-				k.plan.Summary.Moved = 0
+				p.Changed, k.moved = t.nodes(), 0
 			}
-			out = append(out, k.plan)
-			k.plan.Routes = nil // made anew when asked for
+			p.Summary.Moved = k.moved
+			out = append(out, p)
 		}
 	}
 	slices.SortFunc(out, func(a, b Plan) int { return cmp.Compare(a.Track, b.Track) })
 	return out
+}
+
+// sheets are the routes of a group, written down once for each rate of its tracks:
+// tracks of the same rate share them.
+type sheets []sheet
+
+type sheet struct {
+	rate    float64
+	routes  []Route
+	summary Summary
+	all     []string // see nodes
+}
+
+func (s *sheets) of(c *Controller, g *group, rate float64) *sheet {
+	i := slices.IndexFunc(*s, func(t sheet) bool { return t.rate == rate })
+	if i < 0 {
+		i = len(*s)
+		if i > 0 && (*s)[0].rate > 0 {
+			*s = append(*s, (*s)[0].at(rate))
+		} else {
+			*s = append(*s, sheet{rate: rate, routes: g.routes(c, rate), summary: g.summary(rate)})
+		}
+	}
+	return &(*s)[i]
+}
+
+// at is the sheet for another rate: it differs in prices alone.
+func (s *sheet) at(rate float64) sheet {
+	out := sheet{rate: rate, routes: slices.Clone(s.routes), summary: s.summary, all: s.all}
+	for i := range out.routes {
+		out.routes[i].Price *= rate / s.rate
+	}
+	out.summary.USDPerHour *= rate / s.rate
+	return out
+}
+
+// nodes lists all nodes that have a route.
+func (s *sheet) nodes() []string {
+	if s.all == nil {
+		for i := range s.routes {
+			s.all = append(s.all, s.routes[i].Node)
+		}
+	}
+	return s.all
 }
 
 // tell compares the group with what was last told of it, and returns the nodes
@@ -147,20 +173,12 @@ func (g *group) routes(c *Controller, rate float64) []Route {
 // protected.
 func (g *group) note(c *Controller, v int32) string {
 	s := &g.spots[v]
-	note := s.why.note()
-	if s.why.reason == ReasonPlanned && s.why.to == "" {
-		note = "a relay for others"
-	}
 	kept := s.kept
 	if kept.rest > 0 && !s.moved.IsZero() {
 		kept.rest = max(c.now.Sub(s.moved), time.Millisecond)
 	}
-	for _, more := range []string{kept.note(), g.protectNote(v)} {
-		if more != "" {
-			note += "; " + more
-		}
-	}
-	return note
+	parts := []string{s.why.note(), kept.note(), g.protectNote(v)}
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "; ")
 }
 
 func (g *group) protectNote(v int32) string {
@@ -177,7 +195,7 @@ func (g *group) protectNote(v int32) string {
 	case want == ProtectNone:
 		return ""
 	case s.backup < 0:
-		return "no backup: no path avoids " + t.net.nodes[t.c[v].parent].ID
+		return "no backup: no path with room avoids " + t.net.nodes[t.c[v].parent].ID
 	case s.shares != "":
 		return "backup is cold: it shares " + s.shares + " with the path"
 	case s.blast && g.protect < ProtectWarm:

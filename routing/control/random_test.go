@@ -3,7 +3,9 @@ package control_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -74,12 +76,23 @@ func randomSnapshot(r *rand.Rand) control.Snapshot {
 	return s
 }
 
-func TestFirstPlansAreValid(t *testing.T) {
-	cases := 3000
-	if testing.Short() {
-		cases = 300
+// scale multiplies the number of random cases: TRELLIS_PROPERTY=20 makes a long run
+// of what is short by default.
+func scale(tb testing.TB, n int) int {
+	tb.Helper()
+	s := os.Getenv("TRELLIS_PROPERTY")
+	if s == "" {
+		return n
 	}
-	for seed := range cases {
+	x, err := strconv.Atoi(s)
+	if err != nil {
+		tb.Fatalf("TRELLIS_PROPERTY: %v", err)
+	}
+	return n * x
+}
+
+func TestFirstPlansAreValid(t *testing.T) {
+	for seed := range scale(t, 500) {
 		r := rand.New(rand.NewPCG(uint64(seed), 1))
 		s := randomSnapshot(r)
 		c := control.New(control.Config{Origin: "n00", Seed: uint64(seed)})

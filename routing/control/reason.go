@@ -17,6 +17,7 @@ const (
 	ReasonCapacity    = "capacity"     // the parent sent more than it can
 	ReasonBlastRadius = "blast_radius" // too many depended on a node without a backup
 	ReasonRefused     = "refused"      // it did not make the move that was decided
+	ReasonRelay       = "relay"        // a relay that others need
 	ReasonStandby     = "standby"      // a relay that backups need
 )
 
@@ -38,8 +39,14 @@ func (w *why) note() string {
 	case ReasonCheaper:
 		return fmt.Sprintf("%s to %s: the track costs %.4f instead of %.4f USD/h, threshold %.0f %%", w.from, w.to, w.is, w.was, 100*w.limit)
 	case ReasonFaster:
+		if w.limit == 0 {
+			return fmt.Sprintf("%s to %s: viewers wait %.1f instead of %.1f ms on average", w.from, w.to, w.is, w.was)
+		}
 		return fmt.Sprintf("%s to %s: %.1f instead of %.1f ms, threshold %.1f ms", w.from, w.to, w.is, w.was, w.limit)
 	case ReasonLate:
+		if w.limit == 0 {
+			return fmt.Sprintf("%s to %s: %d viewers more are in bound", w.from, w.to, w.viewers)
+		}
 		return fmt.Sprintf("%s to %s: %.1f instead of %.1f ms at p95, bound %.1f ms", w.from, w.to, w.is, w.was, w.limit)
 	case ReasonParentLost:
 		return fmt.Sprintf("%s or the link from it is gone; now %s, %.1f ms, bound %.0f ms", w.from, w.to, w.is, w.limit)
@@ -51,8 +58,10 @@ func (w *why) note() string {
 		return fmt.Sprintf("%d viewers depend on %s; now %s, %.1f ms", w.viewers, w.from, w.to, w.is)
 	case ReasonRefused:
 		return fmt.Sprintf("stayed with %s: the move to %s was not made", w.to, w.from)
+	case ReasonRelay:
+		return fmt.Sprintf("carries the track for others, below %s, %.1f ms", w.to, w.is)
 	case ReasonStandby:
-		return "carries the track for backups"
+		return fmt.Sprintf("carries the track for backups, below %s, %.1f ms", w.to, w.is)
 	}
 	return ""
 }
@@ -67,6 +76,7 @@ type keeping struct {
 	wait      time.Duration // that the gain must still last
 	rest      time.Duration // since the last move
 	budget    bool          // this minute's moves are used up
+	pinned    bool          // it was moved for the sake of the blast radius
 	shaky     bool          // links on the way go back and forth
 }
 
@@ -84,6 +94,8 @@ func (k *keeping) note() string {
 		s += fmt.Sprintf(", moved %s ago", k.rest.Round(time.Second))
 	case k.wait > 0:
 		s += fmt.Sprintf(", must last %s more", k.wait.Round(100*time.Millisecond))
+	case k.pinned:
+		s += ", but then too many would depend on one node"
 	case k.shaky:
 		s += ", links on the way go back and forth"
 	case k.budget:

@@ -24,6 +24,7 @@ func (g *group) mount(c *Controller) {
 		x := &t.c[w.node]
 		x.viewers = w.viewers
 		x.bound = g.boundOf(w.node)
+		x.actual = w.parent
 	}
 	for v := range t.c {
 		x := &t.c[v]
@@ -68,13 +69,14 @@ func (t *tree) raise(v, u, arc int32) {
 // is out of reach of the bound.
 const promised = 1.1
 
-// boundOf is the bound that holds for a node.
+// boundOf is the bound that holds for a node: the tracks', if that can be met at
+// all.
 func (g *group) boundOf(v int32) float64 {
 	least := g.tree.net.least[v]
-	if least == far {
+	if least <= g.bound || least == far {
 		return g.bound
 	}
-	return max(g.bound, promised*least)
+	return promised * least
 }
 
 // repair follows what nodes did by themselves, attaches who has no place, and
@@ -91,9 +93,11 @@ func (g *group) repair(c *Controller) {
 	}
 	g.rehang(c, roots)
 	g.join(c)
+	t.careful = true
 	g.drain(c)
 	g.shed(c)
 	g.hasten(c)
+	t.careful = false
 	g.demote()
 }
 
@@ -124,8 +128,10 @@ func (g *group) follow(c *Controller) {
 		switch {
 		case a < 0:
 		case a == x.parent:
-			s.from, s.failed = -1, 0
-		case a == s.from && !x.floating && c.now.Sub(s.asked) < c.cfg.Settle:
+			if s.from >= 0 { // the move is made
+				s.from, s.failed = -1, 0
+			}
+		case a == s.from && !x.floating && c.now.Sub(s.asked) < c.cfg.Settle && c.net.arcs[x.arc].calm:
 			// on its way
 		case !t.adoptable(v, a):
 		case a == s.from && !x.floating:
@@ -186,8 +192,7 @@ func (g *group) moveWhy(reason string, v int32, from string) why {
 
 // moveTo hangs a floating subtree at a place.
 func (g *group) moveTo(c *Controller, v int32, p *place, reason, from string) {
-	g.enter(p)
-	g.tree.hang(p, false)
+	g.enter(p, false)
 	s := &g.spots[v]
 	s.why = g.moveWhy(reason, v, from)
 	if u := g.tree.c[v].parent; u != g.tree.c[v].home {
@@ -196,11 +201,13 @@ func (g *group) moveTo(c *Controller, v int32, p *place, reason, from string) {
 	g.dirty = true
 }
 
-// enter notes why the relays of a place are in the tree.
-func (g *group) enter(p *place) {
+// enter hangs a node at a place, and notes why the relays on the way are there.
+func (g *group) enter(p *place, standby bool) {
+	g.tree.hang(p, standby)
 	for _, i := range p.arcs[:p.n-1] {
 		v := g.tree.net.arcs[i].to
 		g.spots[v] = newSpotAfter(g.spots[v])
+		g.spots[v].why = g.moveWhy(ReasonRelay, v, "")
 	}
 }
 
@@ -209,7 +216,6 @@ func newSpotAfter(old spot) spot {
 	s := newSpot()
 	s.told, s.toldPath, s.toldBackup, s.toldGrade = old.told, old.toldPath, old.toldBackup, old.toldGrade
 	s.since, s.moved = old.since, old.moved
-	s.why = why{reason: ReasonPlanned}
 	return s
 }
 

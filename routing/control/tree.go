@@ -9,6 +9,9 @@ type tree struct {
 	acc  *account
 	rate float64 // Mbit/s of all tracks of the group
 	c    []cell
+	// careful: whoever is moved has a parent that delivers meanwhile, and must not come
+	// to hang below itself while others are on their way.
+	careful bool
 }
 
 // cell is what the tree knows of one node.
@@ -17,6 +20,7 @@ type cell struct {
 	arc                       int32 // from the parent; -1 for none
 	kids                      int32
 	home                      int32 // the parent when the decision began; -1 for none
+	actual                    int32 // the parent by its own word; -1 for none
 	in                        bool
 	floating                  bool // in a subtree that was cut off and waits for a place
 	standby                   bool // serves backups only
@@ -26,7 +30,7 @@ type cell struct {
 }
 
 func newCell() cell {
-	return cell{parent: -1, first: -1, next: -1, prev: -1, arc: -1, home: -1, bound: far}
+	return cell{parent: -1, first: -1, next: -1, prev: -1, arc: -1, home: -1, actual: -1, bound: far}
 }
 
 // account is what the trees of all groups put on nodes and links.
@@ -68,7 +72,7 @@ func (t *tree) slot(u int32) bool {
 // usable reports whether v, in no tree or root of a floating subtree, may become a
 // child of u over arc i, and whether only for want of anything else.
 func (t *tree) usable(u, v, i int32) (ok, resort bool) {
-	if !t.net.relays(u) || !t.slot(u) || !t.arcFits(i, t.rate) {
+	if !t.net.relays(u) || !t.slot(u) || !t.arcFits(i, t.rate) || t.careful && t.tangled(u, v) {
 		return false, false
 	}
 	n := &t.net.nodes[u]
@@ -79,6 +83,32 @@ func (t *tree) usable(u, v, i int32) (ok, resort bool) {
 		return true, true
 	}
 	return true, !t.net.arcs[i].calm
+}
+
+// tangleSteps bounds the search of tangled; a tree in motion is not deeper.
+const tangleSteps = 128
+
+// tangled reports whether u hears the track over v, or may while moves are made:
+// nodes are where the plan wants them, or where it wanted them before, or where
+// they say they are. With no circle in all of that together, moves may be made in
+// any order, and everybody's old parent feeds him until the new one does.
+func (t *tree) tangled(u, v int32) bool {
+	steps := tangleSteps
+	return t.hears(u, v, &steps)
+}
+
+func (t *tree) hears(u, v int32, steps *int) bool {
+	for u >= 0 && u != t.net.origin {
+		if *steps--; u == v || *steps < 0 {
+			return true
+		}
+		x := &t.c[u]
+		if x.home != x.parent && t.hears(x.home, v, steps) || x.actual != x.parent && x.actual != x.home && t.hears(x.actual, v, steps) {
+			return true
+		}
+		u = x.parent
+	}
+	return false
 }
 
 // rooted reports whether v carries the track, or stands by for it.

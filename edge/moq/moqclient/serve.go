@@ -188,13 +188,14 @@ func (s *Session) serveGoaway(st *stream) error {
 	if err != nil {
 		return err
 	}
-	if _, err := moqlite.ParseGoaway(body, s.version); err != nil {
+	goaway, err := moqlite.ParseGoaway(body, s.version)
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.goaway {
-		s.goaway = true
+		s.goaway, s.elsewhere = true, goaway.URI
 		close(s.draining)
 	}
 	return nil

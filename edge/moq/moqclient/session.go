@@ -42,6 +42,7 @@ type Session struct {
 	peerSetup moqlite.Setup
 	setupSeen bool
 	goaway    bool
+	elsewhere string
 	closed    bool
 }
 
@@ -88,6 +89,14 @@ func (s *Session) Context() context.Context { return s.ctx }
 
 // Draining is closed when the node says that it will close the session soon.
 func (s *Session) Draining() <-chan struct{} { return s.draining }
+
+// Elsewhere returns the URL that the node named when it said GOAWAY, empty for
+// none. It holds the token of the session's own URL.
+func (s *Session) Elsewhere() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.elsewhere
+}
 
 // HopID returns the hop id that the session was given or has made up.
 func (s *Session) HopID() uint64 { return s.cfg.HopID }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"trellis/edge/whip/sdpfrag"
@@ -31,6 +32,9 @@ type StatusError struct {
 	Title, Detail string
 	// RetryAfter is when the server wants to be asked again, zero if it did not say.
 	RetryAfter time.Duration
+	// Alternate is the same endpoint at another node that the server names, empty
+	// if it does not.
+	Alternate string
 }
 
 func (e *StatusError) Error() string {
@@ -170,6 +174,11 @@ func statusError(resp *http.Response, body []byte) error {
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
 		e.RetryAfter = time.Duration(s) * time.Second
 	}
+	if target, ok := alternate(resp.Header.Values("Link")); ok {
+		if u, err := resolve(resp.Request.URL.String(), target); err == nil {
+			e.Alternate = u
+		}
+	}
 	if t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && t == problemType {
 		var p struct{ Title, Detail string }
 		if err := json.Unmarshal(body, &p); err == nil {
@@ -177,4 +186,25 @@ func statusError(resp *http.Response, body []byte) error {
 		}
 	}
 	return e
+}
+
+// alternate finds the target of the first link of relation "alternate". RFC 8288,
+// Section 3; of its syntax, what such links use.
+func alternate(links []string) (string, bool) {
+	for _, line := range links {
+		for item := range strings.SplitSeq(line, ",") {
+			target, params, _ := strings.Cut(strings.TrimSpace(item), ">")
+			target, ok := strings.CutPrefix(target, "<")
+			if !ok {
+				continue
+			}
+			for param := range strings.SplitSeq(params, ";") {
+				name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+				if strings.EqualFold(name, "rel") && strings.EqualFold(strings.Trim(value, `"`), "alternate") {
+					return target, true
+				}
+			}
+		}
+	}
+	return "", false
 }

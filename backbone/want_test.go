@@ -1,0 +1,39 @@
+package backbone
+
+import (
+	"testing"
+	"time"
+
+	"trellis/wire/peer"
+)
+
+// TestShortcut: a link to the origin is worth having where it is measured or
+// guessed to be shorter than the plan, and a late route makes a longer guess
+// worth trying.
+func TestShortcut(t *testing.T) {
+	const bound = 80 * time.Millisecond
+	for name, c := range map[string]struct {
+		measured time.Duration // round trip
+		planned  time.Duration
+		want     bool
+	}{
+		"measured shorter":         {160 * time.Millisecond, 83 * time.Millisecond, true},
+		"measured hardly shorter":  {160 * time.Millisecond, 81 * time.Millisecond, false},
+		"measured longer":          {200 * time.Millisecond, 90 * time.Millisecond, false},
+		"nothing known of it":      {0, 70 * time.Millisecond, false},
+		"nothing known, very late": {0, 400 * time.Millisecond, true},
+	} {
+		k, err := NewKnowledge(KnowledgeConfig{Node: "edge", Region: "here", About: peer.NodeValue{Region: "here"}}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.measured > 0 {
+			k.places.measured["origin"] = roundTrip{rtt: c.measured, at: time.Now()}
+		}
+		u := &upstream{origin: "origin"}
+		u.plan.version, u.plan.route = 1, peer.Route{Path: []string{"origin", "relay"}, Delay: c.planned, Bound: bound}
+		if got := (&Mesh{loopState: loopState{know: k}}).shortcut(u); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
