@@ -16,10 +16,12 @@ RESULTS   ?= bench/results
 BENCHFLAGS ?=
 DEMOFLAGS ?=
 BIN       := bin/trellis
+# The Consul agent of the tests is built once for each version and machine, outside the checkout.
+CONSUL    ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trellis/consul-$(shell sed -n 's|.*github.com/hashicorp/consul v||p' tools/consul/go.mod)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # ---- build and run ----
 
@@ -50,12 +52,27 @@ race: ## the same tests under the race detector
 	$(GOTEST) -race -timeout 20m ./...
 
 .PHONY: e2e
-e2e: e2e-rolling e2e-browser ## what needs real processes and browsers
+e2e: e2e-rolling e2e-consul e2e-browser ## what needs real processes, agents and browsers
 
 .PHONY: e2e-rolling
 e2e-rolling: build ## six nodes restarted one after the other under viewers; a second signal
 	TRELLIS=$(CURDIR)/$(BIN) $(GOTEST) -tags e2e -count=1 -timeout 10m -v ./e2e/rolling
 	@echo 'e2e-rolling: all scenarios passed'
+
+.PHONY: e2e-consul
+e2e-consul: build consul-agent ## nodes that find each other in real Consul agents, which are then killed
+	TRELLIS=$(CURDIR)/$(BIN) CONSUL=$(CONSUL) $(GOTEST) -tags e2e -count=1 -timeout 10m -v ./e2e/consul
+	$(GOTEST) -tags e2e -count=1 -timeout 30m -v -run '^TestConsulGoneForADay$$' ./internal/sim
+	@echo 'e2e-consul: all scenarios passed with $(CONSUL)'
+
+.PHONY: consul-agent
+consul-agent: $(CONSUL) ## build the Consul agent of the tests (tools/consul; four minutes of processor time when cold)
+
+# No `go mod tidy` for this module: packages that only Consul's own tests need cannot be had.
+$(CONSUL): tools/consul/go.mod tools/consul/go.sum tools/consul/tools.go
+	@mkdir -p '$(@D)'
+	cd tools/consul && $(GO) build -o '$@.new' github.com/hashicorp/consul
+	mv '$@.new' '$@'
 
 .PHONY: e2e-browser
 e2e-browser: build e2e/node_modules/.package-lock.json ## real Chromium against a real `trellis demo`

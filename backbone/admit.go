@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"trellis/internal/telemetry"
 	"trellis/wire"
 )
 
@@ -117,7 +118,10 @@ func (m *Mesh) linkDown(l *link) {
 	}
 	delete(m.links, l.peer.Node)
 	now := time.Now()
-	if !l.leaving {
+	if l.leaving {
+		l.event(telemetry.LinkDown, "left")
+	} else {
+		l.event(telemetry.LinkDown, "failed")
 		m.peer(l.peer.Node).failed(now)
 	}
 	m.changed(m.know.LinkDown(l.peer.Node, now))

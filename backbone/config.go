@@ -15,6 +15,7 @@ import (
 
 	"trellis/internal/ca"
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 	"trellis/routing/control"
 	"trellis/routing/discovery"
 	"trellis/wire"
@@ -75,6 +76,8 @@ type Config struct {
 	MaxLanes int
 	// Links says with whom to keep links.
 	Links LinkConfig
+	// Events remembers what operators ask about; nil for nobody.
+	Events *telemetry.Events
 	// Log receives what happens. Default: nowhere.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.

@@ -11,6 +11,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 	"trellis/wire"
 	"trellis/wire/peer"
 )
@@ -201,6 +202,9 @@ func (s *groupSender) count(drop Drop, now time.Time) {
 	}
 	name := s.queue.child.name
 	behind, _ := s.behind(now)
+	l.mesh.cfg.Events.Add(telemetry.Event{
+		At: now, Kind: telemetry.GroupDropped, Reason: drop.String(), Track: name.String(), Peer: l.peer.Node, Group: s.seq, DelayMs: millis(behind),
+	})
 	l.drops.add(DropEvent{
 		At: now, Broadcast: string(name.Broadcast), Track: name.Track, Group: s.seq, Reason: drop.String(),
 		Priority: s.queue.info.Priority, Lane: int(s.lane.index), Objects: s.next, Bytes: s.bytes, BehindMs: millis(behind),

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"trellis/internal/telemetry"
 	"trellis/wire"
 	"trellis/wire/peer"
 )
@@ -144,6 +145,7 @@ func (m *Mesh) lost(f *feed, cause string) {
 		m.countFeeds(u)
 	case u.feed:
 		u.feed = nil
+		m.trackEvent(telemetry.ParentLost, u, f.node(), cause)
 		switch {
 		case u.next != nil && u.next.flowing.Load():
 			m.settle(u)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"trellis/internal/telemetry"
 	"trellis/routing/spf"
 	"trellis/wire"
 	"trellis/wire/peer"
@@ -104,6 +105,11 @@ func (m *Mesh) linkSuspect(l *link, suspect bool) {
 		return
 	}
 	l.suspect = suspect
+	if suspect {
+		l.event(telemetry.LinkSuspect, "silence")
+	} else {
+		l.event(telemetry.LinkWell, "heard")
+	}
 	now := time.Now()
 	for _, u := range m.upstreams {
 		switch {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"trellis/internal/telemetry"
 	"trellis/routing/control"
 	"trellis/wire/peer"
 )
@@ -103,6 +104,7 @@ func (m *Mesh) alarm(u *upstream, now time.Time) bool {
 		return false
 	}
 	m.tuneSpare(u, now)
+	m.trackEvent(telemetry.BackupResumed, u, u.spare.node(), "suspect")
 	m.metrics.resumed.Inc()
 	return true
 }
@@ -119,6 +121,7 @@ func (m *Mesh) promote(u *upstream, cause string, now time.Time) bool {
 	u.cause, u.movedAt, u.lacking = cause, now, time.Time{}
 	u.cost = u.plan.expected(s.node())
 	u.told.due = true
+	m.trackEvent(telemetry.BackupPromoted, u, s.node(), cause)
 	m.metrics.moves.WithLabelValues(cause).Inc()
 	m.log.Info("backup takes over", slog.String("track", u.track.Name().String()), slog.String("peer", s.node()), slog.String("cause", cause))
 	u.plan.changes.add(Change{At: now, Version: u.plan.version, Path: s.path, Reason: cause, Note: "the backup has taken over"})

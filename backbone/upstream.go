@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 	"trellis/wire"
 	"trellis/wire/peer"
 )
@@ -168,6 +169,7 @@ func (m *Mesh) take(u *upstream, c Candidate, cause string) {
 	u.cost, u.cause = c.Cost, cause
 	u.lacking = time.Time{}
 	u.told.due = true
+	m.trackEvent(telemetry.ParentTaken, u, c.Node, cause)
 	m.metrics.moves.WithLabelValues(cause).Inc()
 	m.log.Debug("parent chosen", slog.String("track", u.track.Name().String()), slog.String("peer", c.Node),
 		slog.String("cause", cause), slog.Duration("cost", c.Cost))
@@ -183,6 +185,7 @@ func (m *Mesh) move(u *upstream, c Candidate, cause string, now time.Time) {
 	}
 	m.countFeeds(u)
 	u.cost, u.cause, u.movedAt = c.Cost, cause, now
+	m.trackEvent(telemetry.ParentMoving, u, c.Node, cause)
 	m.metrics.moves.WithLabelValues(cause).Inc()
 	m.log.Info("track moves", slog.String("track", u.track.Name().String()), slog.String("from", u.feed.node()),
 		slog.String("peer", c.Node), slog.String("cause", cause), slog.Duration("cost", c.Cost))

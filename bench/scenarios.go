@@ -7,5 +7,6 @@ func scenarios() []scenario {
 		hopScenario(),
 		latencyScenario(),
 		viewersScenario(),
+		idleScenario(),
 	}
 }

@@ -7,6 +7,17 @@ import (
 	"time"
 )
 
+// BoundKind says what a bound knows of the problem.
+type BoundKind string
+
+// The kinds of bounds, weakest first.
+const (
+	ByReach    BoundKind = "reach"    // least delays, whatever the capacity
+	ByMatching BoundKind = "matching" // every terminal needs a slot of some parent that is near enough
+	BySlots    BoundKind = "slots"    // slots multiply through time, and no node is used twice
+	ByProof    BoundKind = "proof"    // the optimum itself
+)
+
 // Bounds say how good a plan is.
 type Bounds struct {
 	// Reachable is the number of viewers in bound if capacity were no object: the
@@ -14,9 +25,13 @@ type Bounds struct {
 	Reachable int64
 	// InBound is the most viewers that any plan can have in bound, as far as is
 	// proven.
-	InBound int64
-	// LeastLateMs is the least lateness of serving the plan's viewers.
+	InBound   int64
+	InBoundBy BoundKind
+	// LeastLateMs is the least lateness, as far as is proven, of serving the plan's
+	// viewers, the same in bound. When it was found by reach alone it holds whoever
+	// is in bound.
 	LeastLateMs float64
+	LateBy      BoundKind
 	// CostUSD is the least cost, as far as is proven, of serving the same
 	// viewers, the same in bound, with no more lateness. It is no bound for plans
 	// that differ in these.
@@ -37,15 +52,21 @@ func (b Bounds) Gap(cost float64) float64 {
 }
 
 // Bounds computes how good the plan can be at all, spending about the given
-// time, counted in steps, on the bound of cost.
+// time, counted in steps, on it. Arcs that it finds to be in no better plan are
+// left out of later improvement.
 func (p *Planner) Bounds(budget time.Duration) Bounds {
 	steps := int64(budget.Seconds() * 1000 * stepsPerMs)
 	var b Bounds
 	spare := 0.0 // lateness above the least, of all tracks: any may have it all
 	alone := make([]*treeState, len(p.solvers))
+	own := make([]*loads, len(p.solvers))
 	for i := range p.solvers {
-		alone[i] = p.alone(i)
+		alone[i], own[i] = p.alone(i)
 		spare += alone[i].lateSpare()
+	}
+	b.InBoundBy, b.LateBy = ByReach, ByReach
+	if p.Proven() {
+		b.InBoundBy, b.LateBy = ByProof, ByProof
 	}
 	for i, s := range p.solvers {
 		t := alone[i]
@@ -55,27 +76,61 @@ func (p *Planner) Bounds(budget time.Duration) Bounds {
 				b.Reachable += e.Viewers
 			}
 		}
-		b.LeastLateMs += t.leastLate()
 		score := t.score()
 		if p.Proven() {
 			b.InBound += score.InBound
+			b.LeastLateMs += score.LateMs
 			b.CostUSD += score.CostUSD
 			continue
 		}
-		b.InBound += t.p.assignable()
-		cost, quantum := costBound(t, spare, steps/int64(len(p.solvers)))
+		b.boundSlots(p.d.Graph, s.k, own[i], t, steps/int64(2*len(p.solvers)))
+		cost, quantum, pruned := costBound(t, spare, steps/int64(len(p.solvers)))
+		if len(p.solvers) == 1 && s.ideal() && len(pruned.from) < len(t.p.from) {
+			s.narrow(pruned) // what is left to gain is money, and lies there
+		}
 		b.CostUSD += cost
 		b.QuantumMs = max(b.QuantumMs, quantum)
 	}
 	return b
 }
 
+// boundSlots adds the bounds of one track on viewers in bound and on lateness.
+// Slots are looked at where they cost something.
+func (b *Bounds) boundSlots(g *Graph, k *Track, l *loads, t *treeState, steps int64) {
+	score := t.score()
+	reach, inBound, least := t.p.reachable(), t.p.assignable(), t.leastLate()
+	if inBound < reach && b.InBoundBy == ByReach {
+		b.InBoundBy = ByMatching
+	}
+	local := t.p.local.InBound
+	if score.InBound < inBound && steps > 0 {
+		if s := newSlotBound(g, k, l, t, goalInBound); s != nil {
+			// A hair is added for rounding; viewers come whole.
+			x := s.run(float64(score.InBound-local), steps/2)
+			if most := int64(math.Floor(x*(1+1e-9)+1e-6)) + local; most < inBound {
+				inBound = max(most, score.InBound)
+				b.InBoundBy = BySlots
+			}
+		}
+	}
+	if score.LateMs > least+lateTie && steps > 0 {
+		if s := newSlotBound(g, k, l, t, goalLate); s != nil {
+			if x := -s.run(-score.LateMs, steps/2) * (1 - 1e-9); x > least {
+				least = min(x, score.LateMs)
+				b.LateBy = BySlots
+			}
+		}
+	}
+	b.InBound += inBound
+	b.LeastLateMs += least
+}
+
 // alone is track i's tree in a problem that knows no other track, which is what
 // a bound must assume; for a single track it is the problem itself.
-func (p *Planner) alone(i int) *treeState {
+func (p *Planner) alone(i int) (*treeState, *loads) {
 	s := p.solvers[i]
 	if len(p.solvers) == 1 {
-		return s.r.best
+		return s.r.best, s.l
 	}
 	own := &loads{g: p.d.Graph, egress: make([]float64, p.d.Graph.Len())}
 	if p.loads.arc != nil {
@@ -90,7 +145,7 @@ func (p *Planner) alone(i int) *treeState {
 	tree := s.tree()
 	o.build(&tree)
 	o.r.cur.load(s.k.Source, tree, o.localNumbers()) // as it is, whatever it leaves out
-	return o.r.cur
+	return o.r.cur, own
 }
 
 // leastTo is the least delay to a node of the graph that the problem left out.
@@ -146,7 +201,7 @@ func (t *treeState) targets(spare float64) (served []int32, deadline []float64) 
 }
 
 // quanta are the resolutions tried, coarse to fine; the first knows no layers.
-var quanta = []float64{math.Inf(1), 4, 2, 1, 0.5, 0.25, 0.125}
+var quanta = []float64{math.Inf(1), 4, 2, 1, 0.5, 0.25, 0.125, 0.0625, 0.03125}
 
 const (
 	// maxLayeredArcs bounds the memory of a layered graph: 8 bytes each.
@@ -159,24 +214,35 @@ const (
 	layeredStep = 0.25
 	// ascendRounds is in how many small steps the bound is raised.
 	ascendRounds = 32
+	// maxAscendRounds is how small the steps become at last.
+	maxAscendRounds = 256
 )
 
 // costBound bounds from below the cost of serving what the tree serves, with
-// finer and finer resolution until the bound meets the tree or steps are spent.
-func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64) {
+// finer and finer resolution until the bound meets the tree or steps are spent. The
+// problem it returns has lost arcs that no better tree has.
+func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64, pruned *problem) {
 	targets, deadline := t.targets(spare)
 	if len(targets) == 0 {
-		return 0, 0
+		return 0, 0, t.p
 	}
 	cost := t.score().CostUSD
 	left := float64(steps)
-	for i := 0; i < len(quanta) && left > 0; i++ {
-		q := quanta[i]
-		g := newLayered(t.p, deadline, targets, q, maxLayeredArcs)
+	p := t.p
+	rounds := ascendRounds
+	for i := 0; left > 0; i++ {
+		q := quanta[min(i, len(quanta)-1)]
+		if i >= len(quanta) {
+			// No finer, but in smaller steps, and with the arcs that are left.
+			if rounds *= 2; rounds > maxAscendRounds {
+				break
+			}
+		}
+		g := newLayered(p, deadline, targets, q, maxLayeredArcs)
 		if g == nil {
 			break
 		}
-		g.ascend(ascendRounds, int64(left/layeredStep))
+		g.ascend(rounds, int64(left/layeredStep))
 		left -= layeredStep * float64(g.steps+int64(len(g.reduced)))
 		if g.bound > bound || i == 0 {
 			bound, quantum = g.bound, q
@@ -184,20 +250,25 @@ func costBound(t *treeState, spare float64, steps int64) (bound, quantum float64
 		if bound >= cost-costTie {
 			break
 		}
-		if math.IsInf(q, 1) {
+		// No better tree has an arc whose use alone costs more than the gap.
+		before := len(p.from)
+		p = p.without(g.useless(cost - g.bound + costTie))
+		left -= layeredStep * float64(2*len(g.reduced))
+		arcs := float64(len(g.reduced)) * float64(len(p.from)) / float64(max(before, 1))
+		if math.IsInf(q, 1) || i >= len(quanta) {
 			continue
 		}
 		// Skip to the finest resolution that the budget lets through.
 		most := left / stepsPerMs * layeredArcsPerMs
-		for i+2 < len(quanta) && float64(len(g.reduced))*q/quanta[i+2] <= most {
+		for i+2 < len(quanta) && arcs*q/quanta[i+2] <= most {
 			i++
 		}
-		if float64(len(g.reduced))*2 > most {
+		if arcs*2 > most {
 			break
 		}
 	}
 	// The sum of many raises may exceed the truth by rounding.
-	return min(bound*(1-1e-12), cost), quantum
+	return min(bound*(1-1e-12), cost), quantum, p
 }
 
 // assignable is the most viewers that could be in bound if each terminal needed

@@ -111,11 +111,26 @@ func weekDemand(t *testing.T, cities []string, w week, source int) *routing.Dema
 	return &routing.Demand{Name: w.date, Graph: g, Tracks: []routing.Track{k}}
 }
 
+// strained reports whether the running plan leaves somebody later than the gate
+// bears: a step, or wandering that added up to one.
+func strained(d *routing.Demand, running *routing.Plan) bool {
+	k := &d.Tracks[0]
+	least := routing.LeastDelays(d.Graph, k.Source)
+	delays := running.Tracks[0].Tree.Delays(d.Graph, k.Source)
+	for _, e := range k.Terminals {
+		limit := max(k.BoundMs, least[e.Node])
+		if delays[e.Node] > limit+max(5, limit/10)+1e-9 {
+			return true
+		}
+	}
+	return false
+}
+
 // Two years of real weekly matrices: routine weeks move next to nobody, nothing
 // goes back and forth, and a route step that hurts is answered.
 func TestChurnOverTwoYears(t *testing.T) {
 	cities, weeks := readWeeks(t)
-	var routine, steps, routineMoved, stepMoved, viewers int64
+	var routine, steps, drifts, routineMoved, stepMoved, driftMoved, viewers int64
 	worst, answered, flips := 0.0, 0, 0
 	for source := range cities {
 		var running *routing.Plan
@@ -138,14 +153,17 @@ func TestChurnOverTwoYears(t *testing.T) {
 				t.Fatalf("%s from %s: %v", w.date, cities[source], err)
 			}
 			moved := d.Moved(running, next)
-			step := stepped(weeks[i-1], w)
-			if step {
+			switch {
+			case stepped(weeks[i-1], w):
 				steps++
 				stepMoved += moved
 				if moved > 0 {
 					answered++
 				}
-			} else {
+			case strained(d, running):
+				drifts++
+				driftMoved += moved
+			default:
 				routine++
 				routineMoved += moved
 				worst = max(worst, float64(moved)/float64(viewers))
@@ -164,10 +182,12 @@ func TestChurnOverTwoYears(t *testing.T) {
 		}
 	}
 	mean := float64(routineMoved) / float64(routine*viewers)
-	t.Logf("%d routine replans moved %.3f %% of viewers on average, %.2f %% at worst; %d replans after steps moved %.2f %%, %d of them anybody; %d went back within three weeks",
-		routine, 100*mean, 100*worst, steps, 100*float64(stepMoved)/float64(max(steps, 1)*viewers), answered, flips)
-	if mean > 0.005 {
-		t.Errorf("routine replans move %.2f %% of the viewers", 100*mean)
+	t.Logf("%d routine replans moved %.3f %% of viewers on average, %.2f %% at worst", routine, 100*mean, 100*worst)
+	t.Logf("%d replans after weeks whose wandering had added up to a step moved %.2f %%", drifts, 100*float64(driftMoved)/float64(max(drifts, 1)*viewers))
+	t.Logf("%d replans after steps moved %.2f %%, %d of them anybody; %d went back within three weeks",
+		steps, 100*float64(stepMoved)/float64(max(steps, 1)*viewers), answered, flips)
+	if worst > 0.005 {
+		t.Errorf("a routine replan moves %.2f %% of the viewers", 100*worst)
 	}
 	if flips > 0 {
 		t.Errorf("%d moves went back within three weeks", flips)

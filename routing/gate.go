@@ -17,6 +17,10 @@ const (
 	// gateCost is the share of the cost that a new plan must save. It must also
 	// save a share no smaller than the share of the viewers that it moves.
 	gateCost = 0.05
+	// gateMoved is the share of the viewers that may move for money alone, at a
+	// time, unless at least gatePrices of the cost goes: prices step, too.
+	gateMoved  = 0.005
+	gatePrices = 0.50
 	// gateLate is the share of the lateness that it must save.
 	gateLate = 0.10
 )
@@ -63,7 +67,8 @@ func (s *solver) keepRunning(prev Tree) {
 	r.attachMissing()
 	strict := p.deadline
 	p.deadline = p.narrowBounds() // moves go where there is room to wander
-	before := newTreeState(p)
+	before, origin := newTreeState(p), newTreeState(p)
+	origin.copyFrom(r.cur)
 	for again := true; again; {
 		again = false
 		for v := int32(1); v < p.n; v++ {
@@ -74,7 +79,7 @@ func (s *solver) keepRunning(prev Tree) {
 			if !r.movePath(v) {
 				continue
 			}
-			if before.passes(r.cur) {
+			if before.passes(r.cur) && origin.passes(r.cur) {
 				again = true
 			} else {
 				r.cur.copyFrom(before)
@@ -126,8 +131,8 @@ func (t *treeState) passes(after *treeState) bool {
 	case b.LateMs > a.LateMs+lateTie:
 		return false
 	}
-	saved := a.CostUSD - b.CostUSD
-	if saved <= max(gateCost, t.movedShare(after))*a.CostUSD+costTie {
+	saved, moved := a.CostUSD-b.CostUSD, t.movedShare(after)
+	if saved <= max(gateCost, moved)*a.CostUSD+costTie || moved > gateMoved && saved < gatePrices*a.CostUSD {
 		return false
 	}
 	// Money moves nobody closer to the edge: what has room to wander keeps it.

@@ -208,3 +208,31 @@ func connected(k *routing.Track, t routing.Tree) routing.Tree {
 	}
 	return t
 }
+
+// Tracks that crowd one another, on all shapes of graph: every plan is valid, a
+// better one and a gated one as well, and within its bounds.
+func TestCrowdedTracksAreValid(t *testing.T) {
+	for seed := range scale(t, 15) {
+		r := rand.New(rand.NewPCG(uint64(seed), 41))
+		kind := routingtest.MixedKinds[seed%len(routingtest.MixedKinds)]
+		d := routingtest.Crowded(r, kind, 12+r.IntN(40), 8)
+		p, plan, _ := mustPlan(t, d, routing.Config{Seed: uint64(seed), MaxShare: 0.4 * float64(seed%3)})
+		p.Improve(2 * time.Millisecond)
+		better := p.Result()
+		if err := check.Plan(d, better); err != nil {
+			t.Fatalf("seed %d, %s, improved: %v", seed, kind, err)
+		}
+		b := p.Bounds(2 * time.Millisecond)
+		if s := check.Score(d, better); s.InBound > b.InBound || s.LateMs < b.LeastLateMs-1e-3 || s.CostUSD < b.CostUSD-1e-9 {
+			t.Errorf("seed %d, %s: score %+v beats its bounds %+v", seed, kind, s, b)
+		}
+		again, err := routing.New(d, routing.Config{Seed: 9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again.PlanGated(plan)
+		if err := check.Plan(d, again.Result()); err != nil {
+			t.Fatalf("seed %d, %s, gated: %v", seed, kind, err)
+		}
+	}
+}

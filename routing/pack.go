@@ -16,8 +16,9 @@ func (s *solver) short() bool {
 	return s.r.matrix != nil
 }
 
-// packSteps is what a first plan spends where slots are short.
-const packSteps = 12 * stepsPerMs
+// packSteps is what a first plan spends on construction where slots are short; a
+// quarter more goes to the general descent.
+const packSteps = 10 * stepsPerMs
 
 // pack builds trees made for short slots and exchanges places in them until
 // nothing helps.
@@ -55,7 +56,7 @@ func (s *solver) pack() {
 			r.keep(r.exchange(r.construct(w.key, w.fast), stop))
 		}
 	}
-	s.descend()
+	s.descend(packSteps / 4)
 	r.cur.copyFrom(r.best)
 	r.keep(r.exchange(r.bestScore, stop))
 	r.cur.copyFrom(r.best)

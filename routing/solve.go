@@ -68,13 +68,13 @@ func (s *solver) first(warm *Tree) {
 		s.pack()
 		return
 	}
-	s.descend()
+	s.descend(descendSteps)
 	for range maxGrowths {
 		if !s.grow() {
 			break
 		}
 		s.r.keep(s.r.construct(way.key, way.fast)) // the new relays may change it all
-		s.descend()
+		s.descend(descendSteps)
 	}
 	if !s.few && !s.ideal() {
 		steps := int64(firstSteps)
@@ -152,10 +152,10 @@ func (t *treeState) complete() bool {
 	return true
 }
 
-// descend improves the best tree until no move helps.
-func (s *solver) descend() {
+// descend improves the best tree until no move helps, or steps are spent.
+func (s *solver) descend(steps int64) {
 	s.r.cur.copyFrom(s.r.best)
-	limit := s.r.f.steps + descendSteps
+	limit := s.r.f.steps + steps
 	s.r.keep(s.r.improve(s.r.bestScore, func() bool { return s.r.f.steps >= limit }))
 	s.r.cur.copyFrom(s.r.best)
 }
@@ -202,18 +202,27 @@ func (s *solver) prove(limit int64) {
 	s.proven = proven
 }
 
-// firstCopies is how many relays of each class the search sees at first: one,
-// but for the source's own place, where a small fan-out is widened at once.
+// firstCopies is how many relays of each class the search sees at first: one. Where
+// the source has few slots those around it multiply them, and are seen at once.
 func (s *solver) firstCopies() []int32 {
 	out := make([]int32, len(s.g.classes))
+	few := s.l.slots(s.k.Source, s.k.RateMbps, 0) < fewSlots && len(s.k.Terminals) > fewSlots && !s.few
+	region := s.g.nodes[s.k.Source].Region
 	for c := range out {
 		out[c] = 1
-		if s.g.Len() <= maxExact {
+		switch {
+		case s.g.Len() <= maxExact:
 			out[c] = maxExact // all there are
+		case few && s.g.nodes[s.g.classes[c][0]].Region == region:
+			out[c] = fewSlots
 		}
 	}
 	return out
 }
+
+// fewSlots is a number of children below which a source cannot feed a large
+// audience itself.
+const fewSlots = 8
 
 // grow rebuilds the problem with more relays of the classes that are used up,
 // all their members that the search sees being full, if the graph has more.

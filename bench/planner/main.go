@@ -58,7 +58,7 @@ func main() {
 	out := flag.String("out", "", "file for the record")
 	flag.StringVar(&b.data, "data", "routing/testdata", "directory of the scenarios")
 	flag.IntVar(&b.runs, "runs", 100, "repetitions behind percentiles")
-	only := flag.String("only", "", "comma-separated parts to run: exact, full, tight, wide, live, protect")
+	only := flag.String("only", "", "comma-separated parts to run: exact, full, tight, mixed, wide, live, protect")
 	flag.Parse()
 	for _, part := range []struct {
 		name string
@@ -67,6 +67,7 @@ func main() {
 		{"exact", exactPart},
 		{"full", fullPart},
 		{"tight", tightPart},
+		{"mixed", mixedPart},
 		{"wide", widePart},
 		{"live", livePart},
 		{"protect", protectPart},

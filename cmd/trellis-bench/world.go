@@ -2,11 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +27,7 @@ type worldFlags struct {
 	json    bool
 	verbose bool
 	out     string
+	profile string
 }
 
 func worldCommand() *cobra.Command {
@@ -41,6 +44,7 @@ func worldCommand() *cobra.Command {
 	fl.IntVar(&f.cfg.Viewers, "viewers", 1000, "how many counted viewers")
 	fl.IntVar(&f.cfg.Clients, "clients", 0, "how many real clients beside them (default 8, -1: none)")
 	fl.IntVar(&f.cfg.Neighbours, "neighbours", 0, "links of a node: to one node in so many near regions, and to as many far away (default: nodes choose themselves)")
+	fl.BoolVar(&f.cfg.Unplanned, "unplanned", false, "no plans: every node follows the cheapest path")
 	fl.StringVar(&f.cfg.Origin, "origin", "", "region where the broadcast enters (default uksouth or eu-west-2)")
 	fl.DurationVar(&f.cfg.Duration, "duration", time.Minute, "how long is measured, in virtual time")
 	fl.StringVar(&f.kill, "kill", "", "relay, region:NAME or provider:NAME loses its power in the middle")
@@ -49,6 +53,7 @@ func worldCommand() *cobra.Command {
 	fl.Uint64Var(&f.cfg.Seed, "seed", 1, "of placement, loss and jitter")
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
 	fl.StringVar(&f.out, "out", "", "directory for report.json and report.html")
+	fl.StringVar(&f.profile, "cpuprofile", "", "write a CPU profile to this file")
 	fl.BoolVar(&f.verbose, "verbose", false, "show what the nodes log")
 	return c
 }
@@ -75,10 +80,14 @@ func (f *worldFlags) run() error {
 		f.cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	return virtually(func(t *testing.T, out io.Writer) error { //nolint:thelper // it is all of the test
+		stop, err := profile(f.profile)
+		if err != nil {
+			return err
+		}
+		defer stop()
 		p := newProgress(os.Stderr)
 		f.cfg.Progress = p.set
 		var report *world.Report
-		var err error
 		synctest.Test(t, func(t *testing.T) { report, err = world.Run(t.Context(), f.cfg) })
 		took := p.end()
 		if err != nil {
@@ -90,6 +99,26 @@ func (f *worldFlags) run() error {
 		report.Took = took
 		return f.write(report, out)
 	})
+}
+
+// profile records where the time goes, into a file unless that has no name.
+func profile(name string) (stop func(), err error) {
+	if name == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		if err := file.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "trellis-bench:", err)
+		}
+	}, nil
 }
 
 func (f *worldFlags) write(r *world.Report, out io.Writer) error {

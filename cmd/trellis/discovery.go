@@ -28,12 +28,16 @@ func (b *builder) peers(cfg *node.Config) error {
 // consul registers the node in Consul and finds the others there.
 func (b *builder) consul(cfg *node.Config) error {
 	c := b.c.Discovery.Consul
+	facts := discovery.Facts{URL: cfg.Public.URL, Version: cfg.Version, Class: discovery.ClassOf(b.c.Edge.EgressMbps)}
+	if p := cfg.Public.Place; p != nil {
+		facts.Latitude, facts.Longitude = p.Lat, p.Lon
+	}
 	source, err := consul.New(consul.Config{
 		Address: c.Address, TokenFile: c.TokenFile, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, ServerName: c.ServerName,
 		Service: c.Service, Datacenters: c.Datacenters, TTL: c.TTL, Cluster: cfg.Cluster,
 		Self: discovery.Node{
 			ID: cfg.ID, Region: cfg.Region, Provider: cfg.Provider, Addr: b.c.LinkAddr(),
-			Facts: discovery.Facts{Version: cfg.Version},
+			Facts: facts,
 		},
 		Log: b.log.With(slog.String("node", cfg.ID)),
 	})

@@ -196,7 +196,7 @@ func (r *planRun) prove() {
 func (r *planRun) optimal() bool {
 	s := r.plan.Score(r.d)
 	return r.planner.Proven() || s.InBound >= r.bounds.InBound && s.Served >= r.d.Viewers() &&
-		s.LateMs <= r.bounds.LeastLateMs+1e-6 && r.bounds.Gap(s.CostUSD) <= closeEnough
+		s.LateMs <= r.bounds.LeastLateMs+lateTie && r.bounds.Gap(s.CostUSD) <= closeEnough
 }
 
 // draw writes the pictures that were asked for.

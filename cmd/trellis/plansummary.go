@@ -14,10 +14,14 @@ type planSummary struct {
 	Viewers        int64   `json:"viewers"`
 	Reachable      int64   `json:"reachable_in_bound"`
 	InBoundLimit   int64   `json:"in_bound_limit"` // no plan can have more, as far as is proven
+	InBoundBy      string  `json:"in_bound_limit_by"`
 	InBound        int64   `json:"in_bound"`
+	InBoundGap     float64 `json:"in_bound_gap_percent"`
 	Served         int64   `json:"served"`
 	LateMs         float64 `json:"lateness_viewer_ms"`
 	LeastLateMs    float64 `json:"least_lateness_viewer_ms"`
+	LateBy         string  `json:"least_lateness_by"`
+	LateGap        float64 `json:"lateness_gap_percent"` // -1 if the bound is 0 and the lateness is not
 	CostUSD        float64 `json:"cost_usd_per_hour"`
 	CostBoundUSD   float64 `json:"cost_bound_usd_per_hour"`
 	GapPercent     float64 `json:"gap_percent"`
@@ -109,6 +113,9 @@ type choiceSummary struct {
 	Obstacle string  `json:"obstacle,omitempty"`
 }
 
+// lateTie is a difference of lateness, in viewer-milliseconds, that is none.
+const lateTie = 1e-6
+
 // Lists in the summary are cut here; a person reads them.
 const (
 	maxShortfalls = 20
@@ -120,6 +127,7 @@ func (r *planRun) summary() (*planSummary, error) {
 	s := &planSummary{
 		Instance: r.d.Name, Viewers: r.d.Viewers(),
 		Reachable: r.bounds.Reachable, InBoundLimit: r.bounds.InBound,
+		InBoundBy: string(r.bounds.InBoundBy), LateBy: string(r.bounds.LateBy),
 		InBound: score.InBound, Served: score.Served,
 		LateMs: tidy(score.LateMs), LeastLateMs: tidy(r.bounds.LeastLateMs), CostUSD: tidy(score.CostUSD),
 		CostBoundUSD: tidy(r.bounds.CostUSD), GapPercent: -1,
@@ -132,6 +140,15 @@ func (r *planRun) summary() (*planSummary, error) {
 	}
 	if gap := r.bounds.Gap(score.CostUSD); !math.IsInf(gap, 0) {
 		s.GapPercent = tidy(100 * gap)
+	}
+	s.InBoundGap = tidy(100 * float64(r.bounds.InBound-score.InBound) / float64(max(r.bounds.InBound, 1)))
+	switch spare := score.LateMs - r.bounds.LeastLateMs; {
+	case spare <= lateTie:
+		s.LateGap = 0
+	case r.bounds.LeastLateMs <= lateTie:
+		s.LateGap = -1
+	default:
+		s.LateGap = tidy(100 * spare / r.bounds.LeastLateMs)
 	}
 	s.Claim = r.claim(score)
 	for _, p := range r.d.Percentiles(r.plan, 50, 90, 95, 99, 100) {
@@ -160,12 +177,14 @@ func (r *planRun) claim(score routing.Score) string {
 	switch {
 	case r.planner.Proven():
 		return "optimal in every term, proven by branch and bound"
-	case score.InBound >= r.bounds.InBound && score.LateMs <= r.bounds.LeastLateMs+1e-6 && r.bounds.Gap(score.CostUSD) == 0:
+	case score.InBound < r.bounds.InBound:
+		return "viewers in bound: the truth lies between plan and limit; lateness and cost bounds hold for the same viewers served and in bound"
+	case score.LateMs > r.bounds.LeastLateMs+lateTie:
+		return "in bound is optimal; lateness lies between bound and plan, and the cost bound holds for no more lateness, the same viewers being in bound"
+	case r.bounds.Gap(score.CostUSD) == 0:
 		return "in bound, lateness and cost are optimal: each meets its bound"
-	case score.InBound >= r.bounds.InBound:
-		return "in bound is optimal; the cost bound holds for the same viewers in bound and no more lateness"
 	}
-	return "bounds are not met: the truth lies between; the cost bound holds for the same viewers in bound and no more lateness"
+	return "in bound and lateness are optimal; the cost bound holds for the same viewers in bound"
 }
 
 // summariseRisk fills in blast radius and protection, over all tracks.

@@ -131,7 +131,7 @@ func (l *lane) flush() {
 
 // report tells a viewer what time it is on the broadcast's timeline.
 func (l *lane) report(v *viewer, now time.Time) {
-	v.reportDue = now.Add(reportEvery)
+	v.reportDue = now.Add(reportEvery).Truncate(reportTogether)
 	pts := l.lastPTS + now.Sub(l.lastAppend).Microseconds()
 	ntp := stream.NTP(time.UnixMicro(pts))
 	if err := v.report(ntp, ticksOf(pts, l.codec.ClockRate())); err != nil {

@@ -78,7 +78,7 @@ func (s *watchStats) got(r received) {
 func (t *watchTrackStats) got(r received, started, connected time.Time) {
 	anew := r.session != t.session && !r.placed
 	if t.objects > 0 && (r.track != t.track || anew) {
-		t.steps.begun = false // its times need not go on from there
+		t.steps.restart() // its times need not go on from there
 	}
 	if t.objects > 0 {
 		t.silence = max(t.silence, r.arrived.Sub(t.arrived))

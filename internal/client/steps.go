@@ -17,6 +17,8 @@ type steps struct {
 	n      int64
 	last   int64
 	begun  bool
+	// waiting are times not counted yet, in order: groups may overtake one another.
+	waiting []int64
 }
 
 const (
@@ -26,12 +28,36 @@ const (
 	// gapSteps is how many usual steps make a gap: between one, with the jitter of
 	// capture, and two.
 	gapSteps = 1.5
+	// maxWaiting is how many frames one may come after its turn and still count:
+	// more than a second of sound.
+	maxWaiting = 64
 )
 
-// add notes a frame. Frames out of order count for nothing.
+// add notes a frame. One that comes much too late counts for nothing.
 func (s *steps) add(pts int64) {
-	if s.begun && pts <= s.last {
+	at, twice := slices.BinarySearch(s.waiting, pts)
+	if twice {
 		return
+	}
+	s.waiting = slices.Insert(s.waiting, at, pts)
+	if len(s.waiting) > maxWaiting {
+		s.count(s.waiting[0])
+		s.waiting = slices.Delete(s.waiting, 0, 1)
+	}
+}
+
+// restart says that the next frame need not go on from the last.
+func (s *steps) restart() {
+	for _, pts := range s.waiting {
+		s.count(pts)
+	}
+	s.waiting, s.begun = nil, false
+}
+
+// count takes the next frame in order.
+func (s *steps) count(pts int64) {
+	if s.begun && pts < s.last+stepUnit/2 {
+		return // late, or the same frame again
 	}
 	if s.begun {
 		if s.counts == nil {
@@ -59,6 +85,11 @@ func (s *steps) usual() int64 {
 
 // missing returns the number of gaps, and of frames that are missing in them.
 func (s *steps) missing() (gaps, frames int64) {
+	if len(s.waiting) > 0 { // as if no more came, without keeping it
+		all := steps{counts: maps.Clone(s.counts), n: s.n, last: s.last, begun: s.begun, waiting: s.waiting}
+		all.restart()
+		return all.missing()
+	}
 	usual := float64(s.usual())
 	if usual == 0 {
 		return 0, 0

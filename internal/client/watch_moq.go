@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -256,7 +257,7 @@ func (f *moqFeed) followTrack(ctx context.Context, w wanted) error {
 		return fmt.Errorf("subscribe to %s: %w", w.name, err)
 	}
 	defer sub.Close()
-	last, begun := uint64(0), false
+	arrived := arrivals{}
 	for {
 		g, err := sub.NextGroup(ctx)
 		switch {
@@ -266,14 +267,44 @@ func (f *moqFeed) followTrack(ctx context.Context, w wanted) error {
 		case err != nil:
 			return fmt.Errorf("receive %s: %w", w.name, err)
 		}
-		if seq := g.Sequence(); begun && seq > last+1 {
-			f.reset[index(w.codec.Audio())].Add(seq - last - 1)
-		}
-		last, begun = max(last, g.Sequence()), true
+		// Adding a negative number of groups subtracts them.
+		f.reset[index(w.codec.Audio())].Add(uint64(arrived.add(g.Sequence())))
 		if err := f.followGroup(ctx, w, g); err != nil {
 			return err
 		}
 	}
+}
+
+// arrivals finds out which groups have not come. Groups may overtake one another.
+type arrivals struct {
+	last    uint64
+	begun   bool
+	missing map[uint64]struct{}
+}
+
+// maxMissing bounds the groups that are still waited for.
+const maxMissing = 1024
+
+// add notes a group, and returns by how many there are more missing ones now: less
+// than none when it is one of them.
+func (a *arrivals) add(seq uint64) int64 {
+	switch {
+	case !a.begun:
+		a.last, a.begun, a.missing = seq, true, map[uint64]struct{}{}
+		return 0
+	case seq <= a.last:
+		if _, ok := a.missing[seq]; !ok {
+			return 0
+		}
+		delete(a.missing, seq)
+		return -1
+	}
+	skipped := seq - a.last - 1
+	for s := a.last + 1; s < seq && len(a.missing) < maxMissing; s++ {
+		a.missing[s] = struct{}{}
+	}
+	a.last = seq
+	return int64(min(skipped, math.MaxInt64))
 }
 
 // followGroup receives the objects of a group. That a group is given up is counted

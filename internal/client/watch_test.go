@@ -205,6 +205,22 @@ func TestWatchWritesFiles(t *testing.T) {
 	}
 }
 
+func TestArrivals(t *testing.T) {
+	var a arrivals
+	missing := int64(0)
+	for _, tc := range []struct {
+		seq  uint64
+		want int64
+	}{{7, 0}, {8, 0}, {11, 2}, {9, 1}, {9, 1}, {5, 1}, {12, 1}, {10, 0}, {10, 0}, {1 << 62, 1<<62 - 13}} {
+		if missing += a.add(tc.seq); missing != tc.want {
+			t.Errorf("after group %d: %d missing, want %d", tc.seq, missing, tc.want)
+		}
+	}
+	if len(a.missing) > maxMissing {
+		t.Errorf("%d groups are waited for", len(a.missing))
+	}
+}
+
 func TestSteps(t *testing.T) {
 	var s steps
 	pts := int64(7)
@@ -218,10 +234,23 @@ func TestSteps(t *testing.T) {
 		}
 		pts += step
 		s.add(pts)
-		s.add(pts - 10) // out of order
+		s.add(pts - 10) // the same again
 	}
 	if gaps, lost := s.missing(); gaps != 2 || lost != 11 {
 		t.Errorf("%d gaps, %d lost, want 2 and 11", gaps, lost)
+	}
+	// Groups of five that overtake one another, one of them missing.
+	s = steps{}
+	for g := range int64(60) {
+		g ^= 1
+		for i := range int64(5) {
+			if g != 30 {
+				s.add((5*g + i) * 20_000)
+			}
+		}
+	}
+	if gaps, lost := s.missing(); gaps != 1 || lost != 5 {
+		t.Errorf("overtaking: %d gaps, %d lost, want 1 and 5", gaps, lost)
 	}
 	var none steps
 	none.add(5)

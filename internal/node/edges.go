@@ -41,6 +41,9 @@ func (n *Node) about() peer.NodeValue {
 	if p.Place != nil {
 		v.Latitude, v.Longitude = int64(p.Place.Lat*100), int64(p.Place.Lon*100)
 	}
+	if n.peers != nil && n.peers.State().Degraded {
+		v.State |= peer.NodeDegraded
+	}
 	return v
 }
 

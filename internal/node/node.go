@@ -17,6 +17,7 @@ import (
 	"trellis/edge/whip"
 	"trellis/internal/auth"
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 	"trellis/routing/control"
 	"trellis/routing/discovery"
 )
@@ -28,12 +29,13 @@ type Node struct {
 	registry *prometheus.Registry
 	health   *health
 
-	table *relay.Table
-	peers *discovery.Stable // nil: the node stands alone
-	port  *port
-	moq   *moq.Server
-	rtc   *rtc.Edge
-	whip  *whip.Handler
+	table  *relay.Table
+	peers  *discovery.Stable // nil: the node stands alone
+	port   *port
+	moq    *moq.Server
+	rtc    *rtc.Edge
+	events *telemetry.Events
+	whip   *whip.Handler
 
 	drainer *drainer
 	land    landscape
@@ -48,7 +50,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Log.With(slog.String("node", cfg.ID)),
-		registry: prometheus.NewRegistry(), health: newHealth(),
+		registry: prometheus.NewRegistry(), health: newHealth(), events: telemetry.NewEvents(telemetry.DefaultEvents),
 	}
 	n.drainer = newDrainer(n)
 	if err := n.assemble(); err != nil {
@@ -74,7 +76,7 @@ func (n *Node) assemble() error {
 		}
 		mesh := backbone.Config{
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: n.peers, MaxChildren: cfg.Limits.Children,
-			Table: n.table, WallClock: cfg.WallClock, Log: cfg.Log, Metrics: n.registry, // it names the node itself
+			Table: n.table, WallClock: cfg.WallClock, Events: n.events, Log: cfg.Log, Metrics: n.registry, // it names the node itself
 			About: n.about, EgressMbps: float64(cfg.Public.EgressMbps),
 			Planner: control.New(control.Config{Origin: cfg.ID}),
 		}

@@ -67,7 +67,11 @@ func NewCluster(n *Network, cfg ClusterConfig) (*Cluster, error) {
 		if i > 0 && cfg.Stagger > 0 {
 			time.Sleep(cfg.Stagger)
 		}
-		made, err := c.start(spec)
+		credentials, err := c.authority.Issue(spec.Region, spec.ID, 365*24*time.Hour, time.Now())
+		if err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		made, err := c.start(spec, credentials)
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
@@ -77,11 +81,7 @@ func NewCluster(n *Network, cfg ClusterConfig) (*Cluster, error) {
 }
 
 // start assembles one node and lets it run.
-func (c *Cluster) start(spec NodeSpec) (*Node, error) {
-	credentials, err := c.authority.Issue(spec.Region, spec.ID, 365*24*time.Hour, time.Now())
-	if err != nil {
-		return nil, err
-	}
+func (c *Cluster) start(spec NodeSpec, credentials *ca.Credentials) (*Node, error) {
 	peers, err := c.peersOf(spec)
 	if err != nil {
 		return nil, err
@@ -108,12 +108,13 @@ func (c *Cluster) Kill(id string) {
 	c.Node(id).stop(errKilled)
 }
 
-// Revive starts a node again that was killed, as a new process on the old host.
+// Revive starts a node again that was killed, as a new process on the old host,
+// with the old one's key.
 func (c *Cluster) Revive(id string) error {
 	old := c.Node(id)
 	<-old.ended
 	c.Network.SetPower(id, true)
-	made, err := c.start(old.spec)
+	made, err := c.start(old.spec, old.credentials)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,8 @@ type Node struct {
 	host *Host
 	spec NodeSpec
 
+	credentials *ca.Credentials
+
 	clock *clock
 	stop  context.CancelCauseFunc
 	ended chan struct{} // closed when Run has returned
@@ -80,7 +82,7 @@ func newNode(h *Host, spec NodeSpec, credentials *ca.Credentials, peers discover
 	if err != nil {
 		return nil, err
 	}
-	return &Node{Node: n, ID: spec.ID, host: h, spec: spec, clock: own}, nil
+	return &Node{Node: n, ID: spec.ID, host: h, spec: spec, credentials: credentials, clock: own}, nil
 }
 
 // Door says where clients find the node.

@@ -179,3 +179,24 @@ func (m *mixed) siteGraph() *routing.Graph {
 	}
 	return must(routing.NewSiteGraph(m.nodes, s))
 }
+
+// Crowded returns up to tracks tracks on the graph of a [Mixed] demand, from
+// sources of their own: they compete for egress that is short for one.
+func Crowded(r *rand.Rand, kind string, n, tracks int) *routing.Demand {
+	d := Mixed(r, kind, n)
+	first := d.Tracks[0]
+	for i := 1; i < 2+r.IntN(tracks-1); i++ {
+		k := routing.Track{
+			ID: fmt.Sprintf("v%d", i), Source: r.IntN(n), RateMbps: []float64{0.5, 1, 4}[r.IntN(3)],
+			BoundMs: first.BoundMs * (0.5 + r.Float64()), MaxDepth: first.MaxDepth,
+		}
+		for v := range n {
+			if r.Float64() < 0.4 {
+				k.Terminals = append(k.Terminals, routing.Terminal{Node: v, Viewers: int64(r.IntN(40))})
+			}
+		}
+		d.Tracks = append(d.Tracks, k)
+	}
+	roomForLocal(d)
+	return d
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"trellis/backbone"
 	"trellis/internal/sim"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 	// Neighbours is to how many other regions, and how many nodes far away, a node
 	// keeps links. Default: nodes know all others and choose themselves.
 	Neighbours int `json:"neighbours"`
+	// Unplanned lets every node follow the cheapest path, without plans.
+	Unplanned bool `json:"unplanned,omitempty"`
 	// Origin is the region where the broadcast enters. Default uksouth, eu-west-2.
 	Origin string `json:"origin"`
 	// Duration is how long is measured. Default 60 s.
@@ -45,6 +48,8 @@ type Config struct {
 	Budget time.Duration `json:"budget_ns"`
 	// Grain is sim.NetworkConfig's. Default 100 µs, negative: exact.
 	Grain time.Duration `json:"grain_ns"`
+	// Mesh, if set, changes the backbone of every node.
+	Mesh func(*backbone.Config) `json:"-"`
 	// Log receives what the nodes have to say. Default: nobody.
 	Log *slog.Logger `json:"-"`
 	// Progress is told what is going on, in virtual time. It must not block.

@@ -41,11 +41,11 @@ type crowdTrack struct {
 	windows []window
 	sinks   []*sink
 	gaps    map[gapKey]*Gap
-	lost    uint64 // frames that a viewer never got, with all who missed them
+	lost    uint64        // frames that a viewer never got, with all who missed them
+	worst   time.Duration // the longest time without a frame
 	faults  map[string]uint64
 
-	limit    time.Duration // what is in time for this node, now
-	possible bool          // the graph allows the budget
+	limits [rules]limit // what is in time for this node, now
 
 	// The frame that was written last: most viewers get it in one go.
 	frame   int
@@ -63,10 +63,25 @@ type crowdTrack struct {
 // window is what happened in one window of time.
 type window struct {
 	ages     tally
-	viewers  uint64 // that received enough to judge
-	inTime   uint64 // of them, those whose 95th percentile is within the limit
-	possible uint64 // of them, those for whom the graph allows the budget
-	inBudget uint64
+	viewers  uint64        // that received anything
+	inTime   [rules]uint64 // of them, those whose 95th percentile is within the limit
+	possible [rules]uint64 // of them, those for whom the graph allows the budget
+	inBudget [rules]uint64
+}
+
+// rule is by which graph a viewer is judged.
+type rule int
+
+const (
+	anyPair  rule = iota // every two nodes could have a link: the strictest
+	measured             // the links that nodes had and measured
+	rules
+)
+
+// limit is what is in time.
+type limit struct {
+	age      time.Duration
+	possible bool // the graph allows the budget
 }
 
 type gapKey struct {
@@ -96,12 +111,12 @@ func newCrowd(s *session, node string) *crowd {
 	return c
 }
 
-// setLimit says what is in time for the viewers of this node from now on.
-func (c *crowd) setLimit(limit time.Duration, possible bool) {
+// setLimits says what is in time for the viewers of this node from now on.
+func (c *crowd) setLimits(l [rules]limit) {
 	for m := range c.tracks {
 		t := &c.tracks[m]
 		t.mu.Lock()
-		t.limit, t.possible = limit, possible
+		t.limits = l
 		t.mu.Unlock()
 	}
 }
@@ -118,7 +133,7 @@ type sink struct {
 	last    int // the last whole frame, -1 before the first
 	win     int
 	total   uint32
-	late    uint32
+	late    [rules]uint32
 }
 
 func (c *crowd) sink(m sim.Media, joined time.Time) *sink {
@@ -264,8 +279,10 @@ func (s *sink) whole(n int) {
 	}
 	t.got++
 	s.total++
-	if t.age > t.limit {
-		s.late++
+	for r := range s.late {
+		if t.age > t.limits[r].age {
+			s.late[r]++
+		}
 	}
 }
 
@@ -299,10 +316,15 @@ func (s *sink) silence(first, missing int) {
 	t.lost += uint64(missing)
 	if t.counted { // what never comes is late
 		s.total += uint32(missing)
-		s.late += uint32(missing)
+		for r := range s.late {
+			s.late[r] += uint32(missing)
+		}
 	}
 	// What comes in pieces of a group comes in bursts anyway.
 	quiet := t.now.Sub(s.lastAt)
+	if !s.lastAt.IsZero() && t.counted {
+		t.worst = max(t.worst, quiet)
+	}
 	if missing == 0 && quiet < silenceShown || s.lastAt.IsZero() {
 		return
 	}
@@ -322,6 +344,15 @@ func (s *sink) silence(first, missing int) {
 	g.Viewers++
 }
 
+// trackOf returns the name of the track for a word of sim.Media.
+func trackOf(media string) string {
+	name := sim.VideoTrack
+	if media == sim.Audio.String() {
+		name = sim.AudioTrack
+	}
+	return broadcast + "/" + name
+}
+
 // silenceShown is from when on a time without a frame is a gap.
 const silenceShown = 150 * time.Millisecond
 
@@ -332,16 +363,18 @@ func (s *sink) close() {
 		return
 	}
 	w := &t.windows[s.win]
-	good := uint64(s.late)*20 <= uint64(s.total) // the 95th percentile is in time
 	w.viewers++
-	if good {
-		w.inTime++
-	}
-	if t.possible {
-		w.possible++
+	for r, l := range t.limits {
+		good := uint64(s.late[r])*20 <= uint64(s.total) // the 95th percentile is in time
 		if good {
-			w.inBudget++
+			w.inTime[r]++
+		}
+		if l.possible {
+			w.possible[r]++
+			if good {
+				w.inBudget[r]++
+			}
 		}
 	}
-	s.total, s.late = 0, 0
+	s.total, s.late = 0, [rules]uint32{}
 }

@@ -21,6 +21,7 @@ type FaultReport struct {
 	Ended   time.Duration `json:"ended,omitempty"`
 	Moved   int           `json:"viewers_moved"` // whose node died
 	Below   int           `json:"viewers_below"` // viewers behind what was hit
+	Behind  []string      `json:"behind"`        // the nodes that they are at, hit ones left out
 	Explain string        `json:"explain"`
 }
 
@@ -74,6 +75,9 @@ func (w *World) later(d time.Duration, do func() error) {
 // strike does one fault.
 func (w *World) strike(f Fault) error {
 	tree := w.tree(w.status())
+	if f.Target == "" && w.hit != nil {
+		f.Target = w.hit(tree)
+	}
 	r := FaultReport{Fault: f, Began: time.Since(w.session.from)}
 	w.say("fault: "+string(f.Kind), 0)
 	var err error
@@ -97,6 +101,7 @@ func (w *World) strike(f Fault) error {
 	if f.For > 0 {
 		r.Ended = r.Began + f.For
 	}
+	r.Behind = tree.behind(w, &r)
 	w.faults = append(w.faults, r)
 	return nil
 }
@@ -174,7 +179,7 @@ func (w *World) kill(r *FaultReport, tree treeSample) error {
 			})
 		}
 	}
-	w.setLimits()
+	w.setLimits(w.status())
 	r.Explain = fmt.Sprintf("%d nodes lost their power; %d viewers were on them and come back at the next node within %v",
 		len(hit), r.Moved, 2*reconnect)
 	return nil
@@ -383,6 +388,39 @@ func (w *World) tree(all map[int]node.Status) treeSample {
 	return t
 }
 
+// behind returns the nodes that took the picture through what was hit.
+func (t treeSample) behind(w *World, r *FaultReport) []string {
+	var out []string
+	for _, i := range sortedKeys(t.parent) {
+		id := w.places[i].ID
+		way := append(slices.Clone(t.path[i]), id)
+		if way = slices.Compact(way); w.dead[i] || slices.Contains(r.Hit, id) && !r.onLink() {
+			continue
+		}
+		for k, hop := range way {
+			through := slices.Contains(r.Hit, hop) && k+1 < len(way)
+			if r.onLink() {
+				through = hop == r.Hit[0] && k+1 < len(way) && way[k+1] == r.Hit[1]
+			}
+			if through {
+				out = append(out, id)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// onLink reports whether a link was hit, and not nodes.
+func (r *FaultReport) onLink() bool {
+	switch r.Kind {
+	case Blackhole, OneWay, Lossy, Jittery, DelayChange, Flap:
+		return len(r.Hit) == 2
+	case KillRelay, KillRegion, KillProvider, Freeze, ClockStep, Partition, Crowd:
+	}
+	return false
+}
+
 // largestRelay is the node with most viewers below, beside the origin.
 func (t treeSample) largestRelay(w *World) (int, bool) {
 	best, have := -1, -1
@@ -412,6 +450,8 @@ func (t treeSample) busiestLink(w *World) (from, to string, ok bool) {
 
 // sample looks at the tree.
 func (w *World) sample() error {
-	w.trees = append(w.trees, w.tree(w.status()))
+	all := w.status()
+	w.trees = append(w.trees, w.tree(all))
+	w.setLimits(all) // links come and go
 	return nil
 }

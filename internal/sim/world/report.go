@@ -2,6 +2,7 @@ package world
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -14,6 +15,7 @@ import (
 // Report is what happened in a run. All of it is simulated.
 type Report struct {
 	Label    string        `json:"label"`
+	From     time.Time     `json:"from"` // in virtual time: when the measurement began
 	Config   Config        `json:"config"`
 	Source   string        `json:"source"` // of the latencies
 	Origin   string        `json:"origin"`
@@ -24,7 +26,8 @@ type Report struct {
 	Took     time.Duration `json:"took_ns"` // real time
 	Relays   int           `json:"relays"`
 	Depth    int           `json:"depth"`
-	Share    Share         `json:"share"`
+	Share    Share         `json:"share"`                   // by any pair of nodes
+	Linked   Share         `json:"share_by_measured_links"` // by the links that there were
 	Minutes  []Minute      `json:"minutes"`
 	Regions  []RegionAges  `json:"regions"`
 	Joins    Quantiles     `json:"joins"`
@@ -37,7 +40,8 @@ type Report struct {
 	Lost     uint64        `json:"objects_lost"` // at viewers, by all of them
 	Broken   []string      `json:"violations"`   // what must never be
 	Notes    []string      `json:"notes"`
-	Drops    []Count       `json:"drops"`
+	Events   []Count       `json:"events"`
+	Dead     []TreeNode    `json:"dead"`
 	Accuracy Accuracy      `json:"accuracy"`
 }
 
@@ -67,13 +71,9 @@ type RegionAges struct {
 	Viewers int       `json:"viewers"`
 	LeastMs float64   `json:"least_ms"` // least possible, of its nearest node
 	Ages    Quantiles `json:"ages"`
-	Buckets []Bucket  `json:"-"`
-}
-
-// Bucket is a bar of a histogram.
-type Bucket struct {
-	Ms float64
-	N  uint64
+	P1Ms    float64   `json:"p1_ms"`
+	P25Ms   float64   `json:"p25_ms"`
+	P75Ms   float64   `json:"p75_ms"`
 }
 
 // ClientView is what a real client saw.
@@ -100,7 +100,8 @@ type TreeNode struct {
 	ReportedMs  float64 `json:"reported_ms"` // by the node itself, through its clocks
 	LeastMs     float64 `json:"least_ms"`
 	Cause       string  `json:"cause"`
-	Dead        bool    `json:"dead"`
+	Lat         float64 `json:"lat"`
+	Lon         float64 `json:"lon"`
 }
 
 // LinkFlow is what a link carried of media, and what that costs.
@@ -144,7 +145,7 @@ type Accuracy struct {
 func (w *World) report() *Report {
 	all := w.status()
 	r := &Report{
-		Label: "simulated", Config: w.cfg, Source: w.m.Provenance["source"], Origin: w.places[w.origin].ID,
+		Label: "simulated", From: w.session.from, Config: w.cfg, Source: w.m.Provenance["source"], Origin: w.places[w.origin].ID,
 		Bps: bps(w.cfg.Clip), Nodes: len(w.places), Virtual: time.Since(w.began), Faults: w.faults, Notes: w.problem,
 	}
 	w.finishCrowds()
@@ -155,6 +156,7 @@ func (w *World) report() *Report {
 	w.moveReport(r)
 	w.clientReport(r)
 	w.gapReport(r)
+	w.judge(r, w.readEvents())
 	return r
 }
 
@@ -172,10 +174,27 @@ func (w *World) finishCrowds() {
 			t.mu.Lock()
 			t.settle()
 			for _, s := range t.sinks {
+				w.last(s, a)
 				s.close()
 			}
 			t.mu.Unlock()
 		}
+	}
+}
+
+// last looks at how a viewer's session ended: one who waits for something at the
+// end has a gap like any other.
+func (w *World) last(s *sink, a *audience) {
+	t := s.track
+	now := time.Now()
+	if context.Cause(a.ctx) != nil {
+		return // the node died; the viewer is counted where it went
+	}
+	switch {
+	case s.last < 0 && now.Sub(s.joined) > silenceShown+2*time.Second:
+		t.fault("never_began")
+	case s.last >= 0 && now.Sub(s.lastAt) > silenceShown:
+		t.fault("stood_still_at_the_end")
 	}
 }
 
@@ -186,11 +205,11 @@ func percent(part, of uint64) float64 {
 	return 100 * float64(part) / float64(of)
 }
 
-func (s *Share) add(v *window) {
-	s.Possible += v.possible
-	s.InBudget += v.inBudget
-	s.Others += v.viewers - v.possible
-	s.OthersGood += v.inTime - v.inBudget
+func (s *Share) add(v *window, r rule) {
+	s.Possible += v.possible[r]
+	s.InBudget += v.inBudget[r]
+	s.Others += v.viewers - v.possible[r]
+	s.OthersGood += v.inTime[r] - v.inBudget[r]
 	s.PercentIn, s.PercentOth = percent(s.InBudget, s.Possible), percent(s.OthersGood, s.Others)
 }
 
@@ -218,8 +237,9 @@ func (r *Report) addCrowd(a *audience, ages *[]tally) {
 				*ages = append(*ages, tally{})
 			}
 			(*ages)[i].merge(&v.ages)
-			r.Minutes[i].add(v)
-			r.Share.add(v)
+			r.Minutes[i].add(v, anyPair)
+			r.Share.add(v, anyPair)
+			r.Linked.add(v, measured)
 		}
 	}
 }
@@ -249,11 +269,7 @@ func (w *World) regionAges(r *Report) {
 	for _, i := range sortedKeys(sums) {
 		s := sums[i]
 		ra := RegionAges{Region: w.m.Regions[i].ID, Viewers: s.viewers, LeastMs: millis(s.least), Ages: s.ages.quantiles()}
-		for b, n := range s.ages.buckets {
-			if n > 0 {
-				ra.Buckets = append(ra.Buckets, Bucket{tallyMs(b), n})
-			}
-		}
+		ra.P1Ms, ra.P25Ms, ra.P75Ms = s.ages.ms(0.01), s.ages.ms(0.25), s.ages.ms(0.75)
 		r.Regions = append(r.Regions, ra)
 	}
 	slices.SortStableFunc(r.Regions, func(a, b RegionAges) int { return cmp.Compare(a.LeastMs, b.LeastMs) })
@@ -270,11 +286,8 @@ func (w *World) treeReport(r *Report, all map[int]node.Status) {
 	t := w.tree(all)
 	inner := map[int]bool{}
 	for _, i := range sortedKeys(t.parent) {
-		p := &w.places[i]
-		n := TreeNode{
-			Node: p.ID, Region: w.m.Regions[p.Region].ID, Provider: string(p.Provider),
-			Below: t.below[i], PredictedMs: t.cost[i], LeastMs: millis(w.least[i]), Cause: t.cause[i],
-		}
+		n := w.treeNode(i)
+		n.Below, n.PredictedMs, n.LeastMs, n.Cause = t.below[i], t.cost[i], millis(w.least[i]), t.cause[i]
 		if up := t.parent[i]; up >= 0 {
 			n.Parent = w.places[up].ID
 			if up != w.origin {
@@ -293,6 +306,17 @@ func (w *World) treeReport(r *Report, all map[int]node.Status) {
 		r.Tree = append(r.Tree, n)
 	}
 	r.Relays = len(inner)
+	for i, dead := range w.dead {
+		if dead {
+			r.Dead = append(r.Dead, w.treeNode(i))
+		}
+	}
+}
+
+func (w *World) treeNode(i int) TreeNode {
+	p := &w.places[i]
+	region := &w.m.Regions[p.Region]
+	return TreeNode{Node: p.ID, Region: region.ID, Provider: string(p.Provider), Lat: region.Lat, Lon: region.Lon}
 }
 
 // recent is the median age of the picture at the node's viewers in the last window.
@@ -368,9 +392,9 @@ func (w *World) flowReport(r *Report, all map[int]node.Status) {
 	r.Links /= 2
 	slices.SortStableFunc(r.Flows, func(a, b LinkFlow) int { return cmp.Compare(b.Bytes, a.Bytes) })
 	for reason, n := range drops {
-		r.Drops = append(r.Drops, Count{reason, n})
+		r.Events = append(r.Events, Count{reason, n})
 	}
-	slices.SortFunc(r.Drops, func(a, b Count) int { return cmp.Compare(a.Reason, b.Reason) })
+	slices.SortFunc(r.Events, func(a, b Count) int { return cmp.Compare(a.Reason, b.Reason) })
 }
 
 func (w *World) moveReport(r *Report) {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// tally is a histogram of delays: 16 buckets for each doubling, so a quantile is
-// right to 3 %, from 64 µs to 70 s.
+// tally is a histogram of delays: 64 buckets for each doubling, so a quantile is
+// right to 0.8 %, from 64 µs to 70 s.
 type tally struct {
 	n       uint64
 	buckets [tallyBuckets]uint64
@@ -14,22 +14,22 @@ type tally struct {
 
 const (
 	tallyShift   = 6 // 64 µs
-	tallySub     = 16
+	tallySub     = 64
 	tallyBuckets = 21 * tallySub
 )
 
 func tallyBucket(d time.Duration) int {
 	us := uint64(max(d.Microseconds(), 1<<tallyShift))
 	exp := bits.Len64(us) - 1
-	frac := int(us>>(exp-4)) & (tallySub - 1)
+	frac := int(us>>(exp-6)) & (tallySub - 1)
 	return min((exp-tallyShift)*tallySub+frac, tallyBuckets-1)
 }
 
 // tallyMs returns the middle of a bucket.
 func tallyMs(i int) float64 {
 	exp := i/tallySub + tallyShift
-	low := float64(tallySub+i%tallySub) * float64(uint64(1)<<(exp-4))
-	return (low + float64(uint64(1)<<(exp-4))/2) / 1000
+	low := float64(tallySub+i%tallySub) * float64(uint64(1)<<(exp-6))
+	return (low + float64(uint64(1)<<(exp-6))/2) / 1000
 }
 
 func (t *tally) add(d time.Duration, n uint64) {

@@ -17,6 +17,8 @@ func (r *Report) Text() string {
 	line("viewers whom the graph allows %v:    %7d of %7d have it at p95 per minute: %.3f %%",
 		r.Config.Budget, r.Share.InBudget, r.Share.Possible, r.Share.PercentIn)
 	line("the others, within 1.1 x least delay: %6d of %7d: %.3f %%", r.Share.OthersGood, r.Share.Others, r.Share.PercentOth)
+	line("by the links that were measured:      %7d of %7d: %.3f %%; the others %d of %d: %.3f %%",
+		r.Linked.InBudget, r.Linked.Possible, r.Linked.PercentIn, r.Linked.OthersGood, r.Linked.Others, r.Linked.PercentOth)
 	line("(counted by viewer, track and minute: a picture and a sound each)")
 	for _, m := range r.Minutes {
 		line("  minute %d: in budget %.3f %%, others %.3f %%; age p50 %.1f ms, p95 %.1f, p99 %.1f, max %.1f",

@@ -15,6 +15,7 @@ import (
 	"trellis/internal/impair"
 	"trellis/internal/node"
 	"trellis/internal/sim"
+	"trellis/routing/control"
 )
 
 // broadcast is what everybody watches.
@@ -43,11 +44,12 @@ type World struct {
 	everyCrowd []*audience
 	least      []time.Duration // from the origin, by place
 	atBest     []time.Duration // the same, as the 95th percentile
+	linked     []time.Duration // over the links that there are
 	real       []*watcher
 	dead       []bool // by place
-	oracle     *oracle
 	trees      []treeSample
-	pending    []step // what is to be done
+	pending    []step                  // what is to be done
+	hit        func(treeSample) string // aims the faults that have no target; nil: at the largest
 	faults     []FaultReport
 	joined     int
 	joinMu     sync.Mutex
@@ -72,32 +74,50 @@ var (
 // Run builds a world, runs its session and says what happened. It must be called
 // in a synctest bubble, from which it returns when all has ended.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
-	w, err := build(ctx, cfg)
+	w, err := design(cfg)
 	if err != nil {
+		return nil, err
+	}
+	return w.runAll(ctx)
+}
+
+// design lays a world out: where nodes stand and whom they know.
+func design(cfg Config) (*World, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	w := newWorld(cfg)
+	if w.m, err = LoadMatrix(cfg.Regions); err != nil {
+		return nil, err
+	}
+	w.places = place(w.m, cfg.Nodes, cfg.Viewers, w.rng)
+	if err := w.chooseOrigin(); err != nil {
+		return nil, err
+	}
+	if cfg.Neighbours > 0 {
+		w.links = neighbours(w.m, w.places, cfg.Neighbours)
+	}
+	return w, nil
+}
+
+func newWorld(cfg Config) *World {
+	return &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x776f726c64)), byID: map[string]int{}, origin: -1}
+}
+
+// runAll starts the nodes, runs the session and ends it all.
+func (w *World) runAll(ctx context.Context) (*Report, error) {
+	if err := w.start(ctx); err != nil {
 		return nil, err
 	}
 	report, err := w.run() //nolint:contextcheck // the world has a context of its own, under this one
 	return report, errors.Join(err, w.close())
 }
 
-func build(ctx context.Context, cfg Config) (*World, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x776f726c64)), byID: map[string]int{}, origin: -1}
-	if w.m, err = LoadMatrix(cfg.Regions); err != nil {
-		return nil, err
-	}
-	w.places = place(w.m, cfg.Nodes, cfg.Viewers, w.rng)
+func (w *World) start(ctx context.Context) (err error) {
+	cfg := w.cfg
 	for i, p := range w.places {
 		w.byID[p.ID] = i
-	}
-	if err := w.chooseOrigin(); err != nil {
-		return nil, err
-	}
-	if cfg.Neighbours > 0 {
-		w.links = neighbours(w.m, w.places, cfg.Neighbours)
 	}
 	w.dead = make([]bool, len(w.places))
 	w.crowds = make([]*audience, len(w.places))
@@ -115,15 +135,22 @@ func build(ctx context.Context, cfg Config) (*World, error) {
 	})
 	if err != nil {
 		w.net.Close()
-		return nil, err
 	}
-	return w, nil
+	return err
 }
 
 // mesh configures the backbone of a node.
 func (w *World) mesh(c *backbone.Config) {
 	c.WarmUpBytes = -1 // padding for windows that small pictures do not need
 	c.Rand = rand.New(rand.NewPCG(w.cfg.Seed, w.rng.Uint64()))
+	if !w.cfg.Unplanned {
+		c.Planner = control.New(control.Config{
+			Origin: c.Credentials.Get().Identity().Node, Bound: w.cfg.Budget, Seed: w.cfg.Seed,
+		})
+	}
+	if w.cfg.Mesh != nil {
+		w.cfg.Mesh(c)
+	}
 }
 
 const (
@@ -212,8 +239,7 @@ func (w *World) run() (*Report, error) {
 	if err := w.beginPublishing(); err != nil {
 		return nil, err
 	}
-	w.oracle = newOracle(w)
-	w.setLimits()
+	w.setLimits(w.status())
 	came := time.Now()
 	w.session.from = came.Add(w.cfg.JoinOver + settle)
 	for i := range w.places {
@@ -252,7 +278,7 @@ func (w *World) attach(at, n int, over time.Duration, seed uint64) {
 	if a == nil {
 		a = &audience{crowd: newCrowd(w.session, w.places[at].ID)}
 		a.ctx, a.cancel = context.WithCancelCause(w.ctx)
-		a.setLimit(w.limit(at))
+		a.setLimits(w.limits(at))
 		w.crowds[at] = a
 		w.everyCrowd = append(w.everyCrowd, a)
 	}
