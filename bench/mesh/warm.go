@@ -110,7 +110,7 @@ type ways []way
 func (w *ways) Len() int           { return len(*w) }
 func (w *ways) Less(i, j int) bool { return (*w)[i].delay < (*w)[j].delay }
 func (w *ways) Swap(i, j int)      { (*w)[i], (*w)[j] = (*w)[j], (*w)[i] }
-func (w *ways) Push(x any)        { *w = append(*w, x.(way)) } //nolint:forcetypeassert // heap's interface
+func (w *ways) Push(x any)         { *w = append(*w, x.(way)) } //nolint:forcetypeassert // heap's interface
 func (w *ways) Pop() any {
 	old := *w
 	last := old[len(old)-1]
