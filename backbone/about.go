@@ -19,6 +19,7 @@ func (m *Mesh) about() peer.NodeValue {
 	}
 	v.Region, v.Provider = m.self.Region, m.cfg.Provider
 	v.MaxChildren, v.EgressMbps = uint64(max(m.cfg.MaxChildren, 0)), uint64(m.cfg.EgressMbps)
+	v.UsedMbps = uint64(m.egress.mbps)
 	v.Capabilities |= peer.CapRelay
 	v.Coordinate = m.know.about.Coordinate
 	if m.draining {

@@ -51,15 +51,17 @@ type link struct {
 
 // linkLoopState is owned by Mesh.loop.
 type linkLoopState struct {
-	gone     bool // the loop has let go of it
-	suspect  bool // silent for too long, but not yet down
-	leaving  bool // the peer said GOAWAY
-	nextID   uint64
-	children map[uint64]*child
-	quality  Quality
-	wanted   bool      // we want it, as far as the peer knows
-	kept     bool      // the peer wants it
-	usedAt   time.Time // when it was last of use
+	gone            bool // the loop has let go of it
+	suspect         bool // silent for too long, but not yet down
+	leaving         bool // the peer said GOAWAY
+	nextID          uint64
+	children        map[uint64]*child
+	quality         Quality
+	wanted          bool      // we want it, as far as the peer knows
+	kept            bool      // the peer wants it
+	usedAt          time.Time // when it was last of use
+	measuredAt      time.Time // quality
+	rateIn, rateOut rateMeter
 }
 
 func newLink(m *Mesh, conn *quic.Conn, control *controlStream, hello peer.Hello, notAfter time.Time, node discovery.Node, dialled bool) *link {

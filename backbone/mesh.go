@@ -245,6 +245,7 @@ func (m *Mesh) tick(now time.Time) {
 	m.reroute(now)
 	m.refreshPaths()
 	m.measureRates(now)
+	m.measureFlows(now)
 	m.tellAges(now)
 	m.repeatPlans(now)
 }

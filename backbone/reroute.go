@@ -129,8 +129,8 @@ func (m *Mesh) linkMeasured(l *link, q Quality) {
 	if l.gone {
 		return
 	}
-	l.quality = q
 	now := time.Now()
+	l.quality, l.measuredAt = q, now
 	m.changed(m.know.Measured(l.peer.Node, q, now))
 	m.metrics.measured(l.peer.Node, q, l.clock.Load())
 }

@@ -92,6 +92,7 @@ func (a *app) commands() []*cobra.Command {
 		a.edgesCommand(),
 		a.validateCommand(),
 		a.whyCommand(),
+		a.netcheckCommand(),
 		a.configCommand(),
 		newPlanCommand(),
 		a.tokenCommand(),

@@ -23,6 +23,7 @@ func (n *Node) adminHandler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /v1/status", n.serveStatus)
 	mux.HandleFunc("GET /v1/routes", n.serveRoutes)
+	mux.HandleFunc("GET /v1/graph", n.serveGraph)
 	mux.HandleFunc("GET /v1/edges", n.serveEdges)
 	mux.HandleFunc("GET /v1/events", n.serveEvents)
 	mux.HandleFunc("GET /v1/drain", func(w http.ResponseWriter, r *http.Request) {
