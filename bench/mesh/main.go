@@ -25,7 +25,8 @@ func main() {
 	var o options
 	flag.IntVar(&o.nodes, "nodes", 1000, "how many nodes")
 	flag.Uint64Var(&o.seed, "seed", 1, "for the dice")
-	flag.DurationVar(&o.settle, "settle", 90*time.Second, "virtual time in which links and coordinates settle")
+	flag.BoolVar(&o.cold, "cold", false, "start the nodes one after another, and let the mesh form")
+	flag.DurationVar(&o.settle, "settle", 90*time.Second, "virtual time in which links and coordinates settle, from the cold")
 	flag.DurationVar(&o.steady, "steady", 20*time.Second, "virtual time over which the cost is measured")
 	flag.IntVar(&o.broadcasts, "broadcasts", 100, "how many broadcasts to publish")
 	flag.IntVar(&o.cuts, "cuts", 20, "how many links to cut")
@@ -52,6 +53,7 @@ func main() {
 type options struct {
 	nodes      int
 	seed       uint64
+	cold       bool
 	settle     time.Duration
 	steady     time.Duration
 	broadcasts int

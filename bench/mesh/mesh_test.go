@@ -9,7 +9,7 @@ import (
 // twice as long as nothing changes; a broadcast is known within half a second, a
 // dead link soon after its ends notice, and no living node is forgotten.
 func TestMesh(t *testing.T) {
-	r, err := measure(options{nodes: 60, seed: 3, settle: 10 * time.Second, steady: 4 * time.Second, broadcasts: 20, cuts: 4, kills: 2})
+	r, err := measure(options{nodes: 60, seed: 3, cold: true, settle: 10 * time.Second, steady: 4 * time.Second, broadcasts: 20, cuts: 4, kills: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -153,7 +153,7 @@ const (
 	booting = 5 * time.Second
 )
 
-func newSim(n int, seed uint64) (*sim, error) {
+func newSim(n int, seed uint64, starting time.Duration) (*sim, error) {
 	dice := rand.New(rand.NewPCG(seed, 0x6d657368))
 	w, err := newWorld(n, dice)
 	if err != nil {
@@ -166,7 +166,7 @@ func newSim(n int, seed uint64) (*sim, error) {
 	pool := backbone.NewEntryPool()
 	for i, d := range w.nodes {
 		s.index[d.ID] = i
-		at := s.now.Add(time.Duration(dice.Int64N(int64(booting))))
+		at := s.now.Add(time.Duration(dice.Int64N(int64(starting))))
 		know, err := backbone.NewKnowledge(backbone.KnowledgeConfig{
 			Node: d.ID, Region: d.Region, Boot: uint64(at.UnixMicro()), Pool: pool,
 			Rand:  rand.New(rand.NewPCG(seed, uint64(i))),
@@ -284,12 +284,12 @@ func (n *node) say(l *linkEnd, msg peer.Message) {
 	}
 	l.buf = peer.AppendMessage(l.buf, msg)
 	flow := flowGraft
-	switch msg.Type() {
-	case peer.TypeAdvert:
+	switch msg.(type) {
+	case peer.Advert:
 		flow = flowAdvert
-	case peer.TypeFresh:
+	case peer.Fresh:
 		flow = flowFresh
-	case peer.TypeKnown:
+	case peer.Known:
 		flow = flowKnown
 	}
 	n.cost.bytes[flow] += uint64(len(l.buf) - was)
