@@ -5,7 +5,7 @@ import { addCrowd, openPage, publish, startBrowser } from "../lib/browser.mjs";
 import { startDemo } from "../lib/demo.mjs";
 import { until } from "../lib/measure.mjs";
 
-const [a, c] = ["us-east", "ap-southeast"];
+const [a, b, c] = ["us-east", "eu-west", "ap-southeast"];
 const broadcast = "demo/e2e-crowd";
 
 /** The address that `?jwt=` clients take. */
@@ -52,8 +52,11 @@ describe("a crowd at one node", () => {
 		for (const name of media) {
 			if (edge[name].kind === "video") assert.ok(edge[name].viewers >= 50, `${name}: ${edge[name].viewers} viewers counted at the edge`);
 			else assert.ok(edge[name].viewers >= 49, `${name}: ${edge[name].viewers} viewers counted at the edge`);
-			assert.equal(origin[name].subscriptions.link, 1, `${name}: links that read at the origin, in all`);
-			assert.deepEqual(origin[name].children, [demo.region(c).node], `${name}: nodes that the origin sends it to`);
+			// Sound comes over a second way as well, and for the picture a second way stands by: by the third node.
+			const { children, subscriptions } = origin[name];
+			assert.equal(subscriptions.link, children.length, `${name}: subscriptions at the origin by ${children}, one each`);
+			assert.ok(children.includes(demo.region(c).node), `${name}: nodes that the origin sends it to: ${children}`);
+			assert.ok(children.every((n) => [demo.region(b).node, demo.region(c).node].includes(n)), `${name}: nodes that the origin sends it to: ${children}`);
 			assert.equal(edge[name].parent, demo.region(a).node, `${name}: the node that the edge has it from`);
 			assert.equal(edge[name].subscriptions.link ?? 0, 0, `${name}: links that read at the edge`);
 		}
@@ -67,7 +70,8 @@ describe("a crowd at one node", () => {
 			const over = edgeLater[name].bytes - edge[name].bytes;
 			t.diagnostic(`${name}: ${into} bytes into the origin, ${over} bytes over the links to the edge, ${edgeLater[name].viewers} viewers there`);
 			assert.ok(over > 0.5 * into && over < 1.5 * into, `${name}: ${over} bytes reached the edge of ${into} published`);
-			assert.equal(edgeLater[name].duplicates, edge[name].duplicates, `${name}: duplicates at the edge`);
+			// What comes over both ways is kept once; the picture comes over one.
+			if (edge[name].kind === "video") assert.equal(edgeLater[name].duplicates, edge[name].duplicates, `${name}: duplicates at the edge`);
 		}
 		await page.evaluate(() => window.crowd.stop());
 		await until("the crowd to be gone", async () => Object.values(await demo.tracks(c, broadcast)).every((k) => k.viewers <= 1));

@@ -83,6 +83,8 @@ func (w *World) answer(book eventBook, g *Gap) (ev telemetry.Event, node string,
 				continue
 			case e.Track != "" && e.Track != trackOf(g.Track):
 				continue
+			case e.Kind == telemetry.GroupSkipped && id != g.Node:
+				continue // what its own viewers missed
 			case failing && ok && id == node && !slices.Contains(whatFailureSays, e.Reason):
 				continue // something else that happened as well
 			}
