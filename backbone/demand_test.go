@@ -59,14 +59,15 @@ func TestAgeMeter(t *testing.T) {
 	if got := at(4*ageRest + ageStale); got.State != peer.AgeUnknown {
 		t.Errorf("after a long silence: %+v", got)
 	}
+	const ms = time.Millisecond
 	for _, tc := range []struct {
 		a, b  time.Duration
 		moved bool
 	}{
-		{40, 41, false}, {40, 43, true}, {2, 2, false}, {100, 104, false}, {100, 106, true},
+		{40 * ms, 41 * ms, false}, {40 * ms, 43 * ms, true}, {2 * ms, 2 * ms, false}, {100 * ms, 104 * ms, false}, {100 * ms, 106 * ms, true},
 	} {
-		x := peer.Age{State: peer.AgeMeasured, P50: tc.a * time.Millisecond}
-		y := peer.Age{State: peer.AgeMeasured, P50: tc.b * time.Millisecond}
+		x := peer.Age{State: peer.AgeMeasured, P50: tc.a}
+		y := peer.Age{State: peer.AgeMeasured, P50: tc.b}
 		if got := ageMoved(x, y); got != tc.moved {
 			t.Errorf("from %v to %v: moved %v", x.P50, y.P50, got)
 		}

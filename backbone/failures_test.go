@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,22 +172,27 @@ func (n *network) cutIfThere(from, to interface{ String() string }) {
 // path is longer.
 func TestFailures(t *testing.T) {
 	var out *os.File
+	var outMu sync.Mutex
 	if *failureOut != "" {
 		var err error
 		if out, err = os.Create(*failureOut); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = out.Close() }() // each line was checked
+		t.Cleanup(func() { _ = out.Close() }) // each line was checked
 	}
 	for _, f := range faults {
 		for _, protect := range []control.Protection{control.ProtectWarm, control.ProtectHot} {
 			t.Run(fmt.Sprintf("%s/%d", f.name, protect), func(t *testing.T) {
+				t.Parallel()
 				var gaps []float64
 				for i := range *failureSeeds {
 					o := runFailure(t, f, protect, uint64(*failureFirst+i))
 					gaps = append(gaps, o.GapMs)
 					if out != nil {
-						if err := json.NewEncoder(out).Encode(o); err != nil {
+						outMu.Lock()
+						err := json.NewEncoder(out).Encode(o)
+						outMu.Unlock()
+						if err != nil {
 							t.Fatal(err)
 						}
 					}

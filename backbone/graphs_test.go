@@ -133,6 +133,7 @@ func TestNoLoops(t *testing.T) {
 	for n := 2; n <= 5; n++ {
 		for k, g := range connectedGraphs(n) {
 			t.Run(fmt.Sprintf("%d/%d", n, k), func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) { runMadPlanner(t, g, uint64(100*n+k)) })
 			})
 		}

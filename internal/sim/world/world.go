@@ -110,7 +110,7 @@ func (w *World) runAll(ctx context.Context) (*Report, error) {
 	if err := w.start(ctx); err != nil {
 		return nil, err
 	}
-	report, err := w.run() //nolint:contextcheck // the world has a context of its own, under this one
+	report, err := w.run()                     //nolint:contextcheck // the world has a context of its own, under this one
 	return report, errors.Join(err, w.close()) //nolint:contextcheck // as above
 }
 
