@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 )
 
 // Config configures an Edge. A zero field means its default.
@@ -63,6 +64,8 @@ type Config struct {
 	// publisher are known. Default 2 s.
 	CatalogWait time.Duration
 
+	// Events remembers what viewers have missed; nil for nobody.
+	Events *telemetry.Events
 	// Log receives what happens to sessions. Nil: nothing.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.

@@ -74,6 +74,7 @@ func New(cfg Config) (*Edge, error) {
 		return nil, err
 	}
 	e.egress = newEgress(cfg.Table, e.port, e.metrics, e.log)
+	e.egress.events = cfg.Events
 	return e, nil
 }
 

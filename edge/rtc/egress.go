@@ -10,6 +10,7 @@ import (
 	"trellis/edge/framing"
 	"trellis/edge/rtc/transport"
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 	"trellis/wire"
 	"trellis/wire/hang"
 )
@@ -20,6 +21,7 @@ type egress struct {
 	table   *relay.Table
 	port    *transport.Port // nil where viewers bring their own transports, in tests
 	metrics *metrics
+	events  *telemetry.Events
 	log     *slog.Logger
 
 	wg sync.WaitGroup
@@ -91,6 +93,7 @@ func (e *egress) open(key laneKey) (*lane, error) {
 	l := &lane{
 		codec: key.codec, container: key.container, metrics: e.metrics,
 		log:      e.log.With(slog.String("track", key.name.String())),
+		events:   e.events,
 		track:    sub.Track(),
 		sub:      sub,
 		commands: make(chan laneCommand, laneCommands),

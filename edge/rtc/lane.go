@@ -8,6 +8,7 @@ import (
 	"trellis/edge/framing"
 	"trellis/edge/rtc/transport"
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 	"trellis/wire/hang"
 )
 
@@ -52,6 +53,7 @@ type lane struct {
 	container hang.Container
 	metrics   *metrics
 	log       *slog.Logger
+	events    *telemetry.Events
 	track     *relay.Track
 	sub       *relay.Subscription
 
@@ -73,7 +75,14 @@ type lane struct {
 	lastAppend   time.Time
 	lastPTS      int64
 	nextKeyframe time.Time
+	untold       [numSkips]untold
 	hole         bool // the next object does not follow the last
+}
+
+// untold counts what was skipped since it was last remembered as an event.
+type untold struct {
+	at    time.Time
+	count int
 }
 
 // laneCommand is something that a viewer's session wants of the lane.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"trellis/edge/rtc/stream"
+	"trellis/internal/telemetry"
 )
 
 // advance does what depends on time: begins waiting viewers, sends the next burst
@@ -211,4 +212,29 @@ func (l *lane) restart(v *viewer, now time.Time) {
 	l.metrics.restarts.Inc()
 }
 
-func (l *lane) skip(s skip) { l.metrics.skipped[s].Inc() }
+func (l *lane) skip(s skip) {
+	l.metrics.skipped[s].Inc()
+	switch s {
+	case skipLate, skipStalled, skipAborted:
+		l.tell(s, time.Now())
+	case skipWaitKey, skipGroupRefuse, skipMalformed, skipBehind, skipWriteFailed, skipFeedback, skipHistory,
+		skipResendLimit, numSkips:
+		// Not a gap for all viewers of the lane.
+	}
+}
+
+// tellEvery is how often a lane remembers groups that it skips for one reason.
+const tellEvery = 250 * time.Millisecond
+
+// tell remembers that all viewers of the lane miss a group, or the rest of it.
+func (l *lane) tell(s skip, now time.Time) {
+	t := &l.untold[s]
+	t.count++
+	if now.Sub(t.at) < tellEvery {
+		return
+	}
+	l.events.Add(telemetry.Event{
+		At: now, Kind: telemetry.GroupSkipped, Reason: s.String(), Track: l.track.Name().String(), Count: t.count,
+	})
+	t.at, t.count = now, 0
+}

@@ -102,7 +102,7 @@ func (n *Node) assemble() error {
 	n.port.moq = n.moq
 	n.rtc, err = rtc.New(rtc.Config{
 		Table: n.table, Origin: cfg.ID, UDP: cfg.Sockets.WebRTC, TCP: cfg.Sockets.WebRTCTCP, Net: cfg.WebRTCNet,
-		PublicAddrs: cfg.PublicAddrs, MaxSessions: cfg.Limits.Sessions, MaxSessionsPerIdentity: cfg.Limits.SessionsPerIdentity,
+		PublicAddrs: cfg.PublicAddrs, MaxSessions: cfg.Limits.Sessions, MaxSessionsPerIdentity: cfg.Limits.SessionsPerIdentity, Events: n.events,
 		Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {

@@ -21,6 +21,7 @@ const (
 	BackupResumed  Kind = "backup_resumed"  // the backup delivers, because the parent is suspect
 	BackupPromoted Kind = "backup_promoted" // the backup is the parent now
 	GroupDropped   Kind = "group_dropped"   // a group was not sent to a child, or not to its end
+	GroupSkipped   Kind = "group_skipped"   // viewers of this node did not get a group, or not to its end
 )
 
 // Event is one thing that happened. Reason is a word of the enumeration that

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trellis/internal/sim"
+	"trellis/wire"
 )
 
 // session is what all crowds of a run share.
@@ -350,7 +351,7 @@ func trackOf(media string) string {
 	if media == sim.Audio.String() {
 		name = sim.AudioTrack
 	}
-	return broadcast + "/" + name
+	return wire.TrackName{Broadcast: broadcast, Track: name}.String()
 }
 
 // silenceShown is from when on a time without a frame is a gap.

@@ -14,13 +14,13 @@ import (
 
 // explains says which kinds of events answer for a gap, the nearest first.
 var explains = []telemetry.Kind{
-	telemetry.GroupDropped, telemetry.ParentLost, telemetry.BackupResumed, telemetry.BackupPromoted,
+	telemetry.GroupDropped, telemetry.GroupSkipped, telemetry.ParentLost, telemetry.BackupResumed, telemetry.BackupPromoted,
 	telemetry.LinkSuspect, telemetry.LinkDown, telemetry.ParentTaken, telemetry.ParentMoving,
 }
 
 // whatFailureSays are the reasons that a failure of a node or a path may have. A
 // gap after one that is put down to anything else has the wrong reason.
-var whatFailureSays = []string{"suspect", "silence", "failed", "link_down", "busy", "refused", "lagged", "late", "cut_off", "unserved", "shed"}
+var whatFailureSays = []string{"suspect", "silence", "failed", "link_down", "busy", "refused", "lagged", "late", "cut_off", "unserved", "shed", "stalled", "aborted"}
 
 const (
 	// An event answers for a gap if it lies within the gap, or this much around it:
