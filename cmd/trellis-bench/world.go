@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/pprof"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,12 +115,21 @@ func profile(name string) (stop func(), err error) {
 	if err := pprof.StartCPUProfile(file); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return func() {
+	stop = sync.OnceFunc(func() {
 		pprof.StopCPUProfile()
 		if err := file.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, "trellis-bench:", err)
 		}
-	}, nil
+	})
+	// A run that is cut short has a profile, too.
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	go func() {
+		<-interrupted
+		stop()
+		os.Exit(130)
+	}()
+	return stop, nil
 }
 
 func (f *worldFlags) write(r *world.Report, out io.Writer) error {
