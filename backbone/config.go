@@ -78,6 +78,9 @@ type Config struct {
 	Links LinkConfig
 	// Events remembers what operators ask about; nil for nobody.
 	Events *telemetry.Events
+	// Canary makes what notices that nobody listens at a peer's address any more.
+	// Default: none.
+	Canary func(addr net.Addr) (Canary, error)
 	// Log receives what happens. Default: nowhere.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.

@@ -17,7 +17,7 @@ func (m *Mesh) Drain(ctx context.Context, deadline time.Duration, reason string)
 	return m.call(ctx, func() {
 		m.draining, m.drainBy = true, time.Now().Add(deadline)
 		m.advertiseSelf(time.Now())
-		m.log.Info("draining", slog.Duration("deadline", deadline), slog.String("cause", reason))
+		m.log.Debug("draining", slog.Duration("deadline", deadline), slog.String("cause", reason))
 		for _, l := range m.links {
 			l.say(m.goAway(deadline, reason))
 		}
@@ -32,7 +32,7 @@ func (m *Mesh) Undrain(ctx context.Context, reason string) error {
 		}
 		m.draining, m.drainBy = false, time.Time{}
 		m.advertiseSelf(time.Now())
-		m.log.Info("serving again", slog.String("cause", reason))
+		m.log.Debug("serving again", slog.String("cause", reason))
 		for _, l := range m.links {
 			l.say(peer.GoAway{Code: wire.CodeCancel, Reason: truncate(reason)})
 		}

@@ -21,6 +21,8 @@ type flood struct {
 	store  *adverts
 	links  map[string]*floodLink
 	slots  [maxLinks]*floodLink
+	active []*floodLink         // the same, without the gaps
+	asks   bool                 // there are grafts or prunes to be sent
 	sought map[peer.Ref]*sought // records that peers know and we do not
 	late   []peer.Ref           // records of which a change was offered that has not come
 	stats  FloodStats
@@ -126,6 +128,7 @@ func (f *flood) up(id string, delay time.Duration, say func(peer.Message), now t
 		panic("backbone: more links than Config.Links.Total allows")
 	}
 	f.slots[l.slot], f.links[id] = l, l
+	f.active = append(f.active, l)
 	all := make([]peer.KnownRecord, 0, len(f.store.records))
 	for _, r := range f.store.records {
 		if now.Sub(r.made) < advertExpiry {
@@ -148,6 +151,7 @@ func (f *flood) down(id string, now time.Time) {
 	l := f.links[id]
 	delete(f.links, id)
 	f.slots[l.slot] = nil
+	f.active = slices.DeleteFunc(f.active, func(o *floodLink) bool { return o == l })
 	for _, r := range f.store.records {
 		t := &r.tree
 		t.push.clear(l.slot)
@@ -202,18 +206,17 @@ func (f *flood) tell(r *record, a peer.Advert, but int) {
 	if a.Base > 0 && !slices.ContainsFunc(a.Entries, func(e peer.Entry) bool { return e.Kind != peer.EntryLink && e.Kind != peer.EntryNode }) {
 		offers = figureOffers
 	}
-	first := int((uint64(r.ref) ^ a.Seq*0x9e3779b97f4a7c15) >> 32 % maxLinks) // other links each time
-	for i := range maxLinks {
-		slot := (first + i) % maxLinks
-		l := f.slots[slot]
+	first := int((uint64(r.ref) ^ a.Seq*0x9e3779b97f4a7c15) >> 33) // other links each time
+	for i := range f.active {
+		l := f.active[(first+i)%len(f.active)]
 		switch {
-		case l == nil || slot == but:
-		case r.tree.push.has(slot):
+		case l.slot == but:
+		case r.tree.push.has(l.slot):
 			l.say(a)
-		case slot != r.tree.parent && offers > 0:
+		case l.slot != r.tree.parent && offers > 0:
 			offers--
-			if !r.tree.offer.has(slot) {
-				r.tree.offer.set(slot)
+			if !r.tree.offer.has(l.slot) {
+				r.tree.offer.set(l.slot)
 				l.offers = append(l.offers, r.ref)
 			}
 		}
@@ -430,10 +433,14 @@ func (f *flood) graft(r *record, from *floodLink, delay time.Duration, now time.
 
 func (f *flood) ask(l *floodLink, ref peer.Ref, seq uint64) {
 	f.stats.Grafts++
+	f.asks = true
 	l.grafts = append(l.grafts, peer.GraftRecord{Ref: ref, Seq: seq})
 }
 
-func (f *flood) prune(l *floodLink, r *record) { l.prunes = append(l.prunes, r.ref) }
+func (f *flood) prune(l *floodLink, r *record) {
+	f.asks = true
+	l.prunes = append(l.prunes, r.ref)
+}
 
 // reparent looks for another parent: whoever offered the record, else somebody
 // who does not have it from us, each in turn.

@@ -11,10 +11,7 @@ import (
 func (f *flood) tick(now time.Time, fresh bool) {
 	f.askLate(now)
 	f.seekAgain(now)
-	for _, l := range f.slots {
-		if l == nil {
-			continue
-		}
+	for _, l := range f.active {
 		f.sendOffers(l)
 		if fresh {
 			f.sendFresh(l, now)
@@ -76,10 +73,11 @@ func (f *flood) seekAgain(now time.Time) {
 
 // flush sends what must not wait for the next tick.
 func (f *flood) flush() {
-	for _, l := range f.slots {
-		if l == nil {
-			continue
-		}
+	if !f.asks {
+		return
+	}
+	f.asks = false
+	for _, l := range f.active {
 		if len(l.prunes) > 0 {
 			for len(l.prunes) > 0 {
 				n := min(len(l.prunes), peer.MaxKnown)

@@ -23,6 +23,8 @@ type Knowledge struct {
 	about    peer.NodeValue // what we say of ourselves
 	doubled  bool           // somebody else uses our name
 	tickedAt time.Time
+	toldAt   time.Time
+	first    bool // a link has been measured for the first time
 	freshAt  time.Time
 	repairAt time.Time
 	secondAt time.Time
@@ -30,6 +32,13 @@ type Knowledge struct {
 
 // tickEvery is how often offers are made, and what is due is looked for.
 const tickEvery = 100 * time.Millisecond
+
+// Figures of links are told once in figuresEvery, or in firstEvery where a link
+// has none yet: links come up by the dozen.
+const (
+	figuresEvery = time.Second
+	firstEvery   = 2 * tickEvery
+)
 
 // neighbour is a link of ours, as it has been measured.
 type neighbour struct {
@@ -136,7 +145,14 @@ func (k *Knowledge) Tick(now time.Time) (expired []string, c Changes) {
 	}
 	k.tickedAt = now
 	k.adverts.refresh(now)
-	k.flood.tellOwn(now)
+	every := figuresEvery
+	if k.first {
+		every = firstEvery
+	}
+	if k.adverts.urgent || now.Sub(k.toldAt) >= every {
+		k.toldAt, k.first = now, false
+		k.flood.tellOwn(now)
+	}
 	fresh := now.Sub(k.freshAt) >= freshEvery
 	if fresh {
 		k.freshAt = now
@@ -155,8 +171,8 @@ func (k *Knowledge) Tick(now time.Time) (expired []string, c Changes) {
 	return expired, c
 }
 
-// Measured takes what a link has measured. It is advertised within a second, the
-// first time at once.
+// Measured takes what a link has measured. It is advertised within a second, where
+// it has changed enough.
 func (k *Knowledge) Measured(id string, q Quality, now time.Time) Changes {
 	n := k.links[id]
 	if n == nil || q.Samples == 0 {
@@ -167,6 +183,7 @@ func (k *Knowledge) Measured(id string, q Quality, now time.Time) Changes {
 	k.flood.links[id].delay = q.DelayP50
 	k.places.measure(id, 2*q.DelayP50, k.adverts.records[id], now)
 	if first {
+		k.first = true
 		return k.advertise(id, n, now)
 	}
 	return Changes{}

@@ -108,6 +108,7 @@ func (m *Mesh) serveLink(ctx context.Context, l *link) error {
 	l.log.Info("link up", slog.String("addr", l.main.RemoteAddr().String()), slog.Bool("dialled", l.dialled),
 		slog.String("region", l.peer.Region), slog.String("boot", bootTime(l.peer.Boot)))
 
+	defer l.keepCanary()()
 	g.Go(func() error { return l.out.run(ctx, l.control) })
 	g.Go(func() error { return l.readControl(ctx) })
 	g.Go(func() error { return l.acceptGroups(ctx, l.lane0) })

@@ -47,6 +47,7 @@ type liveness struct {
 	rtt      time.Duration // then QUIC's latest samples: other ones are an acknowledgement
 	doubted  bool          // the last judgement would have been down
 	deafDown time.Duration // the limit of the last judgement
+	host     hostWord      // what the peer's host says
 }
 
 const (
@@ -98,6 +99,7 @@ func (v *liveness) look(now time.Time, packets uint64, rtt time.Duration, idle b
 type limits struct {
 	suspect, down         time.Duration // with nothing heard
 	deafSuspect, deafDown time.Duration // with nothing that shows we are heard
+	grace                 time.Duration // for a sign of life after its host denied any
 }
 
 // limitsOf returns the limits for a peer that promised a probe within theirs,
@@ -107,6 +109,8 @@ func limitsOf(srtt, rttvar, lag, theirs, ours time.Duration) limits {
 	l.suspect, l.down = silenceLimits(srtt, rttvar, lag, theirs)
 	more := deafSlack + max(ours-probePeriodMedia, 0)
 	l.deafSuspect, l.deafDown = l.suspect+more, l.down+more
+	const ackDelay = 25 * time.Millisecond // RFC 9000, Section 18.2
+	l.grace = max(minHostGrace, srtt+4*rttvar+2*ackDelay) + lag
 	return l
 }
 
@@ -142,8 +146,13 @@ func (v *liveness) judge(now time.Time, lim limits) (is life, silence time.Durat
 	if deaf {
 		silence = answered
 	}
+	word, at := v.host.judge(now, v.heard, lim.grace)
+	if word > is {
+		is, deaf, silence = word, false, heard
+	}
+	due = earlier(due, at)
 	next = earlier(due.Add(-fineLead), now.Add(maxLook))
-	if soon := now.Add(fineLook); is != lifeAlive || next.Before(soon) {
+	if soon := now.Add(fineLook); is != lifeAlive || v.host.pending() || next.Before(soon) {
 		next = soon
 		if due.After(now) && due.Before(soon) {
 			next = due

@@ -75,3 +75,50 @@ func (k *Knowledge) FloodDelay(node string) (time.Duration, bool) {
 	}
 	return r.tree.delay, true
 }
+
+// What follows puts a node into the state that it has come to after a while, so
+// that a simulation can begin there.
+
+// Remember says that the round trip to a node has been measured.
+func (k *Knowledge) Remember(id string, rtt time.Duration, now time.Time) {
+	k.places.measured[id] = roundTrip{rtt: rtt, at: now}
+}
+
+// Adopt says that a link has been measured and advertised.
+func (k *Knowledge) Adopt(id string, q Quality, now time.Time) {
+	n := k.links[id]
+	n.quality = q
+	k.advertise(id, n, now)
+	k.flood.links[id].delay = q.DelayP50
+	k.adverts.told, k.adverts.urgent = k.adverts.own().seq, false
+}
+
+// Stand takes a step towards where the node stands, by its distance to another.
+func (k *Knowledge) Stand(o *Knowledge, rtt time.Duration) {
+	k.places.own.update(&o.places.own, rtt, k.places.dice)
+}
+
+// TellPlace says where the node stands.
+func (k *Knowledge) TellPlace(now time.Time) {
+	k.places.told, k.places.toldAt = k.places.own, now
+	k.setAbout(k.about, now)
+	k.adverts.told, k.adverts.urgent = k.adverts.own().seq, false
+}
+
+// Whole returns the node's own record, in parts.
+func (k *Knowledge) Whole(now time.Time) []peer.Advert { return k.adverts.own().since(0, now) }
+
+// Plant takes another node's record, which comes by the link from parent, that
+// long after the owner said it.
+func (k *Knowledge) Plant(parts []peer.Advert, parent string, delay time.Duration, now time.Time) {
+	for _, a := range parts {
+		k.adverts.apply(a, now)
+	}
+	t := &k.adverts.records[parts[0].Node].tree
+	t.parent, t.delay = k.flood.links[parent].slot, delay
+}
+
+// PlantChild says that a link has grafted a record.
+func (k *Knowledge) PlantChild(owner, child string) {
+	k.adverts.records[owner].tree.push.set(k.flood.links[child].slot)
+}

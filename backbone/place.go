@@ -25,13 +25,13 @@ type roundTrip struct {
 
 const (
 	rttMemory = 10 * time.Minute // that a measured round trip is believed without a link
-	// A place is told again when it has moved by a tenth of what it is to the nearer
-	// of the neighbours, and by half a millisecond; at most every ten seconds, or
-	// every second while it is still new.
+	// A place is told again when it has moved by a tenth of what it is to most of
+	// the neighbours, and by a millisecond; at most every half a minute, or every
+	// two seconds while it is still new.
 	placeMoved  = 0.1
-	placeMoveMs = 0.5
-	placeEvery  = 10 * time.Second
-	placeSoon   = time.Second
+	placeMoveMs = 1
+	placeEvery  = 30 * time.Second
+	placeSoon   = 2 * time.Second
 )
 
 func newPlaces(dice *rand.Rand) *places {
@@ -69,8 +69,8 @@ func (p *places) news(now time.Time) bool {
 		return false
 	}
 	slices.Sort(rtts)
-	near := float64(rtts[len(rtts)/4]) / float64(time.Millisecond)
-	return p.own.moved(&p.told) >= max(placeMoved*near, placeMoveMs)
+	median := float64(rtts[len(rtts)/2]) / float64(time.Millisecond)
+	return p.own.moved(&p.told) >= max(placeMoved*median, placeMoveMs)
 }
 
 // forget drops what is too old to be believed.

@@ -22,6 +22,8 @@ type prober struct {
 	idle atomic.Bool   // probes are sent at the slow rate
 	// heard is when something last came, as far as it is stamped: since link.up.
 	heard atomic.Int64
+	// canary may be nil; set before anything runs.
+	canary Canary
 
 	mu       sync.Mutex
 	m        measure
@@ -84,6 +86,9 @@ func (p *prober) send(ctx context.Context) error {
 		p.mu.Unlock()
 		if err := p.link.main.SendDatagram(probe.Append(buf[:0])); err != nil {
 			return err
+		}
+		if p.canary != nil {
+			p.canary.Ask()
 		}
 		last, promised = now, period
 		p.idle.Store(period > probePeriodMedia)
@@ -152,10 +157,22 @@ func (p *prober) watch(ctx context.Context) error {
 	live := newLiveness(due)
 	var report time.Time
 	suspect := false
+	var refused <-chan struct{}
+	if p.canary != nil {
+		refused = p.canary.Refused()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-refused:
+			now := time.Now()
+			p.look(&live, now, false) // what came before counts as before
+			live.host.say(now)
+			p.setSuspect(live.host.pending()) // a peer that lives answers at once
+			due = now.Add(fineLook)
+			timer.Reset(fineLook)
+			continue
 		case <-timer.C:
 		}
 		now := time.Now()
@@ -167,14 +184,17 @@ func (p *prober) watch(ctx context.Context) error {
 		is, silence, deaf, next := live.judge(now, lim)
 		if is == lifeDown {
 			why := "%s silent for %v"
-			if deaf {
+			switch {
+			case deaf:
 				why = "%s has not heard us for %v"
+			case live.host.pending():
+				why = "nobody listens at %s any more, silent for %v"
 			}
 			return refusal(wire.CodeTimeout, why, l.peer.Node, silence.Round(time.Millisecond))
 		}
+		p.setSuspect(is == lifeSuspect || live.host.pending())
 		if is := is == lifeSuspect; is != suspect {
 			suspect = is
-			p.setSuspect(is)
 			l.log.Debug("liveness", slog.Bool("suspect", is), slog.Duration("silence", silence), slog.Bool("deaf", deaf))
 			l.mesh.later(func() { l.mesh.linkSuspect(l, is) })
 		}
@@ -188,11 +208,13 @@ func (p *prober) watch(ctx context.Context) error {
 	}
 }
 
+// setSuspect says whether to probe at the faster rate because something is wrong.
 func (p *prober) setSuspect(is bool) {
 	p.mu.Lock()
+	changed := is != p.suspect
 	p.suspect = is
 	p.mu.Unlock()
-	if is {
+	if is && changed {
 		p.hurry()
 	}
 }

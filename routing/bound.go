@@ -83,7 +83,7 @@ func (p *Planner) Bounds(budget time.Duration) Bounds {
 			b.CostUSD += score.CostUSD
 			continue
 		}
-		b.boundSlots(p.d.Graph, s.k, own[i], t, steps/int64(2*len(p.solvers)))
+		b = b.withSlots(p.d.Graph, s.k, own[i], t, steps/int64(2*len(p.solvers)))
 		cost, quantum, pruned := costBound(t, spare, steps/int64(len(p.solvers)))
 		if len(p.solvers) == 1 && s.ideal() && len(pruned.from) < len(t.p.from) {
 			s.narrow(pruned) // what is left to gain is money, and lies there
@@ -94,9 +94,9 @@ func (p *Planner) Bounds(budget time.Duration) Bounds {
 	return b
 }
 
-// boundSlots adds the bounds of one track on viewers in bound and on lateness.
-// Slots are looked at where they cost something.
-func (b *Bounds) boundSlots(g *Graph, k *Track, l *loads, t *treeState, steps int64) {
+// withSlots returns b with the bounds of one more track, on viewers in bound and
+// on lateness. Slots are looked at where they cost something.
+func (b Bounds) withSlots(g *Graph, k *Track, l *loads, t *treeState, steps int64) Bounds {
 	score := t.score()
 	reach, inBound, least := t.p.reachable(), t.p.assignable(), t.leastLate()
 	if inBound < reach && b.InBoundBy == ByReach {
@@ -107,6 +107,7 @@ func (b *Bounds) boundSlots(g *Graph, k *Track, l *loads, t *treeState, steps in
 		if s := newSlotBound(g, k, l, t, goalInBound); s != nil {
 			// A hair is added for rounding; viewers come whole.
 			x := s.run(float64(score.InBound-local), steps/2)
+			steps -= s.steps
 			if most := int64(math.Floor(x*(1+1e-9)+1e-6)) + local; most < inBound {
 				inBound = max(most, score.InBound)
 				b.InBoundBy = BySlots
@@ -115,7 +116,7 @@ func (b *Bounds) boundSlots(g *Graph, k *Track, l *loads, t *treeState, steps in
 	}
 	if score.LateMs > least+lateTie && steps > 0 {
 		if s := newSlotBound(g, k, l, t, goalLate); s != nil {
-			if x := -s.run(-score.LateMs, steps/2) * (1 - 1e-9); x > least {
+			if x := -s.run(-score.LateMs, steps) * (1 - 1e-9); x > least {
 				least = min(x, score.LateMs)
 				b.LateBy = BySlots
 			}
@@ -123,6 +124,7 @@ func (b *Bounds) boundSlots(g *Graph, k *Track, l *loads, t *treeState, steps in
 	}
 	b.InBound += inBound
 	b.LeastLateMs += least
+	return b
 }
 
 // alone is track i's tree in a problem that knows no other track, which is what

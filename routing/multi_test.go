@@ -212,7 +212,7 @@ func connected(k *routing.Track, t routing.Tree) routing.Tree {
 // Tracks that crowd one another, on all shapes of graph: every plan is valid, a
 // better one and a gated one as well, and within its bounds.
 func TestCrowdedTracksAreValid(t *testing.T) {
-	for seed := range scale(t, 15) {
+	for seed := range scale(t, 6) {
 		r := rand.New(rand.NewPCG(uint64(seed), 41))
 		kind := routingtest.MixedKinds[seed%len(routingtest.MixedKinds)]
 		d := routingtest.Crowded(r, kind, 12+r.IntN(40), 8)

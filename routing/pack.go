@@ -17,8 +17,8 @@ func (s *solver) short() bool {
 }
 
 // packSteps is what a first plan spends on construction where slots are short; a
-// quarter more goes to the general descent.
-const packSteps = 10 * stepsPerMs
+// fifth more goes to the general descent.
+const packSteps = 13 * stepsPerMs
 
 // pack builds trees made for short slots and exchanges places in them until
 // nothing helps.
@@ -26,12 +26,7 @@ func (s *solver) pack() {
 	r, p := s.r, s.r.p
 	limit := r.f.steps + packSteps
 	stop := func() bool { return r.f.steps >= limit }
-	var inTime []int32
-	for _, t := range p.terminals {
-		if p.least[t] <= p.bound[t]+boundSlackMs {
-			inTime = append(inTime, t)
-		}
-	}
+	inTime := p.inTime()
 	r.gatherer = newGatherer(r)
 	g := r.gatherer
 	for _, rate := range gatherRates {
@@ -56,10 +51,42 @@ func (s *solver) pack() {
 			r.keep(r.exchange(r.construct(w.key, w.fast), stop))
 		}
 	}
-	s.descend(packSteps / 4)
+	s.descend(packSteps / 5)
 	r.cur.copyFrom(r.best)
 	r.keep(r.exchange(r.bestScore, stop))
 	r.cur.copyFrom(r.best)
+}
+
+// inTime lists the terminals that could be in bound.
+func (p *problem) inTime() []int32 {
+	var out []int32
+	for _, t := range p.terminals {
+		if p.least[t] <= p.bound[t]+boundSlackMs {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// packEvery is how many steps of improvement pass between trees built from
+// nothing, where slots are short: each slack rate finds another set of viewers.
+const packEvery = 40 * stepsPerMs
+
+// repack builds one more tree, at a rate drawn at random.
+func (s *solver) repack(stop func() bool) {
+	r, p := s.r, s.r.p
+	inTime := p.inTime()
+	if len(inTime) > maxGathered || s.ideal() {
+		return
+	}
+	if r.gatherer == nil {
+		r.gatherer = newGatherer(r)
+	}
+	r.f.floors = nil
+	r.cur.reset()
+	r.gatherer.gather(inTime, int(p.slots[0]), math.Exp(-7*r.rng.Float64()))
+	r.hang(r.gatherer.roots)
+	r.keep(r.exchange(r.cur.score(), stop))
 }
 
 // gatherRates are the rates at which slack is taken to multiply slots.

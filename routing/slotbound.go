@@ -79,7 +79,7 @@ const (
 	// maxSlotCells bounds the memory: arcs times layers is the work of a round.
 	maxSlotCells = 60_000_000
 	// slotCellStep is what an arc in a layer takes, in steps.
-	slotCellStep = 3
+	slotCellStep = 0.5
 	// lateHorizon ends time, in multiples of the latest least delay or bound; who
 	// is heard later counts as heard then, and needs no slot.
 	lateHorizon = 1.6

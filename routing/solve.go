@@ -174,12 +174,20 @@ func (s *solver) improve(steps int64) {
 		return
 	}
 	limit := s.r.f.steps + steps
+	look := s.r.f.steps + growEvery
 	for s.r.f.steps < limit {
 		// Now and then see whether relays run out.
-		pause := min(limit, s.r.f.steps+growEvery)
+		pause := min(limit, look)
+		if s.r.packs() {
+			s.repack(func() bool { return s.r.f.steps >= limit })
+			pause = min(pause, s.r.f.steps+packEvery)
+		}
 		s.r.cur.copyFrom(s.r.best)
 		s.r.ruinAndRecreate(s.r.bestScore, func() bool { return s.r.f.steps >= pause })
-		s.grow()
+		if s.r.f.steps >= look || s.r.f.steps >= limit {
+			s.grow()
+			look = s.r.f.steps + growEvery
+		}
 	}
 }
 

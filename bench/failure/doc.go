@@ -23,6 +23,9 @@
 // Lost is what was sent from a second before the fault on and never came;
 // double is what came twice.
 //
+// With --direct there are no proxies and no delays: the host of a node that was
+// killed then refuses what is sent to it, which proxies hide.
+//
 // With --busy, three nodes in this process carry media over real sockets while
 // eight goroutines keep the processors busy, and links that go down are counted.
 //

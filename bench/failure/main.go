@@ -37,6 +37,7 @@ type options struct {
 	seed     uint64
 	binary   string
 	logs     string
+	direct   bool
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -50,6 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.Uint64Var(&opt.seed, "seed", 1, "of the moments at which faults happen")
 	flags.StringVar(&opt.binary, "binary", "", "the trellis binary; empty: it is built")
 	flags.StringVar(&opt.logs, "logs", "", "folder for the logs of the nodes of each run; empty: not kept")
+	flags.BoolVar(&opt.direct, "direct", false, "no delays and no proxies between the nodes: hosts then refuse what is sent to a node that was killed")
 	busyFor := flags.Duration("busy", 0, "instead: count false link failures on busy processors for so long")
 	seeds := flags.Int("simulated", 0, "instead: break simulated nodes, in virtual time, with so many seeds from --seed on")
 	spinners := flags.Int("spinners", 8, "busy goroutines, with --busy")
@@ -96,6 +98,8 @@ func (opt options) measure(ctx context.Context, progress io.Writer) (*report, er
 	switch {
 	case !slices.Contains(kinds, opt.kind):
 		return nil, fmt.Errorf("--kind %q: one of %s", opt.kind, strings.Join(kinds, ", "))
+	case opt.direct && (opt.kind == "blackhole" || opt.kind == "oneway"):
+		return nil, errors.New("--direct: there is nothing between the nodes that could be cut")
 	case opt.runs < 1 || opt.parallel < 1 || opt.settle <= 0:
 		return nil, errors.New("--runs, --parallel and --settle must be positive")
 	}

@@ -13,13 +13,15 @@ import (
 // way is a proxy by which one node dials another.
 type way struct {
 	from, to string
-	proxy    *impair.Proxy
+	proxy    *impair.Proxy // nil where there is none
+	target   netip.AddrPort
 	delay    time.Duration
 }
 
 // network holds the proxies between the nodes of a run, two for each link: both
 // ends may dial.
 type network struct {
+	direct  bool // no proxies: nodes reach one another at once
 	ways    []*way
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -28,12 +30,16 @@ type network struct {
 // connect opens the ways between two nodes. The addresses are where they listen.
 func (n *network) connect(a, b string, at map[string]netip.AddrPort, delay time.Duration, seed uint64) error {
 	for _, ends := range [][2]string{{a, b}, {b, a}} {
+		if n.direct {
+			n.ways = append(n.ways, &way{from: ends[0], to: ends[1], target: at[ends[1]]})
+			continue
+		}
 		path := impair.Config{Delay: delay}
 		p, err := impair.NewProxy(impair.ProxyConfig{Target: at[ends[1]], Forward: path, Back: path, Seed: seed})
 		if err != nil {
 			return err
 		}
-		n.ways = append(n.ways, &way{from: ends[0], to: ends[1], proxy: p, delay: delay})
+		n.ways = append(n.ways, &way{from: ends[0], to: ends[1], proxy: p, target: p.Addr(), delay: delay})
 	}
 	return nil
 }
@@ -42,6 +48,9 @@ func (n *network) start(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	n.cancel = cancel
 	for _, w := range n.ways {
+		if w.proxy == nil {
+			continue
+		}
 		n.running.Go(func() { _ = w.proxy.Run(ctx) }) // the cause of ctx, which is ours
 	}
 }
@@ -53,7 +62,9 @@ func (n *network) close() {
 		return
 	}
 	for _, w := range n.ways {
-		_ = w.proxy.Close() // Close cannot fail
+		if w.proxy != nil {
+			_ = w.proxy.Close() // Close cannot fail
+		}
 	}
 }
 
@@ -62,7 +73,7 @@ func (n *network) close() {
 func (n *network) addr(from, to string) (netip.AddrPort, bool) {
 	for _, w := range n.ways {
 		if w.from == from && w.to == to {
-			return w.proxy.Addr(), true
+			return w.target, true
 		}
 	}
 	return netip.AddrPort{}, false

@@ -99,7 +99,7 @@ func (opt options) once(ctx context.Context, run int, dir string) (res *result, 
 		return nil, err
 	}
 	rng := rand.New(rand.NewPCG(opt.seed, uint64(run)))
-	w := &world{dir: dir, processes: map[string]*process{}}
+	w := &world{dir: dir, processes: map[string]*process{}, net: network{direct: opt.direct}}
 	defer func() {
 		w.close()
 		if opt.logs != "" {

@@ -25,13 +25,15 @@ func main() {
 	var o options
 	flag.IntVar(&o.nodes, "nodes", 1000, "how many nodes")
 	flag.Uint64Var(&o.seed, "seed", 1, "for the dice")
-	flag.DurationVar(&o.steady, "steady", 30*time.Second, "virtual time over which the cost is measured")
-	flag.IntVar(&o.broadcasts, "broadcasts", 200, "how many broadcasts to publish")
+	flag.BoolVar(&o.cold, "cold", false, "start the nodes one after another, and let the mesh form")
+	flag.DurationVar(&o.settle, "settle", 90*time.Second, "virtual time in which links and coordinates settle, from the cold")
+	flag.DurationVar(&o.steady, "steady", 20*time.Second, "virtual time over which the cost is measured")
+	flag.IntVar(&o.broadcasts, "broadcasts", 100, "how many broadcasts to publish")
 	flag.IntVar(&o.cuts, "cuts", 20, "how many links to cut")
 	flag.IntVar(&o.kills, "kills", 5, "how many nodes to kill")
 	asJSON := flag.Bool("json", false, "print JSON")
 	flag.Parse()
-	debug.SetGCPercent(50) // a thousand nodes' memory in one process
+	debug.SetMemoryLimit(6 << 30) // a thousand nodes in one process; beyond it, the collector works harder
 	o.progress = os.Stderr
 	r, err := measure(o)
 	if err == nil && *asJSON {
@@ -51,6 +53,8 @@ func main() {
 type options struct {
 	nodes      int
 	seed       uint64
+	cold       bool
+	settle     time.Duration
 	steady     time.Duration
 	broadcasts int
 	cuts       int

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -37,6 +36,7 @@ type node struct {
 	name   string
 	know   *backbone.Knowledge
 	links  map[int]*linkEnd
+	said   []*linkEnd // those with something to be sent
 	chosen map[string]backbone.LinkCause
 	chose  time.Time
 	began  bool
@@ -86,10 +86,10 @@ const (
 
 // event is something that happens at a node.
 type event struct {
-	at    time.Time
+	at    int64 // ns since the epoch
 	order uint64
-	to    int
-	from  int    // noNode: the node's own tick
+	to    int32
+	from  int32  // noNode: the node's own tick
 	bytes []byte // control messages
 	probe *peer.Probe
 	run   func()
@@ -97,35 +97,63 @@ type event struct {
 
 const noNode = -1
 
-type events []*event
+// events are a heap, the earliest first. The standard one calls through an
+// interface for every comparison, and there are hundreds of thousands a second.
+type events []event
 
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	if c := e[i].at.Compare(e[j].at); c != 0 {
-		return c < 0
+func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.order < o.order }
+
+func (q *events) push(e event) {
+	*q = append(*q, e)
+	h := *q
+	i := len(h) - 1
+	for i > 0 {
+		up := (i - 1) / 4
+		if !e.before(&h[up]) {
+			break
+		}
+		h[i] = h[up]
+		i = up
 	}
-	return e[i].order < e[j].order
+	h[i] = e
 }
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(*event)) } //nolint:forcetypeassert // heap's interface
-func (e *events) Pop() any {
-	old := *e
-	n := len(old) - 1
-	last := old[n]
-	old[n] = nil
-	*e = old[:n]
-	return last
+
+func (q *events) pop() event {
+	h := *q
+	first, last := h[0], h[len(h)-1]
+	h[len(h)-1] = event{}
+	h = h[:len(h)-1]
+	*q = h
+	for i := 0; len(h) > 0; {
+		least := i*4 + 1
+		if least >= len(h) {
+			h[i] = last
+			break
+		}
+		for c := least + 1; c < min(i*4+5, len(h)); c++ {
+			if h[c].before(&h[least]) {
+				least = c
+			}
+		}
+		if !h[least].before(&last) {
+			h[i] = last
+			break
+		}
+		h[i] = h[least]
+		i = least
+	}
+	return first
 }
 
 const (
 	tickEvery   = 100 * time.Millisecond
 	chooseEvery = 10 * time.Second
-	idleAfter   = time.Minute
+	idleAfter   = 20 * time.Second // a third of what a node waits, to spare time
 	// booting is the time over which the nodes start.
 	booting = 5 * time.Second
 )
 
-func newSim(n int, seed uint64) (*sim, error) {
+func newSim(n int, seed uint64, starting time.Duration) (*sim, error) {
 	dice := rand.New(rand.NewPCG(seed, 0x6d657368))
 	w, err := newWorld(n, dice)
 	if err != nil {
@@ -138,7 +166,7 @@ func newSim(n int, seed uint64) (*sim, error) {
 	pool := backbone.NewEntryPool()
 	for i, d := range w.nodes {
 		s.index[d.ID] = i
-		at := s.now.Add(time.Duration(dice.Int64N(int64(booting))))
+		at := s.now.Add(time.Duration(dice.Int64N(int64(starting))))
 		know, err := backbone.NewKnowledge(backbone.KnowledgeConfig{
 			Node: d.ID, Region: d.Region, Boot: uint64(at.UnixMicro()), Pool: pool,
 			Rand:  rand.New(rand.NewPCG(seed, uint64(i))),
@@ -148,24 +176,24 @@ func newSim(n int, seed uint64) (*sim, error) {
 			return nil, err
 		}
 		s.nodes = append(s.nodes, &node{id: i, name: d.ID, know: know, links: map[int]*linkEnd{}})
-		s.push(&event{at: at, to: i, from: noNode})
+		s.after(at.Sub(s.now), event{to: int32(i), from: noNode})
 	}
 	return s, nil
 }
 
-func (s *sim) push(e *event) {
+func (s *sim) after(d time.Duration, e event) {
 	s.order++
-	e.order = s.order
-	heap.Push(&s.queue, e)
+	e.at, e.order = s.now.Add(d).UnixNano(), s.order
+	s.queue.push(e)
 }
 
 // run lets time pass.
 func (s *sim) run(d time.Duration) {
 	end := s.now.Add(d)
-	for len(s.queue) > 0 && s.queue[0].at.Before(end) {
-		e := heap.Pop(&s.queue).(*event) //nolint:forcetypeassert // nothing else is in there
-		s.now = e.at
-		s.handle(e)
+	for len(s.queue) > 0 && s.queue[0].at < end.UnixNano() {
+		e := s.queue.pop()
+		s.now = s.now.Add(time.Duration(e.at - s.now.UnixNano()))
+		s.handle(&e)
 	}
 	s.now = end
 }
@@ -178,9 +206,9 @@ func (s *sim) handle(e *event) {
 	case n.dead:
 	case e.from == noNode:
 		s.tick(n)
-		s.push(&event{at: s.now.Add(tickEvery), to: n.id, from: noNode})
+		s.after(tickEvery, event{to: int32(n.id), from: noNode})
 	default:
-		l := n.links[e.from]
+		l := n.links[int(e.from)]
 		if l == nil || l.cut {
 			return
 		}
@@ -189,7 +217,7 @@ func (s *sim) handle(e *event) {
 			n.spend(workProbes, func() { l.meter.Receive(*e.probe, s.now, wall(s.now)) })
 			return
 		}
-		n.spend(workAdverts, func() { s.receive(n, e.from, e.bytes) })
+		n.spend(workAdverts, func() { s.receive(n, int(e.from), e.bytes) })
 	}
 }
 
@@ -240,27 +268,28 @@ func parse(t peer.Type, body []byte) (peer.Message, error) {
 // send puts on the way what a node has said at this moment: one flight for each
 // link, as a link's outbox does.
 func (s *sim) send(n *node) {
-	for _, l := range n.links {
-		if len(l.buf) == 0 {
-			continue
-		}
+	for _, l := range n.said {
 		n.cost.packets += uint64(len(l.buf)/packetBytes + 1)
-		s.push(&event{at: s.now.Add(s.world.delay(n.id, l.peer, s.dice)), to: l.peer, from: n.id, bytes: l.buf})
+		s.after(s.world.delay(n.id, l.peer, s.dice), event{to: int32(l.peer), from: int32(n.id), bytes: l.buf})
 		l.buf = nil
 	}
+	n.said = n.said[:0]
 }
 
 // say counts a message and puts it into the link's outbox.
 func (n *node) say(l *linkEnd, msg peer.Message) {
 	was := len(l.buf)
+	if was == 0 {
+		n.said = append(n.said, l)
+	}
 	l.buf = peer.AppendMessage(l.buf, msg)
 	flow := flowGraft
-	switch msg.Type() {
-	case peer.TypeAdvert:
+	switch msg.(type) {
+	case peer.Advert:
 		flow = flowAdvert
-	case peer.TypeFresh:
+	case peer.Fresh:
 		flow = flowFresh
-	case peer.TypeKnown:
+	case peer.Known:
 		flow = flowKnown
 	}
 	n.cost.bytes[flow] += uint64(len(l.buf) - was)
@@ -301,7 +330,7 @@ func (s *sim) probe(n *node) {
 				n.cost.probes++
 				l.probed = s.now.Add(period)
 				if !l.cut {
-					s.push(&event{at: s.now.Add(s.world.delay(n.id, l.peer, s.dice)), to: l.peer, from: n.id, probe: &p})
+					s.after(s.world.delay(n.id, l.peer, s.dice), event{to: int32(l.peer), from: int32(n.id), probe: &p})
 				}
 			})
 		}
@@ -319,7 +348,7 @@ func (s *sim) dialChosen(n *node) {
 		to := s.index[name]
 		if n.links[to] == nil && !s.nodes[to].dead {
 			rtt := 2 * s.world.least(n.id, to)
-			s.push(&event{at: s.now.Add(3 * rtt), to: n.id, from: noNode, run: func() { s.up(n, s.nodes[to]) }})
+			s.after(3*rtt, event{to: int32(n.id), from: noNode, run: func() { s.up(n, s.nodes[to]) }})
 		}
 	}
 	for to, l := range n.links {

@@ -76,7 +76,7 @@ func (f *failureFlags) all(t *testing.T, kind world.FaultKind, p *progress) ([]*
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < f.seeds; i = next.Add(1) - 1 {
 				seed := f.first + i
-				t.Run(fmt.Sprint(seed), func(t *testing.T) { //nolint:thelper // it is the test
+				t.Run(fmt.Sprint(seed), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) { all[i], errs[i] = world.FailOnce(t.Context(), kind, seed) })
 				})
 				n := done.Add(1)

@@ -77,7 +77,11 @@ func printWatched(out io.Writer, r client.WatchReport) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintf(out, "%s by %s in %.1f s, connected after %.0f ms\n", r.Broadcast, r.Protocol, r.DurationS, r.ConnectMs)
+	again := ""
+	if r.Reconnects > 0 {
+		again = fmt.Sprintf(", %d reconnects", r.Reconnects)
+	}
+	_, _ = fmt.Fprintf(out, "%s by %s in %.1f s, connected after %.0f ms%s\n", r.Broadcast, r.Protocol, r.DurationS, r.ConnectMs, again)
 	_, _ = fmt.Fprintln(w, "track\tcodec\tframes\tkeys\tper second\tbitrate\tgaps\tlost\tage p50/p99\tvariation p99\tfirst frame\t")
 	for _, t := range r.Tracks {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%.1f\t%s\t%d\t%d\t%s\t%.1f ms\t%.0f ms\t\n",

@@ -128,9 +128,13 @@ func (n *node) metric(name string, without ...string) float64 {
 	return sum
 }
 
-// moves is how often tracks of this node have changed their parent.
+// moves is how often tracks of this node have changed their parent because
+// something failed. A first parent is no change; and with all nodes on one machine,
+// whose delays are those of its processor, the better place may be another one
+// every now and then, Consul or not. That no track moves at all is shown in virtual
+// time (TestConsulGoneForADay).
 func (n *node) moves() float64 {
-	return n.metric("trellis_backbone_moves_total", `cause="subscribed"`) // their first is no change
+	return n.metric("trellis_backbone_moves_total", `cause="subscribed"`, `cause="planned"`, `cause="cheaper"`)
 }
 
 // drops returns what the node has given up, line by line.
@@ -199,6 +203,9 @@ listen: {quic: "127.0.0.1:%d", webrtc: "127.0.0.1:%d", admin: "127.0.0.1:%d"}
 cluster: {cert: ca/%s.crt, key: ca/%s.key, ca: ca/ca.crt}
 discovery: {kind: consul, consul: {ttl: 6s}}
 `, id, region, "state-"+id, p[0], p[1], p[2], id, id)
+		if i == len(ids)-1 { // it may be restarted without harm to others
+			config += "limits: {children: 0}\n"
+		}
 		if i == 0 { // the others learn of their agent by Consul's own variable
 			config = strings.Replace(config, "ttl: 6s", fmt.Sprintf("ttl: 6s, address: %q", local.addr()), 1)
 		} else {

@@ -204,13 +204,39 @@ type status struct {
 	}
 }
 
-func (n *serving) status() (s status, err error) {
-	resp, err := http.Get("http://127.0.0.1:" + strconv.Itoa(n.admin) + "/v1/status")
+func (n *serving) status() (s status, err error) { return s, n.get("/v1/status", &s) }
+
+func (n *serving) get(path string, v any) error {
+	resp, err := http.Get("http://127.0.0.1:" + strconv.Itoa(n.admin) + path)
 	if err != nil {
-		return s, err
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end
-	return s, json.NewDecoder(resp.Body).Decode(&s)
+	return json.NewDecoder(resp.Body).Decode(v)
+}
+
+// sees returns an error unless the node would send clients to any of the others:
+// they are known, take clients, and are near.
+func (n *serving) sees(nodes int) error {
+	var answer struct {
+		Edges []struct {
+			Node, State string
+			Score       *float64 `json:"score_ms"`
+		}
+	}
+	if err := n.get("/v1/edges", &answer); err != nil {
+		return err
+	}
+	const near = 20 // milliseconds, as in internal/edges
+	for _, e := range answer.Edges {
+		if e.State != "free" || e.Score == nil || *e.Score > near {
+			return fmt.Errorf("%s sees %+v", n.id, answer.Edges)
+		}
+	}
+	if len(answer.Edges) != nodes {
+		return fmt.Errorf("%s sees %d nodes", n.id, len(answer.Edges))
+	}
+	return nil
 }
 
 // linked returns an error unless the node has a link to n others and knows the broadcast.
@@ -245,6 +271,18 @@ func (s status) lostBetweenNodes() (lost uint64) {
 		}
 	}
 	return lost
+}
+
+// show puts into the log where a viewer went.
+func (c *cluster) show(p *process) {
+	c.Helper()
+	b, err := os.ReadFile(filepath.Join(c.dir, p.name+".log"))
+	c.must(err)
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, "level=INFO") {
+			c.Logf("%s: %s", p.name, strings.TrimSpace(line))
+		}
+	}
 }
 
 // report reads what a viewer ended with.

@@ -28,7 +28,7 @@ func (s *Server) Drain() {
 	s.draining = true
 	all := s.allLocked()
 	s.mu.Unlock()
-	s.cfg.Log.Info("draining", slog.Int("sessions", len(all)))
+	s.cfg.Log.Debug("draining", slog.Int("sessions", len(all)))
 	for _, ss := range all {
 		ss.goaway()
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -237,7 +238,7 @@ func (r *roaming) follow(ctx context.Context, cur *leg) (*leg, error) {
 		next, err := r.dialer.dial(attempt, where)
 		cancel()
 		if err == nil {
-			r.log.Info("the node asks us to leave", slog.Int("reconnects", r.Reconnects()+1))
+			r.log.Info("the node asks us to leave", slog.String("for", host(where)))
 			return r.handOver(ctx, cur, next), nil
 		}
 		r.log.Info("the node asks us to leave, but not where we could go", slog.Any("err", err))
@@ -319,6 +320,7 @@ func (r *roaming) redial(ctx context.Context, why error) (feed, error) {
 			cancel()
 			switch {
 			case err == nil:
+				r.log.Info("found a node", slog.String("at", host(where)))
 				return f, nil
 			case errors.Is(err, errNotLive):
 				return nil, io.EOF // which is why the session ended
@@ -351,4 +353,12 @@ func mendable(err error) bool {
 	var reset *quic.StatelessResetError
 	var app *quic.ApplicationError
 	return errors.As(err, &idle) || errors.As(err, &reset) || errors.As(err, &app) && app.Remote
+}
+
+// host is the part of a URL that may be logged: a token may be in the rest.
+func host(where string) string {
+	if u, err := url.Parse(where); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return "the same"
 }

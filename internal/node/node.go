@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,6 +80,9 @@ func (n *Node) assemble() error {
 			Table: n.table, WallClock: cfg.WallClock, Events: n.events, Log: cfg.Log, Metrics: n.registry, // it names the node itself
 			About: n.about, EgressMbps: float64(cfg.Public.EgressMbps),
 			Planner: control.New(control.Config{Origin: cfg.ID}),
+		}
+		if _, ok := cfg.Sockets.QUIC.(*net.UDPConn); ok { // not in simulations
+			mesh.Canary = newCanary
 		}
 		if cfg.Mesh != nil {
 			cfg.Mesh(&mesh)

@@ -60,28 +60,32 @@ func NewCluster(n *Network, cfg ClusterConfig) (*Cluster, error) {
 	if c.authority, err = ca.NewAuthority("simulation", time.Now()); err != nil {
 		return nil, err
 	}
-	for i, spec := range cfg.Nodes {
+	for _, spec := range cfg.Nodes {
 		if spec.Region == "" {
 			spec.Region = spec.ID
-		}
-		if i > 0 && cfg.Stagger > 0 {
-			time.Sleep(cfg.Stagger)
 		}
 		credentials, err := c.authority.Issue(spec.Region, spec.ID, 365*24*time.Hour, time.Now())
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
-		made, err := c.start(spec, credentials)
+		made, err := c.assemble(spec, credentials)
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
 		c.nodes = append(c.nodes, made)
 	}
+	// All listen before the first dials.
+	for i, n := range c.nodes {
+		if i > 0 && cfg.Stagger > 0 {
+			time.Sleep(cfg.Stagger)
+		}
+		n.start()
+	}
 	return c, nil
 }
 
-// start assembles one node and lets it run.
-func (c *Cluster) start(spec NodeSpec, credentials *ca.Credentials) (*Node, error) {
+// assemble makes a node that listens. It must be started.
+func (c *Cluster) assemble(spec NodeSpec, credentials *ca.Credentials) (*Node, error) {
 	peers, err := c.peersOf(spec)
 	if err != nil {
 		return nil, err
@@ -90,15 +94,19 @@ func (c *Cluster) start(spec NodeSpec, credentials *ca.Credentials) (*Node, erro
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", spec.ID, err)
 	}
+	return n, nil
+}
+
+// start lets a node run until it is stopped.
+func (n *Node) start() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	n.stop, n.ended = cancel, make(chan struct{})
 	go func() {
 		defer close(n.ended)
 		if err := n.Run(ctx); err != nil {
-			n.err = fmt.Errorf("node %s: %w", spec.ID, err)
+			n.err = fmt.Errorf("node %s: %w", n.ID, err)
 		}
 	}()
-	return n, nil
 }
 
 // Kill takes the power from a node's host: it falls silent, and nobody is told.
@@ -114,10 +122,11 @@ func (c *Cluster) Revive(id string) error {
 	old := c.Node(id)
 	<-old.ended
 	c.Network.SetPower(id, true)
-	made, err := c.start(old.spec, old.credentials)
+	made, err := c.assemble(old.spec, old.credentials)
 	if err != nil {
 		return err
 	}
+	made.start()
 	c.nodes[slices.Index(c.nodes, old)] = made
 	return old.err
 }
@@ -125,6 +134,9 @@ func (c *Cluster) Revive(id string) error {
 // Close ends all nodes, waits for them, and returns what went wrong.
 func (c *Cluster) Close() error {
 	for _, n := range c.nodes {
+		if n.stop == nil {
+			n.start() // it lets go of its sockets by ending
+		}
 		n.stop(errClusterOver)
 	}
 	errs := make([]error, 0, len(c.nodes))

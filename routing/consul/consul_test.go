@@ -277,10 +277,15 @@ func TestMisbehaviour(t *testing.T) {
 	})
 }
 
-// misbehave lets ten minutes pass in phases, which act begins.
+// misbehave lets some minutes pass in phases, which act begins: ten where the
+// checks flap or Consul fails every two seconds, as the fault catalogue has it.
 func misbehave(t *testing.T, act func(w *world, phase int), every time.Duration, mode consultest.Mode) {
 	t.Helper()
-	const nodes, lasts = 3, 10 * time.Minute
+	const nodes = 3
+	lasts := 3 * time.Minute
+	if every < calm && (mode == consultest.Well || mode == consultest.Failing) {
+		lasts = 10 * time.Minute
+	}
 	all := []string{"a", "b", "c"}
 	inWorld(t, nil, func(w *world) {
 		var sources []*Source

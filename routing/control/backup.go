@@ -290,9 +290,10 @@ func (s *shield) choose(v, old int32, want Protection, partly bool) int32 {
 	best, bestRank := int32(-1), rank{}
 	var oldRank rank
 	oldOK := false
+	deepest := t.deepest - t.height(v)
 	for i := n.inStart[v]; i < n.inStart[v+1]; i++ {
 		b := n.arcs[i].from
-		if !t.rooted(b) || !n.arcs[i].calm || !n.relays(b) || n.nodes[b].Overloaded && b != old || !s.clear(b, v, partly) || !s.room(b, v, want) {
+		if !t.rooted(b) || t.c[b].depth+1 > deepest || !n.arcs[i].calm || !n.relays(b) || n.nodes[b].Overloaded && b != old || !s.clear(b, v, partly) || !s.room(b, v, want) {
 			continue
 		}
 		r := rank{shared: s.groupsShared(b), value: t.c[b].delay + n.hop(i)}

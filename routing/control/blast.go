@@ -68,9 +68,10 @@ func (g *group) lighten(c *Controller, v int32, below []int64, limit int64) bool
 	latest := t.limit(v, t.c[v].delay)
 	u, arc := t.cut(v)
 	best := place{}
+	deepest := t.deepest - t.height(v)
 	for i := c.net.inStart[v]; i < c.net.inStart[v+1]; i++ {
 		b := c.net.arcs[i].from
-		if !t.carries(b) || t.under(b, u) {
+		if !t.carries(b) || t.under(b, u) || t.c[b].depth+1 > deepest {
 			continue
 		}
 		ok, resort := t.usable(b, v, i)

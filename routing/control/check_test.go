@@ -15,6 +15,7 @@ type checker struct {
 	links  map[[2]string]control.Link
 	tracks map[string]control.Track
 	loose  bool // limits may be exceeded: reality was there first
+	depth  int  // of paths; 0: any
 	odd    bool // names occur more than once: what is said of them is not compared
 }
 
@@ -123,6 +124,9 @@ func (c *checker) plan(p *control.Plan, egress map[string]float64, arcs map[[2]s
 func (c *checker) path(what string, path []string, node string) error {
 	if len(path) == 0 || path[0] != c.origin {
 		return fmt.Errorf("%s of %s does not begin at the origin: %v", what, node, path)
+	}
+	if c.depth > 0 && !c.loose && len(path) > c.depth {
+		return fmt.Errorf("%s of %s has more than %d links: %v", what, node, c.depth, path)
 	}
 	whole := append(slices.Clone(path), node)
 	for i, id := range whole {

@@ -35,6 +35,9 @@ type Config struct {
 	// BlastShare is the share of a track's viewers above which a relay's children
 	// get a warm backup at least. Default 0.25; 1 or more turns the rule off.
 	BlastShare float64
+	// MaxDepth is the most links on a path from the origin to a node. Default 15: paths
+	// on the wire have 16 nodes.
+	MaxDepth int
 	// FullPlans is how many full plans one decision may make; what is left over is
 	// attached node by node, and planned in full by later decisions. Default 8.
 	FullPlans int
@@ -61,6 +64,9 @@ func (c Config) withDefaults() Config {
 	duration(&c.Refresh, 10*time.Second)
 	share(&c.MovedShare, 0.10)
 	share(&c.BlastShare, 0.25)
+	if c.MaxDepth <= 0 {
+		c.MaxDepth = 15
+	}
 	if c.FullPlans <= 0 {
 		c.FullPlans = 8
 	}

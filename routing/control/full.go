@@ -106,7 +106,7 @@ func (c *Controller) solve(groups []*group, running *routing.Plan) (*routing.Pla
 // asTrack is the group's demand as the planner wants it.
 func (g *group) asTrack() routing.Track {
 	k := routing.Track{
-		ID: g.tracks[0].name, Source: int(g.tree.net.origin), BoundMs: g.bound,
+		MaxDepth: int(g.tree.deepest), ID: g.tracks[0].name, Source: int(g.tree.net.origin), BoundMs: g.bound,
 		RateMbps: max(g.tree.rate, 1e-3), // a track without a measured rate still is to be carried
 	}
 	for _, w := range g.demand.list {
@@ -268,7 +268,7 @@ func (g *group) follows(c *Controller, v, u int32, first bool) bool {
 	p := place{n: 1}
 	p.arcs[0] = i
 	if !x.in {
-		if ok, _ := t.usable(u, v, i); ok {
+		if ok, _ := t.usable(u, v, i); ok && t.c[u].depth < t.deepest {
 			t.c[v] = x.fresh(false)
 			g.spots[v] = newSpotAfter(g.spots[v])
 			g.moveTo(c, v, &p, ReasonPlanned, "")
@@ -279,7 +279,7 @@ func (g *group) follows(c *Controller, v, u int32, first bool) bool {
 		return false
 	}
 	home, arc := t.cut(v)
-	if ok, resort := t.usable(u, v, i); !ok || resort || !first && !c.allows(t.below(v)) {
+	if ok, resort := t.usable(u, v, i); !ok || resort || t.c[u].depth+1+t.height(v) > t.deepest || !first && !c.allows(t.below(v)) {
 		t.link(v, home, arc)
 		return false
 	}

@@ -163,9 +163,10 @@ func (g *group) consider(c *Controller, v int32, cost float64) {
 	s.kept = keeping{}
 	u, arc := t.cut(v)
 	best, reason := place{}, ""
+	deepest := t.deepest - t.height(v)
 	for i := c.net.inStart[v]; i < c.net.inStart[v+1]; i++ {
 		a := &c.net.arcs[i]
-		if a.from == u || !t.rooted(a.from) {
+		if a.from == u || !t.rooted(a.from) || t.c[a.from].depth+1 > deepest {
 			continue
 		}
 		ok, resort := t.usable(a.from, v, i)

@@ -62,12 +62,13 @@ func (t *tree) best(f *finder, v int32, limit float64) place {
 // near looks at all parents in the tree, and at all over one relay outside.
 func (t *tree) near(v int32, limit float64) (best place) {
 	n := t.net
+	deepest := t.deepest - t.height(v) // that v may be
 	for i := n.inStart[v]; i < n.inStart[v+1]; i++ {
 		u := n.arcs[i].from
 		switch {
 		case t.rooted(u):
 			ok, resort := t.usable(u, v, i)
-			if !ok {
+			if !ok || t.c[u].depth+1 > deepest {
 				continue
 			}
 			p := place{n: 1, delay: t.c[u].delay + n.hop(i), price: n.arcs[i].price, resort: resort}
@@ -78,7 +79,7 @@ func (t *tree) near(v int32, limit float64) (best place) {
 			}
 		case !t.c[u].in:
 			if ok, resort := t.usable(u, v, i); ok {
-				t.through(v, i, resort, limit, &best)
+				t.through(v, i, resort, limit, deepest, &best)
 			}
 		}
 	}
@@ -86,7 +87,7 @@ func (t *tree) near(v int32, limit float64) (best place) {
 }
 
 // through looks at the parents of the relay at the tail of link i into v.
-func (t *tree) through(v, i int32, resort bool, limit float64, best *place) {
+func (t *tree) through(v, i int32, resort bool, limit float64, deepest int32, best *place) {
 	n := t.net
 	x := n.arcs[i].from
 	if best.ok() && best.inTime && !best.resort && n.arcs[i].price > best.price {
@@ -94,7 +95,7 @@ func (t *tree) through(v, i int32, resort bool, limit float64, best *place) {
 	}
 	for j := n.inStart[x]; j < n.inStart[x+1]; j++ {
 		u := n.arcs[j].from
-		if !t.rooted(u) {
+		if !t.rooted(u) || t.c[u].depth+2 > deepest {
 			continue
 		}
 		ok, again := t.usable(u, x, j)
@@ -129,6 +130,7 @@ func (t *tree) shortest(f *finder, v int32, resorts bool, may func(u, next int32
 	f.dist[v], f.via[v], f.hops[v] = 0, -1, 0
 	f.heap.push(v, 0)
 	start := int32(-1) // the link out of the tree
+	deepest := t.deepest - t.height(v)
 	total := far
 	for f.heap.len() > 0 {
 		x, d := f.heap.pop()
@@ -152,7 +154,7 @@ func (t *tree) shortest(f *finder, v int32, resorts bool, may func(u, next int32
 			if !ok || resort && !resorts || may != nil && !may(u, x) {
 				continue
 			}
-			if inTree && t.careful && t.tangled(u, v) {
+			if inTree && (t.c[u].depth+f.hops[x]+1 > deepest || t.careful && t.tangled(u, v)) {
 				continue
 			}
 			if inTree {

@@ -10,7 +10,7 @@ import (
 // tree that are gone leave floating subtrees.
 func (g *group) mount(c *Controller) {
 	t := &g.tree
-	t.acc = &c.acc
+	t.acc, t.deepest = &c.acc, int32(c.cfg.MaxDepth)
 	g.dirty = false
 	origin := c.net.origin
 	for v := range t.c {
@@ -267,7 +267,7 @@ func (g *group) toBackup(c *Controller, v int32) bool {
 	if i < 0 {
 		return false
 	}
-	if ok, resort := t.usable(b, v, i); !ok || resort {
+	if ok, resort := t.usable(b, v, i); !ok || resort || t.c[b].depth+1+t.height(v) > t.deepest {
 		return false
 	}
 	t.link(v, b, i)
@@ -336,7 +336,7 @@ func (g *group) joinAsIs(c *Controller, v int32) bool {
 			return false
 		}
 		i := c.net.find(a, x)
-		if i < 0 || !t.net.relays(a) || !t.slot(a) || !t.arcFits(i, t.rate) {
+		if i < 0 || !t.net.relays(a) || !t.slot(a) || !t.arcFits(i, t.rate) || int(t.c[a].depth)+n >= int(t.deepest) {
 			return false
 		}
 		chain[n] = x

@@ -358,6 +358,29 @@ func TestBlastRadiusMovesWhoHasNoBackup(t *testing.T) {
 	}
 }
 
+// TestBlastRadiusIsNotPassedOn: nobody is moved below a node that would then carry
+// too much itself.
+func TestBlastRadiusIsNotPassedOn(t *testing.T) {
+	link := func(from, to string, price float64) control.Link {
+		return control.Link{From: from, To: to, Delay: 10 * time.Millisecond, PriceUSDPerGB: price, Calm: true}
+	}
+	s := control.Snapshot{
+		Now:   start,
+		Nodes: []control.Node{{ID: "big", MaxChildren: 8}, {ID: "c"}, {ID: "d"}, {ID: "o", MaxChildren: 8}, {ID: "other", MaxChildren: 8}, {ID: "p", MaxChildren: 8}},
+		Links: []control.Link{
+			link("big", "c", 0.01), link("big", "d", 0.01), link("o", "p", 0.01), link("other", "c", 0.02), link("p", "big", 0.01), link("p", "other", 0.01),
+		},
+		Tracks: []control.Track{{Name: video, RateMbps: 1, Demand: []control.Demand{
+			{Node: "c", Viewers: 60}, {Node: "d", Viewers: 10}, {Node: "other", Viewers: 10},
+		}}},
+	}
+	w := newWorld(t, control.Config{Origin: "o", BlastShare: 0.5}, s)
+	for range 100 {
+		w.step(time.Second)
+	}
+	w.want("c", "o p big", control.ReasonJoined, "backup is cold: it shares p")
+}
+
 // TestBackupsMakeRoom: what others take of a backup parent, backups lose.
 func TestBackupsMakeRoom(t *testing.T) {
 	w := newDiamond(t, control.ProtectHot, nil)
@@ -366,7 +389,10 @@ func TestBackupsMakeRoom(t *testing.T) {
 	if r := w.want("edge", "o a", control.ReasonJoined, ""); r.Protect != control.ProtectHot {
 		t.Fatalf("%v over %v", r.Protect, r.Backup)
 	}
-	w.node("b").UsedMbps = 7
+	w.step(time.Second)
+	w.step(time.Second)
+	w.node("b").UsedMbps = 7 // with our 4: none of it is noticed but by what is left
+	w.node("b").EgressMbps = 10
 	w.step(time.Second)
 	if r := w.want("edge", "o a", control.ReasonJoined, "no backup"); r.Protect != control.ProtectNone {
 		t.Errorf("%v over %v", r.Protect, r.Backup)
@@ -436,6 +462,25 @@ func TestLateSubtreeMovesAsOne(t *testing.T) {
 	w.want("edge", "o b", control.ReasonLate, "instead of 81.0 ms")
 	if w.moves != 1 {
 		t.Errorf("%d moves", w.moves)
+	}
+}
+
+func TestBoundsComeFromSteadyLinks(t *testing.T) {
+	w := newDiamond(t, control.ProtectNone, func(s *control.Snapshot) {
+		for i := range s.Links {
+			s.Links[i].Delay += 40 * time.Millisecond
+			s.Links[i].DelayP95 += 40 * time.Millisecond
+		}
+		s.Links = append(s.Links, control.Link{From: "o", To: "edge", Delay: 100 * time.Millisecond})
+	})
+	w.step(0)
+	if r := w.want("edge", "o a", control.ReasonJoined, ""); r.Bound < 156*time.Millisecond || r.Bound > 157*time.Millisecond {
+		t.Errorf("bound %v", r.Bound)
+	}
+	w.down["a"], w.down["b"] = true, true
+	w.step(time.Second)
+	if r := w.want("edge", "o", control.ReasonParentLost, ""); r.Bound != 121*time.Millisecond {
+		t.Errorf("bound %v over the only link", r.Bound)
 	}
 }
 

@@ -12,6 +12,7 @@ type tree struct {
 	// careful: whoever is moved has a parent that delivers meanwhile, and must not come
 	// to hang below itself while others are on their way.
 	careful bool
+	deepest int32 // links from the origin that a path may have
 }
 
 // cell is what the tree knows of one node.
@@ -19,6 +20,7 @@ type cell struct {
 	parent, first, next, prev int32 // -1 for none
 	arc                       int32 // from the parent; -1 for none
 	kids                      int32
+	depth                     int32 // links from the origin, or from the root of a floating subtree
 	home                      int32 // the parent when the decision began; -1 for none
 	actual                    int32 // the parent by its own word; -1 for none
 	in                        bool
@@ -143,6 +145,7 @@ func (t *tree) settle(v int32) {
 	c := &t.c[v]
 	if c.parent >= 0 {
 		c.delay = t.c[c.parent].delay + t.net.hop(c.arc)
+		c.depth = t.c[c.parent].depth + 1
 		c.floating = t.c[c.parent].floating
 	}
 	for k := c.first; k >= 0; k = t.c[k].next {
@@ -168,7 +171,7 @@ func (t *tree) cut(v int32) (parent, arc int32) {
 		t.acc.arcUsed[arc] -= t.rate
 	}
 	c.parent, c.arc, c.next, c.prev = -1, -1, -1, -1
-	c.delay, c.floating = 0, true
+	c.delay, c.depth, c.floating = 0, 0, true
 	t.settle(v)
 	return parent, arc
 }
@@ -213,6 +216,15 @@ func (t *tree) limit(v int32, base float64) float64 {
 		out = min(out, t.limit(k, base))
 	}
 	return out
+}
+
+// height is the number of links from v to the deepest node below it.
+func (t *tree) height(v int32) int32 {
+	h := int32(0)
+	for k := t.c[v].first; k >= 0; k = t.c[k].next {
+		h = max(h, t.height(k)+1)
+	}
+	return h
 }
 
 // under reports whether v is u or lies below it.

@@ -28,6 +28,7 @@ type world struct {
 	// disobey, if not nil, reports whether a node does not move.
 	disobey func(node string) bool
 	loose   bool
+	depth   int // of paths; 0: not checked
 }
 
 func newWorld(t *testing.T, cfg control.Config, s control.Snapshot) *world {
@@ -96,7 +97,7 @@ func (w *world) step(after time.Duration) {
 	s := w.snapshot()
 	w.told = w.c.Decide(s)
 	check := newChecker(w.origin, &s)
-	check.loose = w.loose
+	check.loose, check.depth = w.loose, w.depth
 	for _, p := range w.told {
 		if p.Version <= w.plans[p.Track].Version {
 			w.t.Fatalf("track %s: version %d after %d", p.Track, p.Version, w.plans[p.Track].Version)
@@ -245,7 +246,8 @@ func TestPlansStayValidWhileTheWorldChanges(t *testing.T) {
 			for i := range s.Links {
 				s.Links[i].CapacityMbps = 0
 			}
-			w := newWorld(t, control.Config{Origin: "n00", Seed: uint64(seed)}, s)
+			w := newWorld(t, control.Config{Origin: "n00", Seed: uint64(seed), MaxDepth: 2 + seed%8}, s)
+			w.depth = 2 + seed%8
 			if seed%3 == 0 {
 				w.loose = true // who disobeys may be where there is no room
 				w.disobey = func(string) bool { return r.IntN(4) == 0 }

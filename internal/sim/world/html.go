@@ -30,7 +30,7 @@ type page struct {
 	r *Report
 }
 
-func (p *page) writef(format string, args ...any) { fmt.Fprintf(p, format, args...) }
+func (p *page) writef(format string, args ...any) { _, _ = fmt.Fprintf(p, format, args...) } // a strings.Builder takes all
 
 // HTML is the report as a page that needs nothing else.
 func (r *Report) HTML() []byte {
@@ -114,7 +114,7 @@ const maxRows = 40
 
 func (p *page) tables() {
 	r := p.r
-	var rows [][]string
+	rows := make([][]string, 0, maxRows)
 	for _, m := range r.Minutes {
 		rows = append(rows, []string{
 			fmt.Sprint(m.Minute), fmt.Sprintf("%.3f %%", m.PercentIn), fmt.Sprintf("%.3f %%", m.PercentOth),
@@ -122,7 +122,7 @@ func (p *page) tables() {
 		})
 	}
 	p.table("Minutes", []string{"minute", "#in budget", "#others", "#age p50 ms", "#p95", "#p99", "#max"}, rows)
-	rows = nil
+	rows = rows[:0]
 	for _, f := range r.Faults {
 		hit := strings.Join(f.Hit[:min(len(f.Hit), 6)], ", ")
 		if len(f.Hit) > 6 {
@@ -131,17 +131,17 @@ func (p *page) tables() {
 		rows = append(rows, []string{f.Began.Round(time.Millisecond).String(), string(f.Kind), hit, thousands(f.Below), thousands(f.Moved), f.Explain})
 	}
 	p.table("Faults", []string{"at", "kind", "hit", "#viewers behind", "#moved", ""}, rows)
-	rows = nil
+	rows = rows[:0]
 	for _, g := range r.Gaps[:min(len(r.Gaps), maxRows)] {
 		rows = append(rows, []string{r.since(g.At), g.Node, g.Track, fmt.Sprint(g.Frames), fmt.Sprintf("%.0f", g.Silence), thousands(g.Viewers), g.Cause})
 	}
 	p.table("Gaps that most viewers saw", []string{"at", "node", "track", "#missing", "#silence ms", "#viewers", "why, by the nodes' own events"}, rows)
-	rows = nil
+	rows = rows[:0]
 	for _, m := range r.Moves[:min(len(r.Moves), maxRows)] {
 		rows = append(rows, []string{m.At.Round(time.Second).String(), m.Node, m.From, m.To, m.Cause})
 	}
 	p.table("Changes of parent", []string{"seen at", "node", "from", "to", "cause"}, rows)
-	rows = nil
+	rows = rows[:0]
 	usd := 0.0
 	for i, f := range r.Flows {
 		usd += f.USDPerHour
@@ -151,12 +151,12 @@ func (p *page) tables() {
 	}
 	p.table(fmt.Sprintf("Links: %.4f USD per hour for %d kbit/s", usd, r.Bps/1000),
 		[]string{"from", "to", "#MB of media", "#MB of QUIC", "#USD per GB", "#USD per hour"}, rows)
-	rows = nil
+	rows = rows[:0]
 	for _, c := range r.Clients {
 		rows = append(rows, []string{c.Node, c.Kind, ms1(c.P50Ms), ms1(c.P95Ms), fmt.Sprint(c.Frames), fmt.Sprint(c.Missing), fmt.Sprint(c.Problems)})
 	}
 	p.table("Real clients, to the screen's edge (5 ms of access included)", []string{"node", "over", "#p50 ms", "#p95 ms", "#pictures", "#missing", "#problems"}, rows)
-	rows = nil
+	rows = rows[:0]
 	for _, e := range r.Events {
 		rows = append(rows, []string{e.Reason, fmt.Sprint(e.N)})
 	}

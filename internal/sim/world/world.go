@@ -110,8 +110,8 @@ func (w *World) runAll(ctx context.Context) (*Report, error) {
 	if err := w.start(ctx); err != nil {
 		return nil, err
 	}
-	report, err := w.run() //nolint:contextcheck // the world has a context of its own, under this one
-	return report, errors.Join(err, w.close())
+	report, err := w.run()                     //nolint:contextcheck // the world has a context of its own, under this one
+	return report, errors.Join(err, w.close()) //nolint:contextcheck // as above
 }
 
 func (w *World) start(ctx context.Context) (err error) {
@@ -129,6 +129,7 @@ func (w *World) start(ctx context.Context) (err error) {
 	w.cluster, err = sim.NewCluster(w.net, sim.ClusterConfig{ //nolint:contextcheck // nodes end by Close
 		Nodes: w.specs(), Log: cfg.Log, Stagger: stagger,
 		Configure: func(c *node.Config) {
+			w.say("nodes start", 0)
 			c.Shutdown = -1
 			c.Mesh = w.mesh
 		},
@@ -155,7 +156,7 @@ func (w *World) mesh(c *backbone.Config) {
 
 const (
 	// stagger is the time between the starts of two nodes.
-	stagger = 20 * time.Millisecond
+	stagger = 4 * time.Millisecond
 	// beside is the publisher's way to its node: the same building.
 	beside = 250 * time.Microsecond
 	// settle is the time from when the last viewer came to the measurement.

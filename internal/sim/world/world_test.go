@@ -1,34 +1,49 @@
 package world
 
 import (
+	"cmp"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"trellis/backbone"
 )
 
-// small is a world that is simulated in seconds.
+// smallConfig is a world that is simulated in seconds. Nodes have few links, so
+// that there are relays.
+func smallConfig() Config {
+	return Config{
+		Nodes: 8, Viewers: 120, Clients: 2, Seed: 1, Neighbours: 2,
+		Warm: 4 * time.Second, JoinOver: 2 * time.Second, Duration: 8 * time.Second,
+	}
+}
+
+// small runs a small world with the faults of cfg, which nobody must break.
 func small(t *testing.T, cfg Config) *Report {
 	t.Helper()
-	cfg.Nodes, cfg.Viewers, cfg.Clients, cfg.Seed = 8, 120, 2, 1
-	cfg.Neighbours = 2 // so that there are relays
-	cfg.Warm, cfg.JoinOver = 4*time.Second, 2*time.Second
-	if cfg.Duration == 0 {
-		cfg.Duration = 8 * time.Second
+	c := smallConfig()
+	c.Faults, c.Duration = cfg.Faults, cmp.Or(cfg.Duration, c.Duration)
+	r := run(t, c)
+	for _, v := range r.Broken {
+		t.Errorf("seed %d: %s", c.Seed, v)
 	}
+	return r
+}
+
+func run(t *testing.T, cfg Config) *Report {
+	t.Helper()
 	var r *Report
 	synctest.Test(t, func(t *testing.T) {
 		var err error
 		if r, err = Run(t.Context(), cfg); err != nil {
-			t.Fatal(err)
+			t.Fatalf("seed %d: %v", cfg.Seed, err)
 		}
 	})
 	if r == nil {
 		t.Fatal("no report")
 	}
 	t.Logf("\n%s", r.Text())
-	for _, v := range r.Broken {
-		t.Errorf("seed %d: %s", cfg.Seed, v)
-	}
 	return r
 }
 
@@ -90,5 +105,74 @@ func TestMatrices(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestOracleWantsEvents: nodes that remember nothing cannot explain a gap, and the
+// oracle says so.
+func TestOracleWantsEvents(t *testing.T) {
+	cfg := smallConfig()
+	cfg.Faults = []Fault{{Kind: KillRelay, At: 3 * time.Second}}
+	cfg.Mesh = func(c *backbone.Config) { c.Events = nil }
+	r := run(t, cfg)
+	if len(r.Gaps) == 0 {
+		t.Fatal("the fault made no gap")
+	}
+	if len(r.Broken) != 1 || !strings.HasPrefix(r.Broken[0], "gaps that no event explains: ") {
+		t.Errorf("violations %q, want that no event explains the gaps", r.Broken)
+	}
+}
+
+// TestManyFaults: a crowd comes, a link's delay flaps, a region is cut off and
+// comes back, a relay stands still. Nobody sees a frame twice or out of order, and
+// every gap is explained.
+func TestManyFaults(t *testing.T) {
+	r := small(t, Config{Duration: 16 * time.Second, Faults: []Fault{
+		{Kind: Crowd, At: 500 * time.Millisecond, Count: 100, For: 2 * time.Second},
+		{Kind: Flap, At: time.Second, Amount: 0.3, For: 4 * time.Second},
+		{Kind: ClockStep, At: 3 * time.Second, Delay: 10 * time.Minute},
+		{Kind: Partition, Target: "japaneast", At: 6 * time.Second, For: 2 * time.Second},
+		{Kind: Freeze, At: 10 * time.Second, For: time.Second},
+	}})
+	if r.Joins.Count != 220 || r.Joins.P95 > 500 {
+		t.Errorf("%d joins, p95 %.0f ms; want 220 within 500 ms", r.Joins.Count, r.Joins.P95)
+	}
+	if len(r.Faults) != 5 {
+		t.Errorf("%d faults happened, want 5", len(r.Faults))
+	}
+}
+
+// TestPage: the page needs nothing from elsewhere, and shows what matters.
+func TestPage(t *testing.T) {
+	r := &Report{
+		Label: "simulated", Origin: "a", Tree: []TreeNode{{Node: "a", Region: "r<1>"}, {Node: "b", Parent: "a", PredictedMs: 10, MeasuredMs: 20}},
+		Regions: []RegionAges{{Region: "r<1>"}}, Gaps: []Gap{{Node: "b", Silence: 400, Viewers: 10, Cause: "b: link_suspect, silence"}},
+	}
+	page := string(r.HTML())
+	for _, want := range []string{"SIMULATED", "link_suspect, silence", "r&lt;1&gt;", "<svg", "</html>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, no := range []string{"http:", "https:", "<script", "src="} {
+		if strings.Contains(page, no) {
+			t.Errorf("the page has %q", no)
+		}
+	}
+}
+
+func TestTally(t *testing.T) {
+	var a, b tally
+	for i := range 1000 {
+		a.add(time.Duration(i)*time.Millisecond, 1)
+	}
+	b.add(5*time.Second, 1000)
+	a.merge(&b)
+	q := a.quantiles()
+	if q.Count != 2000 || q.P50 < 980 || q.P50 > 5100 || q.Max < 4950 || q.Max > 5050 {
+		t.Errorf("got %+v", q)
+	}
+	if p25 := a.ms(0.25); p25 < 495 || p25 > 505 {
+		t.Errorf("a quarter is below %.1f ms, want 500", p25)
 	}
 }
