@@ -181,3 +181,19 @@ func TestDefaultProtect(t *testing.T) {
 		}
 	}
 }
+
+// TestStalePlan: a route that is not newer than ours changes nothing.
+func TestStalePlan(t *testing.T) {
+	counters, err := newMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Mesh{metrics: counters}
+	u := &upstream{plan: following{version: 5, route: peer.Route{Node: "n", Path: []string{"a"}}}}
+	for _, version := range []uint64{4, 5} {
+		m.adopt(u, version, peer.Route{Node: "n", Path: []string{"b"}}, time.Now())
+		if u.plan.version != 5 || u.plan.route.Path[0] != "a" || u.plan.changes.n != 0 {
+			t.Errorf("version %d was adopted after 5: %+v", version, u.plan)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"trellis/internal/relay"
 	"trellis/wire"
 	"trellis/wire/peer"
 )
@@ -44,11 +45,8 @@ func (m *Mesh) grant(s peer.Subscribe, local bool) error {
 
 // rateOf returns the measured rate of a track in Mbit/s, 0 if it is not known yet.
 func (m *Mesh) rateOf(name wire.TrackName) float64 {
-	if r := m.plans.roots[name]; r != nil {
-		return r.rate.mbps
-	}
-	if u := m.carried[name]; u != nil {
-		return u.rate.mbps
+	if r := m.rates[name]; r != nil {
+		return r.mbps
 	}
 	return 0
 }
@@ -119,11 +117,28 @@ func (m *Mesh) measureRates(now time.Time) {
 		sent += l.sent()
 	}
 	m.egress.add(sent, now)
-	for _, u := range m.upstreams {
-		u.rate.add(u.track.Written(), now)
+	tracks := make(map[wire.TrackName]*relay.Track, len(m.carried)+len(m.children))
+	for name, u := range m.carried {
+		tracks[name] = u.track
 	}
-	for _, r := range m.plans.roots {
-		r.rate.add(r.track.Written(), now)
+	for name, all := range m.children {
+		for c := range all {
+			tracks[name] = c.sub.Track()
+			break
+		}
+	}
+	for name, track := range tracks {
+		r := m.rates[name]
+		if r == nil {
+			r = &rateMeter{}
+			m.rates[name] = r
+		}
+		r.add(track.Written(), now)
+	}
+	for name := range m.rates {
+		if tracks[name] == nil {
+			delete(m.rates, name)
+		}
 	}
 }
 

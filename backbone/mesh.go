@@ -61,6 +61,7 @@ type loopState struct {
 	children  map[wire.TrackName]map[*child]struct{}
 	hints     map[wire.TrackName][]string // the route for a track that is being opened
 	egress    rateMeter
+	rates     map[wire.TrackName]*rateMeter // of what is carried here
 
 	plans planning
 
@@ -102,6 +103,7 @@ func New(cfg Config) (*Mesh, error) {
 			carried:   map[wire.TrackName]*upstream{},
 			children:  map[wire.TrackName]map[*child]struct{}{},
 			hints:     map[wire.TrackName][]string{},
+			rates:     map[wire.TrackName]*rateMeter{},
 			plans: planning{
 				roots: map[wire.TrackName]*root{}, versions: map[wire.TrackName]version{},
 				avoid: map[[2]string]time.Time{}, flaps: newLinkFlaps(),

@@ -65,7 +65,6 @@ type root struct {
 	version uint64
 	plan    control.Plan
 	routes  map[string]*rooted
-	rate    rateMeter
 }
 
 // rooted is the route of one node in a root's plan.

@@ -33,7 +33,7 @@ func (m *Mesh) snapshot(now time.Time) control.Snapshot {
 		s.Links = append(s.Links, l)
 	}
 	for name, r := range m.plans.roots {
-		t := control.Track{Name: name.String(), RateMbps: r.rate.mbps, Protect: m.cfg.Protect(name, r.info.Kind)}
+		t := control.Track{Name: name.String(), RateMbps: m.rateOf(name), Protect: m.cfg.Protect(name, r.info.Kind)}
 		for node, e := range m.below(name) {
 			t.Demand = append(t.Demand, control.Demand{Node: node, Viewers: int(min(e.Viewers, 1<<31)), Parent: e.Parent})
 		}

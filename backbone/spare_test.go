@@ -203,6 +203,40 @@ func TestBusy(t *testing.T) {
 	})
 }
 
+// TestEgressLimit: a node that sends all that it may refuses more, with a node to
+// ask instead.
+func TestEgressLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		defer c.close()
+		a, b, d := c.node(nodeSpec{id: "a", egressMbps: 0.4}), c.node(nodeSpec{id: "b"}), c.node(nodeSpec{id: "d"})
+		near := pathSpec{delay: 10 * time.Millisecond}
+		c.link(a, b, near)
+		c.link(a, d, near)
+		c.link(b, d, pathSpec{delay: 30 * time.Millisecond})
+		_, tr := a.publish("room/alice", "t", wire.KindVideo)
+		c.start()
+		b.waitFor("room/alice")
+		d.waitFor("room/alice")
+		time.Sleep(2 * time.Second)
+		first := b.view("room/alice", "t")
+		stop := make(chan struct{})
+		done := make(chan uint64)
+		go func() { done <- a.stream(tr, 25, 600, 20*time.Millisecond, stop) }() // 0.24 Mbit/s
+		time.Sleep(5 * time.Second)
+		second := d.view("room/alice", "t")
+		time.Sleep(2 * time.Second)
+		if got := d.status().Tracks[0]; got.Parent != "b" {
+			t.Errorf("%+v, want parent b: a sends all that it may", got)
+		}
+		a.wantLog("subscription refused", "busy", "Mbit/s are sent")
+		close(stop)
+		<-done
+		first.stop()
+		second.stop()
+	})
+}
+
 // TestPlanAround: a node that is refused where the plan has it says so, and the
 // origin does not trust that link for newcomers, for a while.
 func TestPlanAround(t *testing.T) {

@@ -38,7 +38,6 @@ type upstream struct {
 
 	plan following
 	told telling
-	rate rateMeter
 	near neighbourhood
 
 	moving atomic.Bool // two feeds deliver, for the receivers
