@@ -235,7 +235,7 @@ func (m *Mesh) tick(now time.Time) {
 	}
 	if m.rerouteDue {
 		m.rerouteDue = false
-		m.reroute(now)
+		m.reroute(now, true)
 	}
 	m.sendDemand(now)
 	m.decide(now)
@@ -244,7 +244,7 @@ func (m *Mesh) tick(now time.Time) {
 	}
 	m.lastSecond = now
 	m.advertiseSelf(now)
-	m.reroute(now)
+	m.reroute(now, false)
 	m.refreshPaths()
 	m.measureRates(now)
 	m.measureFlows(now)

@@ -41,14 +41,19 @@ func (l *link) cost() time.Duration {
 
 // reroute moves tracks to better parents. To stay quiet it moves only for a gain
 // that is worth it, and not again for a while; a parent that has lost its own way
-// to the origin is left at once.
-func (m *Mesh) reroute(now time.Time) {
+// to the origin is left at once. With a plan there is nothing to compare: whether
+// the parent still has a way is looked at when links have come or gone (linked), or
+// when it fails.
+func (m *Mesh) reroute(now time.Time, linked bool) {
 	for _, u := range m.upstreams {
 		if u.feed == nil || u.next != nil || u.feed.end != nil || u.feed.okAt.IsZero() {
 			continue
 		}
 		if u.plan.planned() && u.spare != nil && !u.spare.failing() && u.feed.failing() {
 			continue // the spare delivers already
+		}
+		if u.plan.planned() && !linked && !u.feed.failing() {
+			continue
 		}
 		all := m.candidates(u, now)
 		if len(all) == 0 {

@@ -22,6 +22,7 @@ func TestShortcut(t *testing.T) {
 		"measured longer":          {200 * time.Millisecond, 90 * time.Millisecond, false},
 		"nothing known of it":      {0, 70 * time.Millisecond, false},
 		"nothing known, very late": {0, 400 * time.Millisecond, true},
+		"late by its raised bound": {0, 340 * time.Millisecond, true},
 	} {
 		k, err := NewKnowledge(KnowledgeConfig{Node: "edge", Region: "here", About: peer.NodeValue{Region: "here"}}, time.Now())
 		if err != nil {
