@@ -25,6 +25,9 @@ func (m *Mesh) about() peer.NodeValue {
 	if m.draining {
 		v.State |= peer.NodeDraining
 	}
+	if m.overload.on {
+		v.State |= peer.NodeOverloaded
+	}
 	return v
 }
 

@@ -61,6 +61,7 @@ type loopState struct {
 	children  map[wire.TrackName]map[*child]struct{}
 	hints     map[wire.TrackName][]string // the route for a track that is being opened
 	egress    rateMeter
+	overload  overload
 	rates     map[wire.TrackName]*rateMeter // of what is carried here
 
 	plans planning
@@ -243,6 +244,7 @@ func (m *Mesh) tick(now time.Time) {
 		return
 	}
 	m.lastSecond = now
+	m.measureLoad(now)
 	m.advertiseSelf(now)
 	m.reroute(now, false)
 	m.refreshPaths()

@@ -58,6 +58,10 @@ func (n *Node) findTrack(s string) (wire.TrackName, error) {
 // serveRoutes answers GET /v1/routes?track=BROADCAST/TRACK[&edge=NODE].
 func (n *Node) serveRoutes(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	if q.Get("track") == "" {
+		http.Error(w, "which track? ask for /v1/routes?track=BROADCAST/TRACK[&edge=NODE]; /v1/status names those that are here", http.StatusBadRequest)
+		return
+	}
 	s, err := n.Routes(r.Context(), q.Get("track"), q.Get("edge"))
 	switch {
 	case errors.Is(err, errNoTrack):

@@ -48,7 +48,6 @@ func TestRoutes(t *testing.T) {
 			}
 		}
 		for path, want := range map[string]string{
-			"/v1/routes": "no broadcast",
 			"/v1/routes?track=room/alice/video/hd&edge=x":  "x does not take",
 			"/v1/routes?track=room/alice/nothing":          "no other node takes it",
 			"/v1/routes?track=room/bob/video":              "no broadcast",
@@ -57,6 +56,9 @@ func TestRoutes(t *testing.T) {
 			if code, body := a.get(path, "localhost"); code != http.StatusNotFound || !strings.Contains(body, want) {
 				t.Errorf("GET %s: %d %s, want %q", path, code, body, want)
 			}
+		}
+		if code, body := a.get("/v1/routes", "localhost"); code != http.StatusBadRequest || !strings.Contains(body, "?track=") {
+			t.Errorf("GET /v1/routes: %d %s", code, body)
 		}
 	})
 }
