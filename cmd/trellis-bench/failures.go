@@ -122,7 +122,7 @@ func (f *failureFlags) write(s *world.FailureSummary, took time.Duration, out io
 			}
 		}
 	}
-	fmt.Fprintf(&b, "objects lost at viewers: %d; gaps of the sound above the difference of paths: %d\n", s.Lost, s.Above)
+	fmt.Fprintf(&b, "objects lost at viewers: %d; gaps of the sound above the difference of paths: %d %v\n", s.Lost, s.Above, s.AboveSeeds)
 	for _, v := range s.Broken {
 		fmt.Fprintf(&b, "VIOLATION: %s\n", v)
 	}

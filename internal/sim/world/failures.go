@@ -147,9 +147,10 @@ type FailureSummary struct {
 	Lost    uint64    `json:"objects_lost"`
 	// Above counts gaps of the sound that are longer than the difference of paths
 	// allows a track that comes twice.
-	Above  int       `json:"audio_gaps_above_path_difference"`
-	Broken []string  `json:"violations"` // with their seeds
-	Worst  []Failure `json:"worst"`
+	Above      int       `json:"audio_gaps_above_path_difference"`
+	AboveSeeds []uint64  `json:"audio_gaps_above_path_difference_seeds,omitempty"`
+	Broken     []string  `json:"violations"` // with their seeds
+	Worst      []Failure `json:"worst"`
 }
 
 // GapStats are quantiles of gaps, exact, and a histogram.
@@ -196,6 +197,9 @@ func Summarize(kind FaultKind, all []*Failure) *FailureSummary {
 		for _, gap := range f.Audio {
 			if gap > f.SpreadMs+jitterSlackMs {
 				s.Above++
+				if len(s.AboveSeeds) < maxBroken && !slices.Contains(s.AboveSeeds, f.Seed) {
+					s.AboveSeeds = append(s.AboveSeeds, f.Seed)
+				}
 			}
 		}
 		for _, v := range f.Broken {
