@@ -348,12 +348,14 @@ type treeSample struct {
 	cost   map[int]float64 // what the node expects, in ms
 	cause  map[int]string
 	below  map[int]int // viewers at and below
+	subs   map[int]int // how many send it to the node, or stand by to
 	moving int
 }
 
 func (w *World) tree(all map[int]node.Status) treeSample {
 	t := treeSample{
 		at: time.Now(), parent: map[int]int{}, path: map[int][]string{}, cost: map[int]float64{}, cause: map[int]string{}, below: map[int]int{},
+		subs: map[int]int{},
 	}
 	for i, s := range all {
 		for _, b := range s.Broadcasts {
@@ -368,6 +370,9 @@ func (w *World) tree(all map[int]node.Status) treeSample {
 				t.path[i], t.cost[i], t.cause[i] = track.Path, track.CostMs, track.Cause
 				if track.MovingTo != "" {
 					t.moving++
+				}
+				for _, child := range track.Children {
+					t.subs[w.byID[child]]++
 				}
 			}
 		}

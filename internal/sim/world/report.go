@@ -31,6 +31,7 @@ type Report struct {
 	Minutes  []Minute      `json:"minutes"`
 	Regions  []RegionAges  `json:"regions"`
 	Joins    Quantiles     `json:"joins"`
+	Taken    Taken         `json:"taken"`
 	Clients  []ClientView  `json:"clients"`
 	Tree     []TreeNode    `json:"tree"`
 	Flows    []LinkFlow    `json:"flows"`
@@ -121,6 +122,14 @@ type Move struct {
 	From  string        `json:"from"`
 	To    string        `json:"to"`
 	Cause string        `json:"cause"`
+}
+
+// Taken is how often nodes take the picture from others: once each, and once more
+// where a backup stands by, however many viewers they have.
+type Taken struct {
+	Nodes int `json:"nodes"`
+	Subs  int `json:"subscriptions"`
+	Most  int `json:"most_of_a_node"`
 }
 
 // Count is a number with its reason.
@@ -304,6 +313,9 @@ func (w *World) treeReport(r *Report, all map[int]node.Status) {
 			}
 		}
 		r.Tree = append(r.Tree, n)
+		if i != w.origin {
+			r.Taken.add(t.subs[i])
+		}
 	}
 	r.Relays = len(inner)
 	for i, dead := range w.dead {
@@ -311,6 +323,12 @@ func (w *World) treeReport(r *Report, all map[int]node.Status) {
 			r.Dead = append(r.Dead, w.treeNode(i))
 		}
 	}
+}
+
+func (t *Taken) add(subs int) {
+	t.Nodes++
+	t.Subs += subs
+	t.Most = max(t.Most, subs)
 }
 
 func (w *World) treeNode(i int) TreeNode {

@@ -26,6 +26,8 @@ func (r *Report) Text() string {
 	}
 	line("first picture after the wish to watch: p50 %.0f ms, p95 %.0f, p99 %.0f, max %.0f (%d joins)",
 		r.Joins.P50, r.Joins.P95, r.Joins.P99, r.Joins.Max, r.Joins.Count)
+	line("the picture is taken %d times by %d nodes, backups that stand by included; at most %d times by one",
+		r.Taken.Subs, r.Taken.Nodes, r.Taken.Most)
 	line("predicted ages within 10 %% or 3 ms of measured: %d of %d nodes; worst %.1f ms; nodes' own figures: %d",
 		r.Accuracy.Within, r.Accuracy.Nodes, r.Accuracy.WorstMs, r.Accuracy.Reported)
 	usd, bytes := 0.0, uint64(0)

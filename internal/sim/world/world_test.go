@@ -137,6 +137,9 @@ func TestManyFaults(t *testing.T) {
 	if r.Joins.Count != 220 || r.Joins.P95 > 500 {
 		t.Errorf("%d joins, p95 %.0f ms; want 220 within 500 ms", r.Joins.Count, r.Joins.P95)
 	}
+	if r.Taken.Nodes == 0 || r.Taken.Subs < r.Taken.Nodes || r.Taken.Most > 2 {
+		t.Errorf("nodes take the picture like this: %+v; want once, and a backup", r.Taken)
+	}
 	if len(r.Faults) != 5 {
 		t.Errorf("%d faults happened, want 5", len(r.Faults))
 	}
