@@ -42,6 +42,7 @@ type Cluster struct {
 
 	cfg       ClusterConfig
 	authority *ca.Authority
+	registry  *registry
 	nodes     []*Node
 }
 
@@ -55,7 +56,7 @@ func NewCluster(n *Network, cfg ClusterConfig) (*Cluster, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Cluster{Network: n, cfg: cfg}
+	c := &Cluster{Network: n, cfg: cfg, registry: newRegistry()}
 	var err error
 	if c.authority, err = ca.NewAuthority("simulation", time.Now()); err != nil {
 		return nil, err
@@ -161,16 +162,6 @@ func (c *Cluster) Client(name, node string) *Client {
 	return NewClient(c.Network.Host(name), c.Node(node).Door(), name)
 }
 
-// fixedPeers is a source that knows everything from the beginning.
-type fixedPeers struct{ snapshot discovery.Snapshot }
-
-// Watch implements discovery.Source.
-func (f fixedPeers) Watch(ctx context.Context, seen func(discovery.Snapshot)) error {
-	seen(f.snapshot)
-	<-ctx.Done()
-	return context.Cause(ctx)
-}
-
 func (c *Cluster) peersOf(spec NodeSpec) (discovery.Source, error) {
 	var nodes []discovery.Node
 	for _, other := range c.cfg.Nodes {
@@ -185,8 +176,8 @@ func (c *Cluster) peersOf(spec NodeSpec) (discovery.Source, error) {
 			ID: other.ID, Region: region, Addr: c.Network.Host(other.ID).AddrPort(quicPort).String(),
 		})
 	}
-	snapshot, err := discovery.NewSnapshot(nodes)
-	return fixedPeers{snapshot}, err
+	_, err := discovery.NewSnapshot(nodes)
+	return registered{c.registry, nodes}, err
 }
 
 // Chain returns nodes of which each is linked to the next.

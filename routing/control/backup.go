@@ -9,7 +9,10 @@ import (
 // path that has no inner node in common with the node's own; its whole path is the
 // backup path. So whatever inner node is lost, who switches to a backup finds the
 // track there: nobody it now depends on had to switch as well. Where no such node
-// has a link to it, relays that carry nothing yet are added, and stand by.
+// has a link to it, relays that carry nothing yet are added, and stand by. Failing
+// that too, a node that shares the loss may serve if it has a backup of its own
+// whose path avoids all of this: it gets the track over that by itself, at the same
+// time, and the backup path goes over its backup.
 
 // shield finds the backups of one group.
 type shield struct {
@@ -99,7 +102,7 @@ func (s *shield) run() {
 	t, g := s.t, s.g
 	for v := range g.spots {
 		if x := &g.spots[v]; !t.carries(int32(v)) {
-			x.backup, x.grade, x.shares, x.blast = -1, ProtectNone, "", false
+			x.backup, x.over, x.grade, x.shares, x.blast = -1, -1, ProtectNone, "", false
 		}
 	}
 	below := make([]int64, len(t.c))
@@ -118,14 +121,62 @@ func (s *shield) run() {
 		}
 		s.cover(v, want, blast)
 	}
+	for _, v := range s.order {
+		if want := s.wanted(v); want >= ProtectWarm && t.c[v].parent >= 0 && (g.spots[v].grade < want || g.spots[v].shares != "") {
+			s.join(v, want)
+		}
+	}
 	s.dropUnused()
+}
+
+// wanted is how far v is to be protected.
+func (s *shield) wanted(v int32) Protection {
+	if s.g.spots[v].blast {
+		return max(s.g.protect, ProtectWarm)
+	}
+	return s.g.protect
+}
+
+// join gives v, which has no backup of the wanted grade, one that shares the loss
+// but has such a backup itself.
+func (s *shield) join(v int32, want Protection) {
+	t, n, x := s.t, s.t.net, &s.g.spots[v]
+	s.mark(v)
+	best, bestDelay := int32(-1), 0.0
+	deepest := t.deepest - t.height(v)
+	for i := n.inStart[v]; i < n.inStart[v+1]; i++ {
+		b := n.arcs[i].from
+		if b == s.parent || s.inner[b] == s.round || b == n.origin || !t.carries(b) || !n.arcs[i].calm || !n.relays(b) ||
+			n.nodes[b].Overloaded && b != x.backup || t.under(b, v) || !s.room(b, v, want) {
+			continue
+		}
+		y := &s.g.spots[b]
+		if y.backup < 0 || y.over >= 0 || y.shares != "" || y.grade < want || t.c[y.backup].depth+2 > deepest || !s.clear(y.backup, v, false) {
+			continue
+		}
+		j := n.find(y.backup, b)
+		if j < 0 {
+			continue
+		}
+		if d := t.c[y.backup].delay + n.hop(j) + n.hop(i); best < 0 || d < bestDelay {
+			best, bestDelay = b, d
+		}
+	}
+	if best < 0 {
+		return
+	}
+	if x.backup >= 0 {
+		s.unbook(v, x.backup, x.grade)
+	}
+	x.backup, x.over, x.grade, x.shares = best, s.g.spots[best].backup, want, ""
+	s.book(v, best, want)
 }
 
 // cover gives v a backup of the wanted grade, as far as there is one.
 func (s *shield) cover(v int32, want Protection, blast bool) {
 	t, x := s.t, &s.g.spots[v]
 	old := x.backup
-	x.backup, x.grade, x.shares, x.blast = -1, ProtectNone, "", blast
+	x.backup, x.over, x.grade, x.shares, x.blast = -1, -1, ProtectNone, "", blast
 	if want == ProtectNone {
 		return
 	}
@@ -148,10 +199,14 @@ func (s *shield) cover(v int32, want Protection, blast bool) {
 		s.book(v, b, want)
 		return
 	}
-	// Better than nothing: a place that survives the parent at least.
-	if b = s.choose(v, old, ProtectCold, true); b >= 0 {
-		x.backup, x.grade, x.shares = b, ProtectCold, s.shared(b)
-		s.book(v, b, ProtectCold)
+	// Better than nothing: a place that survives the parent at least, fed or standing
+	// by if there is room.
+	for _, grade := range []Protection{want, ProtectCold} {
+		if b = s.choose(v, old, grade, true); b >= 0 {
+			x.backup, x.grade, x.shares = b, grade, s.shared(b)
+			s.book(v, b, grade)
+			return
+		}
 	}
 }
 
@@ -264,6 +319,15 @@ func (s *shield) book(v, b int32, grade Protection) {
 	k := s.t.failure(b, v)
 	s.load[k]++
 	s.worst[b] = max(s.worst[b], s.load[k])
+}
+
+// unbook takes a booking back. The worst that was reckoned with stays.
+func (s *shield) unbook(v, b int32, grade Protection) {
+	if grade == ProtectHot {
+		s.live[b]--
+		return
+	}
+	s.load[s.t.failure(b, v)]--
 }
 
 // rank of a backup parent, least first.

@@ -34,6 +34,7 @@ type group struct {
 // spot is what a group knows of one node beside its place in the tree.
 type spot struct {
 	backup int32 // backup parent; -1 for none
+	over   int32 // its own backup parent, where the path to it goes over that; -1 for none
 	grade  Protection
 	lost   string // parent whose loss was found while the network was read
 	blast  bool   // its parent carries too many
@@ -55,7 +56,7 @@ type spot struct {
 	toldGrade  Protection
 }
 
-func newSpot() spot { return spot{backup: -1, from: -1} }
+func newSpot() spot { return spot{backup: -1, over: -1, from: -1} }
 
 func newGroup(n *network) *group {
 	g := &group{tree: tree{net: n}}
@@ -96,7 +97,7 @@ func (g *group) alike(o *group) bool {
 	for v := range g.spots {
 		a, b := &g.tree.c[v], &o.tree.c[v]
 		if a.parent != b.parent || a.in != b.in || a.standby != b.standby || g.spots[v].told != o.spots[v].told ||
-			g.spots[v].backup != o.spots[v].backup || g.spots[v].toldPath != o.spots[v].toldPath ||
+			g.spots[v].backup != o.spots[v].backup || g.spots[v].over != o.spots[v].over || g.spots[v].toldPath != o.spots[v].toldPath ||
 			g.spots[v].toldBackup != o.spots[v].toldBackup || g.spots[v].toldGrade != o.spots[v].toldGrade {
 			return false
 		}
@@ -128,7 +129,7 @@ func (g *group) renumber(from []int32, names []string) {
 		a, b := &g.tree.c[old], &cells[v]
 		b.in, b.standby, b.parent = a.in, a.standby, at(a.parent)
 		spots[v] = g.spots[old]
-		spots[v].backup, spots[v].from = at(spots[v].backup), at(spots[v].from)
+		spots[v].backup, spots[v].over, spots[v].from = at(spots[v].backup), at(spots[v].over), at(spots[v].from)
 	}
 	for old := range g.spots {
 		if g.spots[old].told && to[old] < 0 {

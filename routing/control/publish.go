@@ -103,6 +103,9 @@ func (g *group) tell(c *Controller) (changed []string, moved int) {
 		path, backup := paths[t.c[v].parent], uint64(0)
 		if s.backup >= 0 {
 			backup = paths[s.backup]
+			if s.over >= 0 {
+				backup = (paths[s.over] ^ t.net.hash[s.backup]) * 1099511628211
+			}
 		}
 		if s.told && s.toldPath == path && s.toldBackup == backup && s.toldGrade == s.grade {
 			continue
@@ -159,14 +162,35 @@ func (g *group) routes(c *Controller, rate float64) []Route {
 		}
 		if s.backup >= 0 {
 			r.Backup = path(s.backup)
-			if i := t.net.find(s.backup, int32(v)); i >= 0 {
-				b50, _ := t.measured(s.backup, i)
-				r.BackupDelay = duration(b50)
+			if s.over >= 0 {
+				r.Backup = append(slices.Clone(path(s.over)), t.net.nodes[s.backup].ID)
 			}
+			b50, _ := g.backupDelay(int32(v))
+			r.BackupDelay = duration(b50)
 		}
 		out = append(out, r)
 	}
 	return out
+}
+
+// backupDelay is what the links of v's backup path have been measured to take, in
+// ms; 0 if one of them is no more.
+func (g *group) backupDelay(v int32) (p50, p95 float64) {
+	t, s := &g.tree, &g.spots[v]
+	i := t.net.find(s.backup, v)
+	if i < 0 {
+		return 0, 0
+	}
+	if s.over < 0 {
+		return t.measured(s.backup, i)
+	}
+	j := t.net.find(s.over, s.backup)
+	if j < 0 {
+		return 0, 0
+	}
+	p50, p95 = t.measured(s.over, j)
+	a, hop := &t.net.arcs[i], ms(t.net.nodes[s.backup].Delay)
+	return p50 + a.d50 + hop, p95 + a.d95 + hop
 }
 
 // note says why v is where it is, what speaks for another place, and how far it is
@@ -197,7 +221,10 @@ func (g *group) protectNote(v int32) string {
 	case s.backup < 0:
 		return "no backup: no path with room avoids " + t.net.nodes[t.c[v].parent].ID
 	case s.shares != "":
-		return "backup is cold: it shares " + s.shares + " with the path"
+		if s.grade == ProtectCold && want > ProtectCold {
+			return "backup is cold, for want of room: it shares " + s.shares + " with the path"
+		}
+		return "backup shares " + s.shares + " with the path"
 	case s.blast && g.protect < ProtectWarm:
 		return fmt.Sprintf("warm: %s carries more than the share of viewers that may depend on one", t.net.nodes[t.c[v].parent].ID)
 	}
@@ -235,10 +262,8 @@ func (g *group) summary(rate float64) Summary {
 		if b < 0 || g.spots[v].shares != "" {
 			continue
 		}
-		if i := t.net.find(b, v); i >= 0 {
-			if _, d95 := t.measured(b, i); d95 <= t.c[v].bound+1e-9 {
-				s.Protected += n
-			}
+		if _, d95 := g.backupDelay(v); d95 > 0 && d95 <= t.c[v].bound+1e-9 {
+			s.Protected += n
 		}
 	}
 	for _, d := range g.demand.unknown {

@@ -300,9 +300,31 @@ func TestBackupThatSavesTheParentAlone(t *testing.T) {
 		s.Tracks[0].Demand = []control.Demand{{Node: "edge", Viewers: 5}, {Node: "q", Viewers: 5}, {Node: "r", Viewers: 5}}
 	})
 	w.step(0)
-	r := w.want("edge", "o p q", control.ReasonJoined, "backup is cold: it shares p with the path")
-	if strings.Join(r.Backup, " ") != "o p r" || r.Protect != control.ProtectCold {
+	r := w.want("edge", "o p q", control.ReasonJoined, "backup shares p with the path")
+	if strings.Join(r.Backup, " ") != "o p r" || r.Protect != control.ProtectHot {
 		t.Errorf("%v over %v", r.Protect, r.Backup)
+	}
+}
+
+// TestBackupOverABackup: b takes the track from a as edge does, but is fed by o as
+// well. When a dies, b goes on without it, and so does who has b as its backup.
+func TestBackupOverABackup(t *testing.T) {
+	for _, protect := range []control.Protection{control.ProtectWarm, control.ProtectHot} {
+		w := newDiamond(t, protect, func(s *control.Snapshot) {
+			link := func(from, to string, delay time.Duration) control.Link {
+				return control.Link{From: from, To: to, Delay: delay * time.Millisecond, Calm: true, PriceUSDPerGB: 0.01}
+			}
+			s.Links = []control.Link{link("o", "a", 13), link("o", "b", 45), link("a", "b", 8), link("a", "edge", 8), link("b", "edge", 36)}
+			s.Tracks[0].Demand = []control.Demand{{Node: "edge", Viewers: 5, Parent: "a"}, {Node: "b", Viewers: 5, Parent: "a"}}
+		})
+		w.step(0)
+		r := w.want("edge", "o a", control.ReasonJoined, "")
+		if strings.Join(r.Backup, " ") != "o b" || r.Protect != protect || r.BackupDelay < 80*time.Millisecond {
+			t.Errorf("%v: %v over %v, in %v", protect, r.Protect, r.Backup, r.BackupDelay)
+		}
+		if r := w.want("b", "o a", control.ReasonPlanned, ""); strings.Join(r.Backup, " ") != "o" || r.Protect != protect {
+			t.Errorf("b: %v over %v", r.Protect, r.Backup)
+		}
 	}
 }
 
@@ -378,7 +400,7 @@ func TestBlastRadiusIsNotPassedOn(t *testing.T) {
 	for range 100 {
 		w.step(time.Second)
 	}
-	w.want("c", "o p big", control.ReasonJoined, "backup is cold: it shares p")
+	w.want("c", "o p big", control.ReasonJoined, "backup shares p with the path")
 }
 
 // TestBackupsMakeRoom: what others take of a backup parent, backups lose.

@@ -115,13 +115,16 @@ const (
 	Crowd        FaultKind = "flash_crowd" // Count viewers come within For
 	DelayChange  FaultKind = "delay"       // the busiest link becomes longer by Delay
 	Flap         FaultKind = "flap"        // the busiest link's delay goes up and down by Amount every 2 s
+	Drain        FaultKind = "drain"       // the busiest relay is asked to leave, with For as the deadline
+	Registry     FaultKind = "discovery"   // discovery answers wrongly: empty (default), half or flapping
+	Price        FaultKind = "price"       // what the busiest relay sends costs Amount USD for a GB, for good
 )
 
 // FaultKinds lists the kinds.
 func FaultKinds() []FaultKind {
 	return []FaultKind{
 		KillRelay, KillRegion, KillProvider, Blackhole, OneWay, Partition, Lossy, Jittery, Freeze, ClockStep, Crowd,
-		DelayChange, Flap,
+		DelayChange, Flap, Drain, Registry, Price,
 	}
 }
 
@@ -182,6 +185,12 @@ func ParseFault(s string) (Fault, error) {
 		f.Delay = 40 * time.Millisecond
 	case Flap:
 		f.Amount, f.For = 0.3, 60*time.Second
+	case Drain:
+		f.For = 10 * time.Second
+	case Registry:
+		f.For = 30 * time.Second
+	case Price:
+		f.Amount = 0.5
 	case KillRelay, KillRegion, KillProvider:
 	}
 	return f, nil

@@ -88,6 +88,10 @@ func (w *World) strike(f Fault) error {
 		err = w.onRelay(&r, tree)
 	case Partition:
 		err = w.partition(&r)
+	case Drain, Price:
+		err = w.askRelay(&r, tree)
+	case Registry:
+		err = w.registry(&r)
 	case Crowd:
 		err = w.flashCrowd(&r)
 	case Blackhole, OneWay, Lossy, Jittery, DelayChange, Flap:

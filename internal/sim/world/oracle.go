@@ -22,6 +22,20 @@ var explains = []telemetry.Kind{
 // gap after one that is put down to anything else has the wrong reason.
 var whatFailureSays = []string{"suspect", "silence", "failed", "link_down", "busy", "refused", "lagged", "late", "cut_off", "unserved", "shed", "stalled", "aborted"}
 
+// whatOperatorsSay are the reasons of gaps after what an operator, or a path's
+// length, has changed.
+var whatOperatorsSay = []string{"peer_leaves", "planned", "draining", "going_away", "cheaper"}
+
+// fits reports whether a reason can be that of a gap at this time.
+func (w *World) fits(reason string, g *Gap) bool {
+	if slices.Contains(whatFailureSays, reason) {
+		return true
+	}
+	return slices.Contains(whatOperatorsSay, reason) && slices.ContainsFunc(w.inForce(g), func(k FaultKind) bool {
+		return k == Drain || k == Price || k == DelayChange || k == Flap
+	})
+}
+
 const (
 	// An event answers for a gap if it lies within the gap, or this much around it:
 	// silence is noticed late, and what is resumed has a way to go.
@@ -55,7 +69,7 @@ func (w *World) judge(r *Report, book eventBook) {
 			continue
 		}
 		g.Cause = fmt.Sprintf("%s: %s, %s", node, ev.Kind, ev.Reason)
-		if w.failing(g) && !slices.Contains(whatFailureSays, ev.Reason) {
+		if w.failing(g) && !w.fits(ev.Reason, g) {
 			wrong++
 			g.Cause += " (not a reason for a failure)"
 		}
@@ -85,11 +99,10 @@ func (w *World) answer(book eventBook, g *Gap) (ev telemetry.Event, node string,
 				continue
 			case e.Kind == telemetry.GroupSkipped && id != g.Node:
 				continue // what its own viewers missed
-			case failing && ok && id == node && !slices.Contains(whatFailureSays, e.Reason):
+			case failing && ok && id == node && !w.fits(e.Reason, g):
 				continue // something else that happened as well
 			}
-			fits := slices.Contains(whatFailureSays, ev.Reason)
-			if k < best || failing && !fits && slices.Contains(whatFailureSays, e.Reason) {
+			if k < best || failing && !w.fits(ev.Reason, g) && w.fits(e.Reason, g) {
 				best, ev, node, ok = k, e, id, true
 			}
 		}
@@ -124,15 +137,18 @@ func (w *World) wayTo(at int, when time.Time) []string {
 }
 
 // failing reports whether a gap falls into the time of a fault.
-func (w *World) failing(g *Gap) bool {
+func (w *World) failing(g *Gap) bool { return len(w.inForce(g)) > 0 }
+
+// inForce returns the faults to which a gap may be put down.
+func (w *World) inForce(g *Gap) (kinds []FaultKind) {
 	at := g.At.Sub(w.session.from)
 	for _, f := range w.faults {
-		if f.Kind == Crowd || f.Kind == ClockStep {
-			continue
+		if f.Kind == Crowd || f.Kind == ClockStep || f.Kind == Registry {
+			continue // those are no excuse
 		}
 		if at >= f.Began && at <= max(f.Began, f.Ended)+faultEcho {
-			return true
+			kinds = append(kinds, f.Kind)
 		}
 	}
-	return false
+	return kinds
 }

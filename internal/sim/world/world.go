@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"trellis/backbone"
@@ -16,6 +17,7 @@ import (
 	"trellis/internal/node"
 	"trellis/internal/sim"
 	"trellis/routing/control"
+	"trellis/wire/peer"
 )
 
 // broadcast is what everybody watches.
@@ -46,7 +48,8 @@ type World struct {
 	atBest     []time.Duration // the same, as the 95th percentile
 	linked     []time.Duration // over the links that there are
 	real       []*watcher
-	dead       []bool // by place
+	dead       []bool          // by place
+	prices     []atomic.Uint64 // by place: in micro USD for a GB, 0: not told
 	trees      []treeSample
 	pending    []step                  // what is to be done
 	hit        func(treeSample) string // aims the faults that have no target; nil: at the largest
@@ -119,7 +122,7 @@ func (w *World) start(ctx context.Context) (err error) {
 	for i, p := range w.places {
 		w.byID[p.ID] = i
 	}
-	w.dead = make([]bool, len(w.places))
+	w.dead, w.prices = make([]bool, len(w.places)), make([]atomic.Uint64, len(w.places))
 	w.crowds = make([]*audience, len(w.places))
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	w.began = time.Now()
@@ -130,7 +133,7 @@ func (w *World) start(ctx context.Context) (err error) {
 		Nodes: w.specs(), Log: cfg.Log, Stagger: stagger,
 		Configure: func(c *node.Config) {
 			w.say("nodes start", 0)
-			c.Shutdown = -1
+			c.Shutdown, c.PeersAdvice = -1, true
 			c.Mesh = w.mesh
 		},
 	})
@@ -143,6 +146,12 @@ func (w *World) start(ctx context.Context) (err error) {
 // mesh configures the backbone of a node.
 func (w *World) mesh(c *backbone.Config) {
 	c.WarmUpBytes = -1 // padding for windows that small pictures do not need
+	about, price := c.About, &w.prices[w.byID[c.Credentials.Get().Identity().Node]]
+	c.About = func() peer.NodeValue {
+		v := about()
+		v.PriceMicroUSD = price.Load()
+		return v
+	}
 	c.Rand = rand.New(rand.NewPCG(w.cfg.Seed, w.rng.Uint64()))
 	if !w.cfg.Unplanned {
 		c.Planner = control.New(control.Config{

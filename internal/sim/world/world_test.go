@@ -2,6 +2,7 @@ package world
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -133,6 +134,7 @@ func TestManyFaults(t *testing.T) {
 		{Kind: ClockStep, At: 3 * time.Second, Delay: 10 * time.Minute},
 		{Kind: Partition, Target: "japaneast", At: 6 * time.Second, For: 2 * time.Second},
 		{Kind: Freeze, At: 10 * time.Second, For: time.Second},
+		{Kind: Registry, At: 11 * time.Second, For: 3 * time.Second},
 	}})
 	if r.Joins.Count != 220 || r.Joins.P95 > 500 {
 		t.Errorf("%d joins, p95 %.0f ms; want 220 within 500 ms", r.Joins.Count, r.Joins.P95)
@@ -140,8 +142,33 @@ func TestManyFaults(t *testing.T) {
 	if r.Taken.Nodes == 0 || r.Taken.Subs < r.Taken.Nodes || r.Taken.Most > 2 {
 		t.Errorf("nodes take the picture like this: %+v; want once, and a backup", r.Taken)
 	}
-	if len(r.Faults) != 5 {
-		t.Errorf("%d faults happened, want 5", len(r.Faults))
+	if len(r.Faults) != 6 {
+		t.Errorf("%d faults happened, want 6", len(r.Faults))
+	}
+}
+
+// TestOperator: a relay is drained, comes back and becomes dear, while discovery
+// names now nobody and now all. Nobody loses a frame.
+func TestOperator(t *testing.T) {
+	r := small(t, Config{Duration: 14 * time.Second, Faults: []Fault{
+		{Kind: Registry, Target: "flapping", At: 500 * time.Millisecond, For: 12 * time.Second},
+		{Kind: Drain, At: 2 * time.Second, For: 5 * time.Second},
+		{Kind: Price, At: 9 * time.Second, Amount: 0.5},
+	}})
+	if len(r.Faults) != 3 {
+		t.Fatalf("%d faults happened, want 3", len(r.Faults))
+	}
+	if r.Lost > 0 {
+		t.Errorf("%d objects were lost", r.Lost)
+	}
+	for _, g := range r.Gaps { // another way may be longer, but everything comes over it
+		if g.Frames > 0 || g.Silence > 400 {
+			t.Errorf("%s at %s: %d frames missing, %.0f ms of silence", g.Track, g.Node, g.Frames, g.Silence)
+		}
+	}
+	drained := r.Faults[1].Hit[0]
+	if !slices.ContainsFunc(r.Moves, func(m Move) bool { return m.From == drained }) {
+		t.Errorf("nobody left %s, which was drained: %+v", drained, r.Moves)
 	}
 }
 
