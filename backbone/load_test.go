@@ -142,7 +142,7 @@ func TestSlowLink(t *testing.T) {
 		late := agesOf(pictures)
 		t.Logf("video over the slow link: %d of %d pictures, age p50 %v, p99 %v, groups dropped %v",
 			len(pictures), 30*videoGroups, late.q(50), late.q(99), link.Dropped)
-		given := link.Dropped["late"] + link.Dropped["old"]
+		given := link.Dropped["late"] + link.Dropped["old"] + link.Dropped["base"]
 		if len(pictures) < int(30*videoGroups)*45/100 || given == 0 {
 			t.Errorf("%d of %d pictures, dropped %v", len(pictures), 30*videoGroups, link.Dropped)
 		}

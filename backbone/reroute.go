@@ -52,7 +52,7 @@ func (m *Mesh) reroute(now time.Time, linked bool) {
 		if u.plan.planned() && u.spare != nil && !u.spare.failing() && u.feed.failing() {
 			continue // the spare delivers already
 		}
-		if u.plan.planned() && !linked && !u.feed.failing() {
+		if u.plan.planned() && !u.feed.failing() && (!linked || m.pathStands(u.feed.path)) {
 			continue
 		}
 		all := m.candidates(u, now)
@@ -73,6 +73,24 @@ func (m *Mesh) reroute(now time.Time, linked bool) {
 			}
 		}
 	}
+}
+
+// pathStands reports whether all links of a path are still advertised, by both of
+// their ends. Whenever a node dies all others look, once for each of its links:
+// this is cheap, comparing all ways to the origin is not.
+func (m *Mesh) pathStands(path []string) bool {
+	for i := 1; i < len(path); i++ {
+		a, b := m.adverts.records[path[i-1]], m.adverts.records[path[i]]
+		if a == nil || b == nil {
+			return false
+		}
+		_, there := a.link(path[i])
+		_, back := b.link(path[i-1])
+		if !there || !back {
+			return false
+		}
+	}
+	return len(path) > 0
 }
 
 // escape moves a track off its parent if there is another to be had: the spare,
