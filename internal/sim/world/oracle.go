@@ -99,18 +99,19 @@ func (w *World) answer(book eventBook, g *Gap) (ev telemetry.Event, node string,
 				continue
 			case e.Kind == telemetry.GroupSkipped && id != g.Node:
 				continue // what its own viewers missed
-			case failing && ok && id == node && !w.fits(e.Reason, g):
+			case failing && ok && !w.fits(e.Reason, g):
 				continue // something else that happened as well
 			}
 			if k < best || failing && !w.fits(ev.Reason, g) && w.fits(e.Reason, g) {
 				best, ev, node, ok = k, e, id, true
 			}
 		}
-		if ok {
+		// What does not fit the fault may hide what does, further up.
+		if ok && (!failing || w.fits(ev.Reason, g)) {
 			return ev, node, true
 		}
 	}
-	return ev, "", false
+	return ev, node, ok
 }
 
 // wayTo lists a node and those between it and the origin, by the trees that were
