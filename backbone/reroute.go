@@ -94,14 +94,16 @@ func (m *Mesh) pathStands(path []string) bool {
 }
 
 // escape moves a track off its parent if there is another to be had: the spare,
-// or the best that is not the parent.
+// or the best that is not the parent. Who takes the track through us is of no use
+// until he knows of another way himself, and hearing that we are cut off makes him
+// look for it.
 func (m *Mesh) escape(u *upstream, cause string, now time.Time) bool {
 	if s := u.spare; s != nil && s.usable() {
 		m.move(u, Candidate{Node: s.node(), Cost: u.plan.expected(s.node()), Path: s.path}, cause, now)
 		return true
 	}
 	for _, c := range m.candidates(u, now) {
-		if c.Node != u.feed.node() && m.reluctance(u, c.Node, now) < 2 {
+		if c.Node != u.feed.node() && m.reluctance(u, c.Node, now) < 2 && !m.hangsOnUs(u.track.Name(), c.Node) {
 			m.move(u, c, cause, now)
 			return true
 		}
@@ -180,6 +182,17 @@ const joinLimit = time.Second
 // track twice, hangs on another.
 func (c *child) below() bool {
 	return !c.valve.isPaused() && (len(c.demand) > 0 || c.accepted.IsZero() || time.Since(c.accepted) < joinLimit)
+}
+
+// hangsOnUs reports whether a node has told, through a child, that it takes a
+// track below us.
+func (m *Mesh) hangsOnUs(name wire.TrackName, node string) bool {
+	for c := range m.children[name] {
+		if _, ok := c.demand[node]; ok && c.below() {
+			return true
+		}
+	}
+	return false
 }
 
 // hopsOf returns the nodes that wait for a track through us, first asker first.
