@@ -15,14 +15,16 @@ func TestShortcut(t *testing.T) {
 	for name, c := range map[string]struct {
 		measured time.Duration // round trip
 		planned  time.Duration
+		bound    time.Duration
 		want     bool
 	}{
-		"measured shorter":         {160 * time.Millisecond, 83 * time.Millisecond, true},
-		"measured hardly shorter":  {160 * time.Millisecond, 81 * time.Millisecond, false},
-		"measured longer":          {200 * time.Millisecond, 90 * time.Millisecond, false},
-		"nothing known of it":      {0, 70 * time.Millisecond, false},
-		"nothing known, very late": {0, 400 * time.Millisecond, true},
-		"late by its raised bound": {0, 340 * time.Millisecond, true},
+		"measured shorter":         {160 * time.Millisecond, 83 * time.Millisecond, bound, true},
+		"measured hardly shorter":  {160 * time.Millisecond, 81 * time.Millisecond, bound, false},
+		"measured longer":          {200 * time.Millisecond, 90 * time.Millisecond, bound, false},
+		"nothing known of it":      {0, 70 * time.Millisecond, bound, false},
+		"nothing known, very late": {0, 400 * time.Millisecond, bound, true},
+		"late by its raised bound": {0, 340 * time.Millisecond, 380 * time.Millisecond, true},
+		"well within its bound":    {0, 340 * time.Millisecond, 420 * time.Millisecond, false},
 	} {
 		k, err := NewKnowledge(KnowledgeConfig{Node: "edge", Region: "here", About: peer.NodeValue{Region: "here"}}, time.Now())
 		if err != nil {
@@ -32,7 +34,7 @@ func TestShortcut(t *testing.T) {
 			k.places.measured["origin"] = roundTrip{rtt: c.measured, at: time.Now()}
 		}
 		u := &upstream{origin: "origin"}
-		u.plan.version, u.plan.route = 1, peer.Route{Path: []string{"origin", "relay"}, Delay: c.planned, Bound: bound}
+		u.plan.version, u.plan.route = 1, peer.Route{Path: []string{"origin", "relay"}, Delay: c.planned, Bound: c.bound}
 		if got := (&Mesh{loopState: loopState{know: k}}).shortcut(u); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
