@@ -21,7 +21,8 @@ func main() {
 		Use: "trellis-bench", Short: "Worlds and failures, simulated",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(worldCommand(), failuresCommand())
+	root.AddCommand(worldCommand(), failuresCommand(), fanoutCommand())
+	root.AddCommand(fanoutProcesses()...)
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "trellis-bench:", err)
 		os.Exit(1)

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"trellis/internal/fanout"
+)
+
+// fanoutFlags are the options of `trellis-bench fanout`.
+type fanoutFlags struct {
+	cfg     fanout.Config
+	bitrate string
+	seconds int
+	json    bool
+	out     string
+}
+
+func fanoutCommand() *cobra.Command {
+	var f fanoutFlags
+	c := &cobra.Command{
+		Use:   "fanout",
+		Short: "What a WebRTC viewer costs, measured side by side on real sockets",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	fl := c.Flags()
+	fl.IntSliceVar(&f.cfg.Viewers, "viewers", []int{100}, "how many viewers, one audience after another")
+	fl.StringVar(&f.bitrate, "bitrate", "2.5M", "of the picture, in bit/s")
+	fl.StringSliceVar(&f.cfg.Peers, "peer", []string{"plain-pion"}, fmt.Sprintf("what to compare with: %s", strings.Join(fanout.Peers(), ", ")))
+	fl.IntVar(&f.cfg.Rounds, "rounds", 5, "how often each is measured, in turns")
+	fl.IntVar(&f.seconds, "seconds", 5, "how long each time")
+	fl.BoolVar(&f.cfg.Paced, "paced", false, "evenly paced packets, instead of 30 frames a second")
+	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
+	fl.StringVar(&f.out, "out", "", "directory for fanout.json and fanout.html")
+	return c
+}
+
+func (f *fanoutFlags) run(c *cobra.Command) error {
+	var err error
+	if f.cfg.Bitrate, err = parseBitrate(f.bitrate); err != nil {
+		return err
+	}
+	switch {
+	case f.cfg.Rounds < 1 || f.seconds < 1:
+		return fmt.Errorf("fanout: %d rounds of %d seconds: want 1 or more of each", f.cfg.Rounds, f.seconds)
+	case len(f.cfg.Viewers) == 0 || slices.Min(f.cfg.Viewers) < 1:
+		return fmt.Errorf("fanout: viewers %v: want 1 or more", f.cfg.Viewers)
+	}
+	f.cfg.Slice = time.Duration(f.seconds) * time.Second
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	f.cfg.Self = []string{self}
+	f.cfg.Progress = func(s string) { fmt.Fprintln(os.Stderr, s) }
+	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r, err := fanout.Run(ctx, f.cfg)
+	if err != nil {
+		return err
+	}
+	doc, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	if f.out != "" {
+		if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // a report is for everybody
+			return err
+		}
+		for name, b := range map[string][]byte{"fanout.json": doc, "fanout.html": r.HTML()} {
+			if err := os.WriteFile(filepath.Join(f.out, name), b, 0o644); err != nil { //nolint:gosec // as above
+				return err
+			}
+		}
+	}
+	if f.json {
+		_, err = fmt.Println(string(doc))
+		return err
+	}
+	_, err = fmt.Print(r.Text())
+	return err
+}
+
+// parseBitrate reads a number with k or M behind it, or neither.
+func parseBitrate(s string) (int, error) {
+	number, unit := s, 1.0
+	if n, ok := strings.CutSuffix(s, "M"); ok {
+		number, unit = n, 1e6
+	} else if n, ok := strings.CutSuffix(s, "k"); ok {
+		number, unit = n, 1e3
+	}
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil || v*unit < 1e5 || v*unit > 1e8 {
+		return 0, fmt.Errorf("fanout: bitrate %q: want 100k to 100M, such as 2.5M", s)
+	}
+	return int(v * unit), nil
+}
+
+// fanoutProcesses are the commands of the processes that a comparison starts.
+func fanoutProcesses() []*cobra.Command {
+	server := &cobra.Command{
+		Use: fanout.ServerCommand + " PEER", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return fanout.RunServer(c.Context(), args[0], os.Stdin, os.Stdout)
+		},
+	}
+	load := &cobra.Command{
+		Use: fanout.LoadCommand + " URL BITRATE PACED", Hidden: true, Args: cobra.ExactArgs(3),
+		RunE: func(c *cobra.Command, args []string) error {
+			bitrate, err := strconv.Atoi(args[1])
+			if err != nil {
+				return err
+			}
+			return fanout.RunLoad(c.Context(), fanout.Load{Bitrate: bitrate, Paced: args[2] == "true"}, args[0], os.Stdin, os.Stdout)
+		},
+	}
+	return []*cobra.Command{server, load}
+}

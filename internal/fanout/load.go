@@ -1,0 +1,240 @@
+package fanout
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"strings"
+	"sync"
+	"time"
+
+	"trellis/edge/framing"
+	"trellis/edge/whip/whipclient"
+)
+
+// Counts is what the load has seen since the counts before.
+type Counts struct {
+	Packets   uint64  `json:"packets"`
+	Bytes     uint64  `json:"bytes"`
+	Lost      uint64  `json:"lost"`
+	Frames    uint64  `json:"frames"`
+	Opened    uint64  `json:"opened"`
+	P50Ms     float64 `json:"p50_ms"`
+	P99Ms     float64 `json:"p99_ms"`
+	MaxMs     float64 `json:"max_ms"`
+	Published uint64  `json:"published"`      // frames of the picture
+	LateP99Ms float64 `json:"publish_p99_ms"` // that the publisher wrote them after they were due
+	Viewers   int     `json:"viewers"`
+	Error     string  `json:"error,omitempty"`
+}
+
+// load is the process of the publisher and the viewers.
+type load struct {
+	cfg     Load
+	all     counters
+	cert    tls.Certificate
+	print   string
+	viewers []*viewer
+
+	mu        sync.Mutex
+	published uint64
+	late      Histogram
+	failed    error
+}
+
+// RunLoad publishes to a server and obeys the lines that it reads, each of which
+// it answers with Counts: "join N" until so many viewers watch, and "counts".
+func RunLoad(ctx context.Context, cfg Load, base string, in io.Reader, out io.Writer) error {
+	l := &load{cfg: cfg}
+	var err error
+	if l.cert, l.print, err = certificate(); err != nil {
+		return err
+	}
+	publisher, err := whipclient.Publish(ctx, whipclient.PublishConfig{
+		Config: whipclient.Config{URL: base + "/whip/fanout/clip", Token: "publisher"},
+		Tracks: []whipclient.Source{{Codec: framing.VP8}, {Codec: framing.Opus}},
+	})
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var tasks sync.WaitGroup
+	tasks.Go(func() { l.fail(l.publish(ctx, publisher)) })
+	tasks.Go(func() { l.reports(ctx) })
+	defer func() {
+		cancel(errOver)
+		tasks.Wait()
+		for _, v := range l.viewers {
+			_ = v.close() // the server may be gone
+		}
+		bye, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer stop()
+		_ = publisher.Close(bye) // as above
+	}()
+	enc := json.NewEncoder(out)
+	for lines := bufio.NewScanner(in); lines.Scan(); {
+		var n int
+		if _, err := fmt.Sscanf(lines.Text(), "join %d", &n); err == nil {
+			l.fail(l.join(ctx, base+"/whep/fanout/clip", n))
+		}
+		if err := enc.Encode(l.counts()); err != nil {
+			break // whoever asked is gone
+		}
+	}
+	return nil
+}
+
+var errOver = errors.New("the load is not needed any more")
+
+func (l *load) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil && err != nil {
+		l.failed = err
+	}
+}
+
+// publish writes each frame when it is due; the picture and the sound in turn, by
+// whichever is due first.
+func (l *load) publish(ctx context.Context, p *whipclient.Publisher) error {
+	every, size := l.cfg.video()
+	start := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var buf []byte
+	var pictures, sounds int
+	lastKey := -gop
+	for {
+		pts, sound := time.Duration(pictures)*every, false
+		if at := time.Duration(sounds) * audioEvery; at < pts {
+			pts, sound = at, true
+		}
+		due := start.Add(pts)
+		timer.Reset(time.Until(due))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.Done():
+			return fmt.Errorf("the publisher's session ended: %w", p.Err())
+		case <-timer.C:
+		}
+		if sound {
+			sounds++
+			buf = audioFrame(buf, due)
+			if err := p.Write(1, whipclient.Frame{PTS: pts, Key: true, Data: buf}); err != nil {
+				return err
+			}
+			continue
+		}
+		pictures++
+		key := pts-lastKey >= gop
+		if key {
+			lastKey = pts
+		}
+		buf = videoFrame(buf, key, due, size)
+		l.mu.Lock()
+		l.published++
+		l.late.Add(time.Since(due))
+		l.mu.Unlock()
+		if err := p.Write(0, whipclient.Frame{PTS: pts, Key: key, Data: buf}); err != nil {
+			return err
+		}
+	}
+}
+
+// reports sends each viewer's receiver report once a second, evenly spread.
+func (l *load) reports(ctx context.Context) {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for turn := 0; ; turn++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		l.mu.Lock()
+		viewers := l.viewers
+		l.mu.Unlock()
+		for i := turn % 100; i < len(viewers); i += 100 {
+			l.fail(viewers[i].report())
+		}
+	}
+}
+
+// join adds viewers until there are n, a few at a time.
+func (l *load) join(ctx context.Context, url string, n int) error {
+	const atOnce = 8
+	for len(l.viewers) < n {
+		batch := make([]*viewer, min(atOnce, n-len(l.viewers)))
+		errs := make([]error, len(batch))
+		var wg sync.WaitGroup
+		for i := range batch {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+				defer cancel()
+				batch[i], errs[i] = join(ctx, url, l.cert, l.print, &l.all)
+			})
+		}
+		wg.Wait()
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		l.viewers = append(l.viewers, batch...)
+		l.mu.Unlock()
+	}
+	return nil
+}
+
+func (l *load) counts() Counts {
+	c := Counts{
+		Packets: l.all.packets.Swap(0), Bytes: l.all.bytes.Swap(0), Lost: l.all.lost.Swap(0),
+		Frames: l.all.frames.Swap(0), Opened: l.all.opened.Swap(0),
+	}
+	l.all.mu.Lock()
+	c.P50Ms, c.P99Ms, c.MaxMs = millis(l.all.late.Quantile(0.5)), millis(l.all.late.Quantile(0.99)), millis(l.all.late.max)
+	l.all.late = Histogram{}
+	l.all.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.Published, c.LateP99Ms, c.Viewers = l.published, millis(l.late.Quantile(0.99)), len(l.viewers)
+	l.published, l.late = 0, Histogram{}
+	if l.failed != nil {
+		c.Error = l.failed.Error()
+	}
+	return c
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+
+// certificate makes the identity that all viewers share, and its fingerprint
+// (RFC 8122, Section 5).
+func certificate() (tls.Certificate, string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	now := time.Now()
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
+	}, &x509.Certificate{SerialNumber: big.NewInt(1)}, &key.PublicKey, key)
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	sum := sha256.Sum256(der)
+	parts := make([]string, len(sum))
+	for i, b := range sum {
+		parts[i] = fmt.Sprintf("%02X", b)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, "sha-256 " + strings.Join(parts, ":"), nil
+}

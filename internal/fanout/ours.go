@@ -1,0 +1,53 @@
+package fanout
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"trellis/internal/auth"
+	"trellis/internal/ca"
+	"trellis/internal/node"
+	"trellis/routing/discovery"
+)
+
+// serveOurs runs one node until ctx ends. ready is given its base URL.
+func serveOurs(ctx context.Context, ready func(url string)) error {
+	socks, err := node.Listen(ctx, node.Addresses{QUIC: "127.0.0.1:0", HTTP: "127.0.0.1:0", WebRTC: "127.0.0.1:0"})
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	authority, err := ca.NewAuthority("fanout", now)
+	if err != nil {
+		return err
+	}
+	credentials, err := authority.Issue("here", "node", 24*time.Hour, now)
+	if err != nil {
+		return err
+	}
+	peers, err := discovery.NewSnapshot([]discovery.Node{{ID: "node", Region: "here", Addr: socks.QUIC.LocalAddr().String()}})
+	if err != nil {
+		return err
+	}
+	n, err := node.New(node.Config{
+		ID: "node", Region: "here", Cluster: "fanout", Sockets: socks, Verifier: auth.Open{},
+		Certificates: ca.NewEphemeral("127.0.0.1"), Credentials: ca.NewStore(credentials), Peers: alone{peers},
+		Shutdown: -1, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return err
+	}
+	ready("http://" + socks.HTTP.Addr().String())
+	return n.Run(ctx)
+}
+
+// alone is a source of one node.
+type alone struct{ snapshot discovery.Snapshot }
+
+// Watch implements discovery.Source.
+func (a alone) Watch(ctx context.Context, seen func(discovery.Snapshot)) error {
+	seen(a.snapshot)
+	<-ctx.Done()
+	return context.Cause(ctx)
+}

@@ -1,0 +1,105 @@
+package fanout
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be the processes of a comparison.
+func TestMain(m *testing.M) {
+	if len(os.Args) < 3 {
+		os.Exit(m.Run())
+	}
+	var err error
+	switch ctx := context.Background(); os.Args[1] {
+	case ServerCommand:
+		err = RunServer(ctx, os.Args[2], os.Stdin, os.Stdout)
+	case LoadCommand:
+		var bitrate int
+		if bitrate, err = strconv.Atoi(os.Args[3]); err == nil {
+			err = RunLoad(ctx, Load{Bitrate: bitrate, Paced: os.Args[4] == "true"}, os.Args[2], os.Stdin, os.Stdout)
+		}
+	default:
+		os.Exit(m.Run())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// TestComparison: real viewers of both servers get everything, in time that can be
+// told, and the report has it. Figures are not judged here.
+func TestComparison(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), Config{
+		Load: Load{Bitrate: 1_000_000}, Viewers: []int{3}, Peers: []string{"plain-pion"}, Rounds: 1, Slice: 500 * time.Millisecond,
+		Self: []string{self},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Measurements) != 2 || r.Measurements[0].Peer != Ours || r.Measurements[1].Peer != "plain-pion" {
+		t.Fatalf("measured %+v", r.Measurements)
+	}
+	for i := range r.Measurements {
+		m := &r.Measurements[i]
+		if m.Packets < 100 || m.P99Ms <= 0 || m.LostPercent > 0 {
+			t.Errorf("%s: %d packets, p99 %.2f ms, %.2f %% lost", m.Peer, m.Packets, m.P99Ms, m.LostPercent)
+		}
+		m.Invalid = "" // the machine may be as slow as it likes
+	}
+	r.conclude()
+	for _, want := range []string{"MEASURED", "plain-pion / ours, CPU per packet, 3 viewers", "BenchmarkFanout/server=ours/viewers=3 1 "} {
+		if !strings.Contains(r.Text(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, r.Text())
+		}
+	}
+	if page := string(r.HTML()); strings.Count(page, "<svg") != 3 || strings.Contains(page, "http") {
+		t.Error("the page lacks its plots, or wants something from elsewhere")
+	}
+}
+
+// TestWrongPeer: what there is not is said before anything is started.
+func TestWrongPeer(t *testing.T) {
+	_, err := Run(t.Context(), Config{Peers: []string{"nobody"}})
+	if err == nil || !strings.Contains(err.Error(), "plain-pion") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestMedians: invalid rounds do not count, and goals are judged in their direction.
+func TestMedians(t *testing.T) {
+	r := &Report{Config: Config{Viewers: []int{500}, Peers: []string{"plain-pion"}}}
+	for i, ns := range []float64{5000, 1000, 3000, 9000} {
+		m := Measurement{Peer: Ours, Viewers: 500, NsPerPacket: ns, Cores: 0.4, P99Ms: 60, RSSKB: 100, JoinMs: 2}
+		if i == 3 {
+			m.Invalid = "late"
+		}
+		r.Measurements = append(r.Measurements, m, Measurement{Peer: "plain-pion", Viewers: 500, NsPerPacket: 9000})
+	}
+	r.conclude()
+	got := map[string]bool{}
+	for _, g := range r.Goals {
+		got[g.Name] = g.Met
+	}
+	want := map[string]bool{
+		"plain-pion / ours, CPU per packet, 500 viewers": true, "memory per viewer, kB, 500 viewers": true,
+		"CPU of a join, ms, 500 viewers": true, "cores, 500 viewers": true, "p99, ms, 500 viewers": false,
+	}
+	if len(r.Medians) != 2 || r.Medians[0].NsPerPacket != 3000 || r.Medians[0].Round != 3 {
+		t.Errorf("medians %+v", r.Medians)
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("goals %v, want %v", got, want)
+	}
+}

@@ -1,0 +1,421 @@
+package fanout
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+	"github.com/pion/rtcp"
+	"github.com/pion/srtp/v3"
+	"github.com/pion/transport/v4/packetio"
+)
+
+// counters are what all viewers of a process have received.
+type counters struct {
+	packets, bytes, lost, frames, opened atomic.Uint64
+
+	mu   sync.Mutex
+	late Histogram // since it was last taken
+}
+
+// viewer is one WebRTC viewer: real up to the keys, cheap behind them.
+type viewer struct {
+	all   *counters
+	agent *ice.Agent
+	conn  *ice.Conn
+	in    *srtp.Context
+	out   *srtp.Context
+	dtls  *dtls.Conn
+	inbox *packetio.Buffer // DTLS
+	begun chan struct{}    // closed with the first packet
+	ended chan struct{}    // closed when nothing is read any more
+
+	mu      sync.Mutex
+	streams map[uint32]*inbound
+}
+
+// inbound is one SSRC, as its receiver reports it (RFC 3550, Section 6.4.1).
+type inbound struct {
+	first, last uint16
+	cycles      uint32
+	received    uint32
+	video       bool
+	fresh       bool      // the next packet begins a frame
+	sampled     uint32    // frames since one was opened
+	due         time.Time // of the frame that is on; zero: not opened
+}
+
+const (
+	videoType = 96
+	audioType = 97
+	// openEvery is of how many frames one is opened to see when it was due.
+	openEvery = 4
+	mtu       = 1600
+)
+
+// join opens a WHEP session and returns when packets come.
+func join(ctx context.Context, url string, cert tls.Certificate, fingerprint string, all *counters) (*viewer, error) {
+	v := &viewer{
+		all: all, streams: map[uint32]*inbound{}, begun: make(chan struct{}), ended: make(chan struct{}),
+		inbox: packetio.NewBuffer(),
+	}
+	var err error
+	v.agent, err = ice.NewAgentWithOptions(
+		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}), ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4}),
+		ice.WithIncludeLoopback(), ice.WithIPFilter(func(ip net.IP) (keep bool) { return ip.IsLoopback() }),
+		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.connect(ctx, url, cert, fingerprint); err != nil {
+		return nil, errors.Join(err, v.close())
+	}
+	select {
+	case <-v.begun:
+		return v, nil
+	case <-ctx.Done():
+		return nil, errors.Join(errors.New("connected, but no packet came"), v.close())
+	}
+}
+
+func (v *viewer) connect(ctx context.Context, url string, cert tls.Certificate, fingerprint string) error {
+	local, err := v.gather(ctx)
+	if err != nil {
+		return err
+	}
+	answer, err := post(ctx, url, offer(local, fingerprint))
+	if err != nil {
+		return err
+	}
+	for _, c := range answer.candidates {
+		remote, err := ice.UnmarshalCandidate(c)
+		if err != nil || remote.NetworkType() != ice.NetworkTypeUDP4 {
+			continue // TCP, IPv6
+		}
+		if err := v.agent.AddRemoteCandidate(remote); err != nil {
+			return err
+		}
+	}
+	if v.conn, err = v.agent.Dial(ctx, answer.ufrag, answer.pwd); err != nil {
+		return fmt.Errorf("ICE: %w", err)
+	}
+	keyed := make(chan struct{})
+	go v.read(keyed)
+	if v.dtls, err = dtls.ClientWithOptions(&dtlsPipe{v.inbox, v.conn}, v.conn.RemoteAddr(),
+		dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true), // both ends are ours
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+	); err != nil {
+		return fmt.Errorf("DTLS: %w", err)
+	}
+	if err := v.dtls.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("DTLS: %w", err)
+	}
+	profile, ok := v.dtls.SelectedSRTPProtectionProfile()
+	state, known := v.dtls.ConnectionState()
+	if !ok || !known {
+		return errors.New("DTLS: no SRTP profile")
+	}
+	cfg := srtp.Config{Profile: srtp.ProtectionProfile(profile)}
+	if err := cfg.ExtractSessionKeysFromDTLS(&state, true); err != nil {
+		return err
+	}
+	if v.in, err = srtp.CreateContext(cfg.Keys.RemoteMasterKey, cfg.Keys.RemoteMasterSalt, cfg.Profile); err != nil {
+		return err
+	}
+	if v.out, err = srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile); err != nil {
+		return err
+	}
+	close(keyed)
+	return nil
+}
+
+// local is our side of the ICE session.
+type local struct {
+	ufrag, pwd string
+	candidates []string
+}
+
+func (v *viewer) gather(ctx context.Context) (l local, err error) {
+	done := make(chan struct{})
+	if err := v.agent.OnCandidate(func(c ice.Candidate) {
+		if c == nil {
+			close(done)
+			return
+		}
+		l.candidates = append(l.candidates, c.Marshal())
+	}); err != nil {
+		return l, err
+	}
+	if err := v.agent.GatherCandidates(); err != nil {
+		return l, err
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return l, context.Cause(ctx)
+	}
+	l.ufrag, l.pwd, err = v.agent.GetLocalUserCredentials()
+	return l, err
+}
+
+// offer asks for a VP8 picture and an Opus sound on one transport.
+func offer(l local, fingerprint string) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
+	line("v=0")
+	line("o=- 1 1 IN IP4 127.0.0.1")
+	line("s=-")
+	line("t=0 0")
+	line("a=group:BUNDLE 0 1")
+	for mid, m := range []struct {
+		kind   string
+		number int
+		codec  string
+		more   []string
+	}{
+		{"video", videoType, "VP8/90000", []string{"nack", "nack pli"}},
+		{"audio", audioType, "opus/48000/2", nil},
+	} {
+		line("m=%s 9 UDP/TLS/RTP/SAVPF %d", m.kind, m.number)
+		line("c=IN IP4 0.0.0.0")
+		line("a=mid:%d", mid)
+		line("a=recvonly")
+		line("a=rtcp-mux")
+		line("a=rtpmap:%d %s", m.number, m.codec)
+		for _, fb := range m.more {
+			line("a=rtcp-fb:%d %s", m.number, fb)
+		}
+		line("a=ice-ufrag:%s", l.ufrag)
+		line("a=ice-pwd:%s", l.pwd)
+		line("a=fingerprint:%s", fingerprint)
+		line("a=setup:active")
+		if mid == 0 {
+			for _, c := range l.candidates {
+				line("a=candidate:%s", strings.TrimPrefix(c, "candidate:"))
+			}
+			line("a=end-of-candidates")
+		}
+	}
+	return b.String()
+}
+
+// answered is what we need of an answer.
+type answered struct {
+	ufrag, pwd string
+	candidates []string
+}
+
+// post sends the offer, again while the broadcast is not on air yet.
+func post(ctx context.Context, url, sdp string) (answered, error) {
+	for {
+		a, err := postOnce(ctx, url, sdp)
+		if !errors.Is(err, errNotYet) {
+			return a, err
+		}
+		if settle(ctx, 100*time.Millisecond) != nil {
+			return a, err
+		}
+	}
+}
+
+var errNotYet = errors.New("not on air yet")
+
+func postOnce(ctx context.Context, url, sdp string) (answered, error) {
+	var a answered
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(sdp))
+	if err != nil {
+		return a, err
+	}
+	req.Header.Set("Content-Type", "application/sdp")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return a, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+	if err != nil {
+		return a, err
+	}
+	switch resp.StatusCode {
+	case http.StatusCreated:
+	case http.StatusConflict, http.StatusNotFound:
+		return a, fmt.Errorf("POST %s: %s: %w", url, resp.Status, errNotYet)
+	default:
+		return a, fmt.Errorf("POST %s: %s: %.200s", url, resp.Status, body)
+	}
+	for line := range strings.Lines(string(body)) {
+		line = strings.TrimSpace(line)
+		if s, ok := strings.CutPrefix(line, "a=ice-ufrag:"); ok {
+			a.ufrag = s
+		} else if s, ok := strings.CutPrefix(line, "a=ice-pwd:"); ok {
+			a.pwd = s
+		} else if s, ok := strings.CutPrefix(line, "a=candidate:"); ok {
+			a.candidates = append(a.candidates, s)
+		}
+	}
+	return a, nil
+}
+
+// dtlsPipe is where DTLS reads what read has sorted out, and writes to the peer.
+type dtlsPipe struct {
+	*packetio.Buffer
+
+	conn *ice.Conn
+}
+
+// ReadFrom implements net.PacketConn.
+func (p *dtlsPipe) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, err := p.Read(b)
+	return n, p.conn.RemoteAddr(), err
+}
+
+// WriteTo implements net.PacketConn.
+func (p *dtlsPipe) WriteTo(b []byte, _ net.Addr) (int, error) { return p.conn.Write(b) }
+
+// LocalAddr implements net.PacketConn.
+func (p *dtlsPipe) LocalAddr() net.Addr { return p.conn.LocalAddr() }
+
+// SetDeadline implements net.PacketConn.
+func (p *dtlsPipe) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) }
+
+// SetWriteDeadline implements net.PacketConn: nothing waits to be written.
+func (p *dtlsPipe) SetWriteDeadline(time.Time) error { return nil }
+
+// read takes packets apart by their first byte (RFC 7983, Section 7).
+func (v *viewer) read(keyed <-chan struct{}) {
+	defer close(v.ended)
+	buf := make([]byte, mtu)
+	plain := make([]byte, 0, mtu)
+	for {
+		n, err := v.conn.Read(buf)
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		switch b := buf[:n]; {
+		case n < 12:
+		case b[0] >= 20 && b[0] <= 63:
+			_, _ = v.inbox.Write(b) // a full buffer loses a packet, as networks do
+		case b[0] >= 128 && b[0] <= 191 && (b[1] < 192 || b[1] > 223):
+			select {
+			case <-keyed:
+				v.rtp(b, plain, now)
+			default: // came before the end of the handshake
+			}
+		}
+	}
+}
+
+// rtp looks at a packet. Its header is in the clear.
+func (v *viewer) rtp(b, plain []byte, now time.Time) {
+	v.all.packets.Add(1)
+	v.all.bytes.Add(uint64(len(b)))
+	seq, ssrc := binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[8:])
+	v.mu.Lock()
+	s := v.streams[ssrc]
+	if s == nil {
+		s = &inbound{first: seq, last: seq - 1, video: b[1]&0x7f == videoType}
+		v.streams[ssrc] = s
+	}
+	step := seq - s.last
+	if step == 0 || step >= 1<<15 {
+		v.mu.Unlock()
+		return // again, or late: it was counted as lost
+	}
+	if seq < s.last {
+		s.cycles++
+	}
+	s.last = seq
+	s.received++
+	v.mu.Unlock()
+	if len(v.streams) == 2 {
+		select {
+		case <-v.begun:
+		default:
+			close(v.begun)
+		}
+	}
+	if step > 1 {
+		v.all.lost.Add(uint64(step - 1))
+		s.fresh, s.due = false, time.Time{}
+	}
+	if s.video {
+		v.frame(s, b, plain, now)
+	}
+}
+
+// frame follows the frames of a picture: the marker bit ends one (RFC 7741,
+// Section 4.1).
+func (v *viewer) frame(s *inbound, b, plain []byte, now time.Time) {
+	if s.fresh {
+		s.due = time.Time{}
+		if s.sampled++; s.sampled >= openEvery {
+			s.sampled = 0
+			if p, err := v.in.DecryptRTP(plain[:0], b, nil); err == nil {
+				v.all.opened.Add(1)
+				if due, ok := dueOf(p[12:]); ok {
+					s.due = due
+				}
+			}
+		}
+	}
+	s.fresh = b[1]&0x80 != 0
+	if !s.fresh {
+		return
+	}
+	v.all.frames.Add(1)
+	if !s.due.IsZero() {
+		v.all.mu.Lock()
+		v.all.late.Add(now.Sub(s.due))
+		v.all.mu.Unlock()
+	}
+}
+
+// report sends a receiver report.
+func (v *viewer) report() error {
+	v.mu.Lock()
+	rr := rtcp.ReceiverReport{SSRC: 1}
+	for ssrc, s := range v.streams {
+		highest := s.cycles<<16 | uint32(s.last)
+		expected := highest - uint32(s.first) + 1
+		rr.Reports = append(rr.Reports, rtcp.ReceptionReport{
+			SSRC: ssrc, LastSequenceNumber: highest, TotalLost: min(expected-min(s.received, expected), 1<<23-1),
+		})
+	}
+	v.mu.Unlock()
+	raw, err := rr.Marshal()
+	if err != nil {
+		return err
+	}
+	sealed, err := v.out.EncryptRTCP(nil, raw, nil)
+	if err != nil {
+		return err
+	}
+	_, err = v.conn.Write(sealed)
+	return err
+}
+
+func (v *viewer) close() error {
+	var errs []error
+	if v.dtls != nil {
+		errs = append(errs, v.dtls.Close())
+	}
+	errs = append(errs, v.agent.Close(), v.inbox.Close())
+	if v.conn != nil {
+		<-v.ended
+	}
+	return errors.Join(errs...)
+}
