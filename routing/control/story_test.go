@@ -311,8 +311,8 @@ func TestBackupThatSavesTheParentAlone(t *testing.T) {
 func TestBackupOverABackup(t *testing.T) {
 	for _, protect := range []control.Protection{control.ProtectWarm, control.ProtectHot} {
 		w := newDiamond(t, protect, func(s *control.Snapshot) {
-			link := func(from, to string, delay time.Duration) control.Link {
-				return control.Link{From: from, To: to, Delay: delay * time.Millisecond, Calm: true, PriceUSDPerGB: 0.01}
+			link := func(from, to string, ms int) control.Link {
+				return control.Link{From: from, To: to, Delay: time.Duration(ms) * time.Millisecond, Calm: true, PriceUSDPerGB: 0.01}
 			}
 			s.Links = []control.Link{link("o", "a", 13), link("o", "b", 45), link("a", "b", 8), link("a", "edge", 8), link("b", "edge", 36)}
 			s.Tracks[0].Demand = []control.Demand{{Node: "edge", Viewers: 5, Parent: "a"}, {Node: "b", Viewers: 5, Parent: "a"}}

@@ -425,7 +425,7 @@ func (r *FaultReport) onLink() bool {
 	switch r.Kind {
 	case Blackhole, OneWay, Lossy, Jittery, DelayChange, Flap:
 		return len(r.Hit) == 2
-	case KillRelay, KillRegion, KillProvider, Freeze, ClockStep, Partition, Crowd:
+	case KillRelay, KillRegion, KillProvider, Freeze, ClockStep, Partition, Crowd, Drain, Registry, Price:
 	}
 	return false
 }
