@@ -41,6 +41,7 @@ func fanoutCommand() *cobra.Command {
 	fl.IntVar(&f.cfg.Rounds, "rounds", 5, "how often each is measured, in turns")
 	fl.IntVar(&f.seconds, "seconds", 5, "how long each time")
 	fl.BoolVar(&f.cfg.Paced, "paced", false, "evenly paced packets, instead of 30 frames a second")
+	fl.BoolVar(&f.cfg.GRO, "gro", false, "viewers take datagrams in batches from the kernel (UDP_GRO)")
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
 	fl.StringVar(&f.out, "out", "", "directory for fanout.json and fanout.html")
 	return c
@@ -116,13 +117,13 @@ func fanoutProcesses() []*cobra.Command {
 		},
 	}
 	load := &cobra.Command{
-		Use: fanout.LoadCommand + " URL BITRATE PACED", Hidden: true, Args: cobra.ExactArgs(3),
+		Use: fanout.LoadCommand + " URL ...", Hidden: true, Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			bitrate, err := strconv.Atoi(args[1])
+			l, err := fanout.ParseLoad(args[1:])
 			if err != nil {
 				return err
 			}
-			return fanout.RunLoad(c.Context(), fanout.Load{Bitrate: bitrate, Paced: args[2] == "true"}, args[0], os.Stdin, os.Stdout)
+			return fanout.RunLoad(c.Context(), l, args[0], os.Stdin, os.Stdout)
 		},
 	}
 	return []*cobra.Command{server, load}

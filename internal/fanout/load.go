@@ -42,8 +42,7 @@ type Counts struct {
 type load struct {
 	cfg     Load
 	all     counters
-	cert    tls.Certificate
-	print   string
+	id      identity
 	viewers []*viewer
 
 	mu        sync.Mutex
@@ -57,7 +56,7 @@ type load struct {
 func RunLoad(ctx context.Context, cfg Load, base string, in io.Reader, out io.Writer) error {
 	l := &load{cfg: cfg}
 	var err error
-	if l.cert, l.print, err = certificate(); err != nil {
+	if l.id, err = newIdentity(); err != nil {
 		return err
 	}
 	publisher, err := whipclient.Publish(ctx, whipclient.PublishConfig{
@@ -182,7 +181,7 @@ func (l *load) join(ctx context.Context, url string, n int) error {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 				defer cancel()
-				batch[i], errs[i] = join(ctx, url, l.cert, l.print, &l.all)
+				batch[i], errs[i] = join(ctx, url, l.id, l.cfg.GRO, &l.all)
 			})
 		}
 		wg.Wait()
@@ -217,24 +216,25 @@ func (l *load) counts() Counts {
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 
-// certificate makes the identity that all viewers share, and its fingerprint
-// (RFC 8122, Section 5).
-func certificate() (tls.Certificate, string, error) {
+// newIdentity makes the identity that all viewers share.
+func newIdentity() (identity, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, "", err
+		return identity{}, err
 	}
 	now := time.Now()
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-	}, &x509.Certificate{SerialNumber: big.NewInt(1)}, &key.PublicKey, key)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		return tls.Certificate{}, "", err
+		return identity{}, err
 	}
 	sum := sha256.Sum256(der)
 	parts := make([]string, len(sum))
 	for i, b := range sum {
 		parts[i] = fmt.Sprintf("%02X", b)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, "sha-256 " + strings.Join(parts, ":"), nil
+	return identity{
+		cert:        tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		fingerprint: "sha-256 " + strings.Join(parts, ":"),
+	}, nil
 }

@@ -3,6 +3,9 @@ package fanout
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -12,6 +15,26 @@ type Load struct {
 	Bitrate int `json:"bitrate_bps"`
 	// Paced spreads the packets evenly: each is a frame of its own.
 	Paced bool `json:"paced"`
+	// GRO lets the kernel hand datagrams to viewers in batches, as it does to
+	// browsers; Linux only. The sender is then charged for less of the way.
+	GRO bool `json:"gro"`
+}
+
+// args are the arguments of LoadCommand, behind the URL.
+func (l Load) args() []string {
+	return []string{strconv.Itoa(l.Bitrate), strconv.FormatBool(l.Paced), strconv.FormatBool(l.GRO)}
+}
+
+// ParseLoad reads the arguments of LoadCommand, behind the URL.
+func ParseLoad(args []string) (l Load, err error) {
+	if len(args) != 3 {
+		return l, fmt.Errorf("%s has %d arguments behind the URL, want 3", LoadCommand, len(args))
+	}
+	var errs [3]error
+	l.Bitrate, errs[0] = strconv.Atoi(args[0])
+	l.Paced, errs[1] = strconv.ParseBool(args[1])
+	l.GRO, errs[2] = strconv.ParseBool(args[2])
+	return l, errors.Join(errs[:]...)
 }
 
 const (

@@ -37,7 +37,7 @@ type Config struct {
 // Commands of the processes that take part.
 const (
 	ServerCommand = "fanout-server" // PEER
-	LoadCommand   = "fanout-load"   // BASE-URL BITRATE PACED
+	LoadCommand   = "fanout-load"   // BASE-URL, then Load's arguments
 )
 
 // Ours is this repository's node.
@@ -180,7 +180,7 @@ func (cfg *Config) measure(ctx context.Context, peer string, n int) (m Measureme
 	if err != nil {
 		return m, fmt.Errorf("the server did not start: %w", err)
 	}
-	load, err := cfg.start(ctx, LoadCommand, strings.TrimSpace(url), strconv.Itoa(cfg.Bitrate), strconv.FormatBool(cfg.Paced))
+	load, err := cfg.start(ctx, append([]string{LoadCommand, strings.TrimSpace(url)}, cfg.args()...)...)
 	if err != nil {
 		return m, err
 	}

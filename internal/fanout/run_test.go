@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strconv"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +20,9 @@ func TestMain(m *testing.M) {
 	case ServerCommand:
 		err = RunServer(ctx, os.Args[2], os.Stdin, os.Stdout)
 	case LoadCommand:
-		var bitrate int
-		if bitrate, err = strconv.Atoi(os.Args[3]); err == nil {
-			err = RunLoad(ctx, Load{Bitrate: bitrate, Paced: os.Args[4] == "true"}, os.Args[2], os.Stdin, os.Stdout)
+		var l Load
+		if l, err = ParseLoad(os.Args[3:]); err == nil {
+			err = RunLoad(ctx, l, os.Args[2], os.Stdin, os.Stdout)
 		}
 	default:
 		os.Exit(m.Run())
@@ -42,7 +42,7 @@ func TestComparison(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := Run(t.Context(), Config{
-		Load: Load{Bitrate: 1_000_000}, Viewers: []int{3}, Peers: []string{"plain-pion"}, Rounds: 1, Slice: 500 * time.Millisecond,
+		Load: Load{Bitrate: 1_000_000, GRO: runtime.GOOS == "linux"}, Viewers: []int{3}, Peers: []string{"plain-pion"}, Rounds: 1, Slice: 500 * time.Millisecond,
 		Self: []string{self},
 	})
 	if err != nil {

@@ -37,6 +37,7 @@ type viewer struct {
 	in    *srtp.Context
 	out   *srtp.Context
 	dtls  *dtls.Conn
+	mux   ice.UDPMux       // of a socket of its own, with UDP_GRO; nil: the agent's socket
 	inbox *packetio.Buffer // DTLS
 	begun chan struct{}    // closed with the first packet
 	ended chan struct{}    // closed when nothing is read any more
@@ -64,22 +65,36 @@ const (
 	mtu       = 1600
 )
 
+// identity is a certificate with its fingerprint (RFC 8122, Section 5).
+type identity struct {
+	cert        tls.Certificate
+	fingerprint string
+}
+
 // join opens a WHEP session and returns when packets come.
-func join(ctx context.Context, url string, cert tls.Certificate, fingerprint string, all *counters) (*viewer, error) {
+func join(ctx context.Context, url string, id identity, gro bool, all *counters) (*viewer, error) {
 	v := &viewer{
 		all: all, streams: map[uint32]*inbound{}, begun: make(chan struct{}), ended: make(chan struct{}),
 		inbox: packetio.NewBuffer(),
 	}
-	var err error
-	v.agent, err = ice.NewAgentWithOptions(
+	opts := []ice.AgentOption{
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}), ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4}),
 		ice.WithIncludeLoopback(), ice.WithIPFilter(func(ip net.IP) (keep bool) { return ip.IsLoopback() }),
 		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
-	)
-	if err != nil {
+	}
+	if gro {
+		mux, err := groMux()
+		if err != nil {
+			return nil, err
+		}
+		v.mux = mux
+		opts = append(opts, ice.WithUDPMux(mux))
+	}
+	var err error
+	if v.agent, err = ice.NewAgentWithOptions(opts...); err != nil {
 		return nil, err
 	}
-	if err := v.connect(ctx, url, cert, fingerprint); err != nil {
+	if err := v.connect(ctx, url, id); err != nil {
 		return nil, errors.Join(err, v.close())
 	}
 	select {
@@ -90,12 +105,24 @@ func join(ctx context.Context, url string, cert tls.Certificate, fingerprint str
 	}
 }
 
-func (v *viewer) connect(ctx context.Context, url string, cert tls.Certificate, fingerprint string) error {
+func groMux() (ice.UDPMux, error) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, err
+	}
+	gro, err := withGRO(conn)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: gro}), nil
+}
+
+func (v *viewer) connect(ctx context.Context, url string, id identity) error {
 	local, err := v.gather(ctx)
 	if err != nil {
 		return err
 	}
-	answer, err := post(ctx, url, offer(local, fingerprint))
+	answer, err := post(ctx, url, offer(local, id.fingerprint))
 	if err != nil {
 		return err
 	}
@@ -114,7 +141,7 @@ func (v *viewer) connect(ctx context.Context, url string, cert tls.Certificate, 
 	keyed := make(chan struct{})
 	go v.read(keyed)
 	if v.dtls, err = dtls.ClientWithOptions(&dtlsPipe{v.inbox, v.conn}, v.conn.RemoteAddr(),
-		dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true), // both ends are ours
+		dtls.WithCertificates(id.cert), dtls.WithInsecureSkipVerify(true), // both ends are ours
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM),
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 	); err != nil {
@@ -414,6 +441,9 @@ func (v *viewer) close() error {
 		errs = append(errs, v.dtls.Close())
 	}
 	errs = append(errs, v.agent.Close(), v.inbox.Close())
+	if v.mux != nil {
+		errs = append(errs, v.mux.Close())
+	}
 	if v.conn != nil {
 		<-v.ended
 	}
