@@ -91,6 +91,10 @@ fuzz: ## each fuzz target for FUZZTIME (2m), FUZZJOBS (2) at once
 bench: ## what relay, hop and viewer cost, kept in bench/results (BENCHFLAGS="-run hop -rounds 9")
 	$(GO) run ./bench -out '$(RESULTS)' $(BENCHFLAGS)
 
+.PHONY: bench-fanout
+bench-fanout: ## what a WebRTC viewer costs beside plain pion, kept in bench/results (FANOUTFLAGS="--viewers 500")
+	$(GO) run ./cmd/trellis-bench fanout --out '$(RESULTS)' $(FANOUTFLAGS)
+
 .PHONY: micro
 micro: ## the Go benchmarks beside the code, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)
 	@tools/bench.sh '$(BENCH)' '$(BENCHTIME)' '$(BENCHRUNS)' '$(RESULTS)'

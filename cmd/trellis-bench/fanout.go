@@ -24,6 +24,7 @@ type fanoutFlags struct {
 	seconds int
 	json    bool
 	out     string
+	check   string
 }
 
 func fanoutCommand() *cobra.Command {
@@ -44,6 +45,7 @@ func fanoutCommand() *cobra.Command {
 	fl.BoolVar(&f.cfg.GRO, "gro", false, "viewers take datagrams in batches from the kernel (UDP_GRO)")
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
 	fl.StringVar(&f.out, "out", "", "directory for fanout.json and fanout.html")
+	fl.StringVar(&f.check, "check", "", "fanout.json of an earlier run: fail if a ratio to a peer is smaller by more than a fifth")
 	return c
 }
 
@@ -57,6 +59,10 @@ func (f *fanoutFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("fanout: %d rounds of %d seconds: want 1 or more of each", f.cfg.Rounds, f.seconds)
 	case len(f.cfg.Viewers) == 0 || slices.Min(f.cfg.Viewers) < 1:
 		return fmt.Errorf("fanout: viewers %v: want 1 or more", f.cfg.Viewers)
+	}
+	earlier, err := f.earlier()
+	if err != nil {
+		return err
 	}
 	f.cfg.Slice = time.Duration(f.seconds) * time.Second
 	self, err := os.Executable()
@@ -85,12 +91,33 @@ func (f *fanoutFlags) run(c *cobra.Command) error {
 			}
 		}
 	}
+	text := r.Text()
 	if f.json {
-		_, err = fmt.Println(string(doc))
+		text = string(doc) + "\n"
+	}
+	if _, err := fmt.Print(text); err != nil || earlier == nil {
 		return err
 	}
-	_, err = fmt.Print(r.Text())
-	return err
+	if worse := r.Regressions(earlier); len(worse) > 0 {
+		return fmt.Errorf("worse than in %s: %s", f.check, strings.Join(worse, "; "))
+	}
+	return nil
+}
+
+// earlier reads the report to compare with, nil if none is named.
+func (f *fanoutFlags) earlier() (*fanout.Report, error) {
+	if f.check == "" {
+		return nil, nil //nolint:nilnil // there is none, which is no error
+	}
+	doc, err := os.ReadFile(f.check)
+	if err != nil {
+		return nil, err
+	}
+	r := &fanout.Report{}
+	if err := json.Unmarshal(doc, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.check, err)
+	}
+	return r, nil
 }
 
 // parseBitrate reads a number with k or M behind it, or neither.

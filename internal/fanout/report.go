@@ -98,6 +98,31 @@ func (r *Report) conclude() {
 	}
 }
 
+// maxRegression is how much of a ratio to a peer may be lost before that is called
+// a regression: these machines are shared, and rounds differ by a tenth.
+const maxRegression = 0.2
+
+// Regressions compares the CPU per packet, as a ratio to a peer of the same run,
+// with an earlier report. Figures of different machines compare as ratios only.
+func (r *Report) Regressions(earlier *Report) (worse []string) {
+	for i := range r.Medians {
+		them := &r.Medians[i]
+		now, ok := r.ratio(them.Peer, them.Viewers)
+		was, had := earlier.ratio(them.Peer, them.Viewers)
+		if them.Peer != Ours && ok && had && now < was*(1-maxRegression) {
+			worse = append(worse, fmt.Sprintf("%s / ours, %d viewers: %.2f, was %.2f", them.Peer, them.Viewers, now, was))
+		}
+	}
+	return worse
+}
+
+// ratio is how many times as much a packet costs a peer as us.
+func (r *Report) ratio(peer string, viewers int) (float64, bool) {
+	us, ok := r.median(Ours, viewers)
+	them, there := r.median(peer, viewers)
+	return them.NsPerPacket / us.NsPerPacket, ok && there
+}
+
 // Text is for terminals and for benchstat.
 func (r *Report) Text() string {
 	var b strings.Builder

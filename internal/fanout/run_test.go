@@ -103,3 +103,23 @@ func TestMedians(t *testing.T) {
 		t.Errorf("goals %v, want %v", got, want)
 	}
 }
+
+// TestRegressions: only a ratio that is clearly smaller counts, whatever the
+// machine's speed.
+func TestRegressions(t *testing.T) {
+	report := func(ours, plain float64) *Report {
+		r := &Report{Config: Config{Viewers: []int{100}, Peers: []string{"plain-pion"}}}
+		r.Measurements = []Measurement{{Peer: Ours, Viewers: 100, NsPerPacket: ours}, {Peer: "plain-pion", Viewers: 100, NsPerPacket: plain}}
+		r.conclude()
+		return r
+	}
+	recorded := report(2000, 8000)
+	for _, c := range []struct {
+		ours, plain float64
+		worse       int
+	}{{4000, 16000, 0}, {2000, 6600, 0}, {2000, 6000, 1}, {1000, 9000, 0}} {
+		if got := report(c.ours, c.plain).Regressions(recorded); len(got) != c.worse {
+			t.Errorf("%v against %v: %q", c.ours, c.plain, got)
+		}
+	}
+}
