@@ -14,6 +14,8 @@ type peerState struct {
 	lastDown time.Time
 	calmAt   time.Time // from when a link may be used other than as a last resort
 
+	trial bool // the last route that wanted a link wanted to see how long it is
+
 	misses  int // handshakes in a row that came to nothing
 	avoidAt time.Time
 }

@@ -16,7 +16,8 @@ type wants map[string]int
 const chooseEvery = 10 * time.Second
 
 // A link that neither end wants and that carries nothing is closed by the end
-// that dialled it, after keepIdle, and announced lastCall before.
+// that dialled it, after keepIdle, and announced lastCall before. One that was
+// wanted to see how long it is goes at once: what it measured is remembered.
 const (
 	keepIdle = time.Minute
 	lastCall = 2 * time.Second
@@ -38,6 +39,7 @@ func (m *Mesh) want(node, why string) {
 		m.chooseDue = true
 	}
 	w[why]++
+	m.peer(node).trial = why == wantShortcut
 }
 
 // unwant takes a want back.
@@ -96,10 +98,14 @@ func (m *Mesh) closeIdle(l *link, now time.Time) {
 	l.feedsMu.RLock()
 	busy := len(l.feeds) > 0 || len(l.children) > 0
 	l.feedsMu.RUnlock()
+	idle := keepIdle
+	if m.peer(l.peer.Node).trial {
+		idle = 0
+	}
 	switch {
 	case !l.dialled || l.wanted || l.kept || busy:
 		l.usedAt = now
-	case now.Sub(l.usedAt) >= keepIdle && !l.leaving:
+	case now.Sub(l.usedAt) >= idle && !l.leaving:
 		l.leaving = true // we take nothing more from it, and its end is no failure
 		l.say(peer.GoAway{Code: wire.CodeCancel, DeadlineMs: uint64(lastCall.Milliseconds()), Reason: "the link is not wanted"})
 		l.tasks.start(func(ctx context.Context) {

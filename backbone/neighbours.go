@@ -25,7 +25,7 @@ type LinkConfig struct {
 	// Routes is how many links routes may ask for beyond those. Default 24.
 	Routes int
 	// Total bounds all links, those that peers open included: a connection beyond
-	// it is refused. Default 128, at most 256.
+	// it is refused. Default 192, at most 256.
 	Total int
 }
 
@@ -42,7 +42,7 @@ func (c LinkConfig) withDefaults() (LinkConfig, error) {
 		{"Beside", &c.Beside, 4},
 		{"Far", &c.Far, 8},
 		{"Routes", &c.Routes, 24},
-		{"Total", &c.Total, 128},
+		{"Total", &c.Total, 192},
 	} {
 		if *f.value == 0 {
 			*f.value = f.missing

@@ -187,7 +187,7 @@ func TestLinkSetAvoidsAndWants(t *testing.T) {
 
 // TestWants: a link is wanted until every want has been taken back.
 func TestWants(t *testing.T) {
-	m := &Mesh{loopState: loopState{wants: map[string]wants{}}}
+	m := &Mesh{loopState: loopState{wants: map[string]wants{}, peers: map[string]*peerState{}}}
 	m.want("a", "parent")
 	m.want("a", "parent")
 	m.want("a", "backup")
@@ -200,5 +200,13 @@ func TestWants(t *testing.T) {
 	m.unwant("a", "parent")
 	if m.wants["a"] != nil || !m.chooseDue {
 		t.Error("not let go")
+	}
+	m.want("a", wantShortcut)
+	if !m.peers["a"].trial {
+		t.Error("wanted as a shortcut alone, which is a trial")
+	}
+	m.want("a", wantParent)
+	if m.peers["a"].trial {
+		t.Error("a trial, with the plan's parent there")
 	}
 }
