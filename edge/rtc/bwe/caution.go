@@ -1,0 +1,134 @@
+package bwe
+
+import (
+	"math"
+	"time"
+)
+
+// rivals is what is known of others who keep a queue at the bottleneck: a bulk
+// transfer that fills the buffer until something is lost. Who gives way to every
+// queue gets nothing beside one. So a queue that does not shorten while we send
+// less than comes out is not ours, and from then on only a longer one counts, and
+// loss.
+type rivals struct {
+	active    bool
+	threshold time.Duration
+	short     time.Duration // since when the queue is short
+}
+
+const (
+	// rivalEvidence is by how much the queue should have become shorter.
+	rivalEvidence = 80 * time.Millisecond
+	rivalMargin   = 50 * time.Millisecond
+	rivalMax      = 800 * time.Millisecond
+	// rivalEnd is how long the queue is short before we are alone again.
+	rivalEnd = 4 * time.Second
+)
+
+func (r *rivals) begin(c *Controller) {
+	r.active = true
+	r.threshold = min(c.last.queue*5/4+rivalMargin, rivalMax)
+	r.short = c.decided
+}
+
+// follow adapts to the queue that the others keep.
+func (r *rivals) follow(c *Controller, t, queue time.Duration) {
+	if !r.active {
+		return
+	}
+	if queue > r.threshold/4 {
+		r.short = t
+	}
+	if t-r.short > rivalEnd {
+		*r = rivals{}
+		c.decision(c.state, ReasonAlone)
+	}
+}
+
+// trust is whether proven rates are to be believed. Token buckets let bursts
+// through at a rate that lasts for no longer than the bucket; where what was
+// proven led into a queue, it is not believed for a while, twice as long each time.
+type trust struct {
+	raised time.Duration // when a proof was last acted upon
+	until  time.Duration
+	pause  time.Duration
+	at     time.Duration // of the last disappointment
+}
+
+const (
+	trustTest  = 3 * time.Second
+	trustPause = 4 * time.Second
+	trustMax   = 64 * time.Second
+)
+
+// contradicted is told that there is congestion.
+func (u *trust) contradicted(t time.Duration) {
+	if u.raised == 0 || t-u.raised > trustTest {
+		return
+	}
+	if t-u.at > 2*trustMax {
+		u.pause = 0
+	}
+	u.pause = min(max(2*u.pause, trustPause), trustMax)
+	u.until, u.at, u.raised = t+u.pause, t, 0
+}
+
+// outage is a time without feedback.
+type outage struct {
+	former float64       // estimate before it
+	next   time.Duration // when to halve again
+	ignore time.Duration // what was sent before does not count
+}
+
+const (
+	// silentPackets must be without report.
+	silentPackets = 4
+	silenceLeast  = 400 * time.Millisecond
+	halvePause    = 500 * time.Millisecond
+)
+
+// silence looks whether what was sent is not reported on for too long.
+func (c *Controller) silence(t time.Duration) {
+	oldest := c.seen.next + silentPackets - 1
+	next := c.log.Next()
+	if oldest >= next {
+		return
+	}
+	if next > LogEntries {
+		oldest = max(oldest, next-LogEntries)
+	}
+	e, ok := c.log.at(oldest)
+	if !ok || t-e.at(t) < silenceLeast+2*c.rtt {
+		return
+	}
+	switch {
+	case c.state != Outage:
+		c.outage.former = c.bps
+		if c.state == Decrease {
+			c.outage.former = min(c.cut.from, afterDrain*c.capacity)
+		}
+		c.probes.active = false
+		c.outage.ignore = math.MaxInt64 // until it is known when it ended
+		c.decision(Outage, ReasonSilence)
+	case t < c.outage.next:
+		return
+	}
+	c.outage.next = t + halvePause
+	c.set(c.bps / 2)
+	c.decided = t
+}
+
+// resume is the end of an outage. What it was before is tried with a probe.
+func (c *Controller) resume(t time.Duration) {
+	c.outage.ignore = t
+	c.loss.reset()
+	c.delay.clear()
+	c.trains.forget()
+	c.trains.open = train{}
+	c.capacity = max(c.outage.former, c.bps)
+	c.probes.resume, c.probes.next = max(c.outage.former, c.bps), t
+	c.trust = trust{}
+	c.holdUntil = t + c.rtt
+	c.decided = t
+	c.decision(Hold, ReasonResumed)
+}

@@ -1,0 +1,238 @@
+package bwe
+
+import "time"
+
+const (
+	// afterDrain is the estimate's share of the capacity once the queue is gone.
+	afterDrain = 0.92
+	// drainShare is that while a small queue drains. For a longer one it is so much
+	// less that it takes about a second, but not less than drainLeast.
+	drainShare = 0.87
+	drainLeast = 0.4
+	// limitedShare: who sends less than this part of the estimate does not test it.
+	limitedShare = 0.75
+	// maxStep is the longest time that one feedback counts for.
+	maxStep = 200 * time.Millisecond
+	// believeShare is how much of a proven rate is asked for.
+	believeShare = 0.95
+	// heavyLoss is the share of lost packets that is not chance any more, of at
+	// least lossPackets. queueLoss is that share while a queue stands.
+	heavyLoss   = 0.10
+	queueLoss   = 0.03
+	lossPackets = 20
+)
+
+// Growth per second.
+const (
+	growBack   = 0.25  // up to where the capacity was
+	growNear   = 0.012 // about there
+	growBeyond = 0.08  // above it, or where it is not known
+)
+
+// cut is the last decrease.
+type cut struct {
+	at    time.Duration
+	from  float64 // estimate before
+	queue time.Duration
+	quiet time.Duration // time that the queue has been neither long nor gone
+	// drained is by how much the queue should be shorter now by what was sent.
+	drained time.Duration
+}
+
+// threshold is how long a queue may be that is taken for chance: a packet or two
+// of ours, and the path's jitter.
+func (c *Controller) threshold() time.Duration {
+	packet := min(time.Duration(1200*8/c.likely()*float64(time.Second)), 60*time.Millisecond)
+	own := 20*time.Millisecond + packet*3/2 + jitterFactor*c.delay.jitter
+	return max(min(own, maxThreshold), c.rivals.threshold)
+}
+
+const (
+	jitterFactor = 6
+	maxThreshold = 300 * time.Millisecond
+	queueWindow  = 100 * time.Millisecond
+)
+
+// span is how far to look back for the shortest delay: further where there is
+// jitter.
+func (c *Controller) span() time.Duration {
+	return min(queueWindow+jitterFactor*c.delay.jitter, windowMax)
+}
+
+// decide draws the conclusion from a feedback message.
+func (c *Controller) decide(t time.Duration) {
+	step := min(t-c.decided, maxStep)
+	c.decided = t
+	c.last = c.delay.recent(c.span())
+	if c.last.packets == 0 {
+		return
+	}
+	queue, sent := c.last.queue, c.sent.bps(t)
+	standing := queue > c.threshold() && c.last.packets >= windowPackets
+	if c.state == Decrease {
+		c.cut.drained += time.Duration(float64(step) * max(0, 1-sent/c.likely()))
+	}
+	switch {
+	case standing && c.state != Decrease:
+		c.congested(t, sent, ReasonQueue)
+	case standing:
+		c.standing(t, sent)
+	case c.state == Decrease:
+		c.drain(t, step)
+	}
+	c.rivals.follow(c, t, queue)
+	c.judgeLoss(t, sent)
+	if c.state == Hold && t >= c.holdUntil && queue < c.threshold()*6/10 {
+		c.raise(t)
+	}
+	if c.state == Increase {
+		c.raise(t)
+		c.grow(t, step, sent)
+	}
+}
+
+// congested is the beginning of a decrease: what came out of the bottleneck while
+// it was full is its capacity, or our share of it.
+func (c *Controller) congested(t time.Duration, sent float64, r Reason) {
+	capacity := c.last.bps
+	if capacity == 0 {
+		capacity = c.delay.acked()
+	}
+	if sent < limitedShare*c.bps && sent < 1.1*capacity {
+		// We send little, and that gets through: it is not we who fill the queue, and
+		// how much of the estimate is still there cannot be seen.
+		capacity = max(capacity, 0.9*c.bps)
+	}
+	c.trust.contradicted(t)
+	c.trains.forget()
+	c.cut = cut{at: t, from: c.bps, queue: c.last.queue}
+	c.capacity = min(capacity, c.bps*1.1)
+	c.decision(Decrease, r)
+	c.set(min(c.bps, c.capacity*drainRate(c.last.queue)))
+}
+
+// drainRate is the share of the capacity to send at while a queue drains.
+func drainRate(queue time.Duration) float64 {
+	return min(drainShare, max(drainLeast, 1-queue.Seconds()))
+}
+
+// standing goes on with a decrease while the queue is long.
+func (c *Controller) standing(t time.Duration, sent float64) {
+	c.cut.quiet = 0
+	c.cut.queue = max(c.cut.queue, c.last.queue-c.cut.drained)
+	if bps := c.last.bps; bps > 0 && bps < 0.95*c.capacity && sent > 1.05*bps {
+		// Still more is sent than comes out: the first measure was too high.
+		c.capacity = bps
+		c.decisions++
+	}
+	c.set(min(c.cut.from, c.capacity*drainRate(c.last.queue)))
+	gone := c.cut.queue - c.last.queue
+	if c.cut.drained > rivalEvidence && gone < c.cut.drained/3 && t-c.cut.at > c.rtt+c.last.queue {
+		c.rivals.begin(c)
+		c.endDrain(t, ReasonRivals)
+	}
+}
+
+// drain goes on with a decrease once the queue is short, until it is gone.
+func (c *Controller) drain(t, step time.Duration) {
+	c.cut.quiet += step
+	if c.last.queue > c.threshold()/2 && c.cut.quiet < drainPatience {
+		c.set(min(c.cut.from, c.capacity*drainRate(c.last.queue)))
+		return
+	}
+	c.endDrain(t, ReasonDrained)
+}
+
+const drainPatience = time.Second
+
+func (c *Controller) endDrain(t time.Duration, r Reason) {
+	c.set(max(c.bps, min(c.cut.from, afterDrain*c.capacity)))
+	c.holdUntil = t + c.rtt
+	c.probes.next = max(c.probes.next, t+probePause/2)
+	c.decision(Hold, r)
+}
+
+// judgeLoss cuts for loss that comes with a queue, or is heavy.
+func (c *Controller) judgeLoss(t time.Duration, sent float64) {
+	share, n := c.loss.share(t)
+	if n < lossPackets || c.state == Decrease || t-c.cut.at < c.rtt+2*queueWindow {
+		return
+	}
+	switch {
+	case share > queueLoss && c.last.queue > c.threshold()*4/10 && sent >= limitedShare*c.bps:
+		c.congested(t, sent, ReasonQueueLoss)
+	case share > heavyLoss:
+		got := c.delay.acked()
+		c.cut.at, c.cut.from = t, c.bps
+		c.trains.forget()
+		to := c.bps * (1 - share/2)
+		if sent >= limitedShare*c.bps {
+			to = max(to, believeShare*got)
+			if share > 0.3 {
+				to = believeShare * got
+			}
+		}
+		c.capacity = to
+		c.set(min(c.bps, to))
+		c.holdUntil = t + c.rtt + 2*queueWindow
+		c.decision(Hold, ReasonLoss)
+	default:
+		return
+	}
+	c.loss.reset()
+}
+
+// raise takes the estimate to what was proven.
+func (c *Controller) raise(t time.Duration) {
+	if c.state == Hold && t >= c.holdUntil {
+		c.state = Increase
+	}
+	if fastest, ok := c.trains.fastest(t); ok && fastest < 0.85*c.bps {
+		c.capacity = fastest
+		c.set(believeShare * fastest)
+		c.trains.forget()
+		c.decision(Increase, ReasonSlow)
+		return
+	}
+	c.believe(t, c.trains.proven(t), ReasonTrain)
+}
+
+// believe raises the estimate to what a train or a probe proved, unless that was
+// wrong before.
+func (c *Controller) believe(t time.Duration, proven float64, r Reason) {
+	to := believeShare * proven
+	if t < c.trust.until && c.capacity > 0 {
+		to = min(to, believeShare*c.capacity)
+	}
+	if to <= c.bps*1.02 || c.state == Decrease || c.state == Outage || c.rivals.active {
+		return
+	}
+	c.trust.raised = t
+	c.set(to)
+	c.capacity = max(c.capacity, proven)
+	c.decision(c.state, r)
+}
+
+// grow raises the estimate while what fills it gets through.
+func (c *Controller) grow(t, step time.Duration, sent float64) {
+	if sent < limitedShare*c.bps || c.last.queue > c.threshold()*6/10 || t < c.holdUntil {
+		return
+	}
+	var perSecond, limit float64
+	switch known := c.capacity; {
+	case known > 0 && c.bps < afterDrain*known:
+		perSecond, limit = growBack, afterDrain*known
+	case known > 0 && c.bps < 1.05*known && !c.rivals.active:
+		perSecond, limit = growNear, 1.05*known
+	default:
+		perSecond, limit = growBeyond, float64(c.cfg.Max)
+	}
+	limit = min(limit, 1.5*max(c.delay.acked(), c.last.bps)+10_000)
+	to := min(c.bps*(1+perSecond*step.Seconds()), limit)
+	if to > c.bps {
+		if c.reason != ReasonGrowth {
+			c.decision(Increase, ReasonGrowth)
+		}
+		c.set(to)
+	}
+}

@@ -1,0 +1,209 @@
+package bwe
+
+import (
+	"math"
+	"time"
+)
+
+// delayMeter measures the time that packets take, less the least that they took
+// lately: what they wait in queues. The clocks of sender and receiver have
+// nothing to do with each other; only differences count.
+//
+// What arrived is kept in slots of 25 ms of the receiver's time.
+type delayMeter struct {
+	begun  bool
+	newest int64 // the latest slot
+	slots  [arrivalSlots]arrivalSlot
+	base   baseDelay
+
+	last     time.Duration // delay of the packet before
+	lastSent time.Duration
+	backlog  time.Duration // what our own packets should have left in the queue
+	excess   time.Duration // what the last burst's first packet waited beyond that
+	jitter   time.Duration // how much excess varies
+	heads    int           // bursts seen
+}
+
+// arrivalSlot is what arrived in 25 ms.
+type arrivalSlot struct {
+	id          int64
+	least       time.Duration // the shortest delay
+	first, last time.Duration // arrivals
+	firstSize   int32
+	bytes       int32
+	packets     int32
+}
+
+const (
+	arrivalSlots = 64
+	slotSpan     = 25 * time.Millisecond
+	// ackedWindow is the time over which AckedBps is measured.
+	ackedWindow = 600 * time.Millisecond
+	// clockJump is a change of delay that no network makes.
+	clockJump = 20 * time.Second
+	// burstSpan is how long after its first packet a burst may go on.
+	burstSpan = 2 * time.Millisecond
+	// jitterShift: each burst counts for 1/64 of the jitter, which is one to two
+	// seconds of media.
+	jitterShift = 6
+)
+
+// add takes a packet that arrived; capacity is what the bottleneck is thought to
+// carry. inOrder is false for one that a later one overtook.
+func (d *delayMeter) add(now time.Duration, r *Result, capacity float64, inOrder bool) {
+	delay := r.Arrived - r.Sent
+	if !d.begun || (delay-d.last).Abs() > clockJump {
+		*d = delayMeter{begun: true, newest: math.MinInt64}
+	}
+	d.last = delay
+	d.base.add(now, delay)
+	d.addSlot(r, delay)
+	if inOrder {
+		d.addJitter(r, delay-d.base.get(), capacity)
+	}
+}
+
+// clear forgets what arrived, but not the least delay.
+func (d *delayMeter) clear() {
+	d.slots = [arrivalSlots]arrivalSlot{}
+	d.newest = math.MinInt64
+}
+
+func (d *delayMeter) addSlot(r *Result, delay time.Duration) {
+	id := int64(r.Arrived / slotSpan)
+	s := &d.slots[uint64(id)%arrivalSlots]
+	d.newest = max(d.newest, id)
+	switch {
+	case s.id != id && id <= d.newest-arrivalSlots:
+		return
+	case s.id != id || s.packets == 0:
+		*s = arrivalSlot{id: id, least: delay, first: r.Arrived, last: r.Arrived, firstSize: int32(r.Size)}
+	}
+	if r.Arrived < s.first {
+		s.first, s.firstSize = r.Arrived, int32(r.Size)
+	}
+	s.last = max(s.last, r.Arrived)
+	s.least = min(s.least, delay)
+	s.bytes += int32(r.Size)
+	s.packets++
+}
+
+// addJitter follows how the waiting time of bursts varies that our own packets
+// before them do not explain.
+func (d *delayMeter) addJitter(r *Result, queue time.Duration, capacity float64) {
+	gap := r.Sent - d.lastSent
+	d.backlog = max(0, d.backlog-max(0, gap))
+	if gap > burstSpan || d.heads == 0 {
+		excess := max(0, queue-d.backlog)
+		if d.heads > 0 {
+			// Bounded, so that a queue that builds up does not pass for jitter.
+			change := min((excess - d.excess).Abs(), 3*d.jitter+5*time.Millisecond)
+			d.jitter += (change - d.jitter) >> jitterShift
+		}
+		d.excess = excess
+		d.heads++
+	}
+	d.lastSent = max(d.lastSent, r.Sent)
+	d.backlog = min(d.backlog+time.Duration(float64(r.Size)*8/capacity*float64(time.Second)), maxBacklog)
+}
+
+const maxBacklog = time.Second
+
+// window is what arrived in the last moments.
+type window struct {
+	queue   time.Duration // the least that any of the packets waited
+	packets int
+	// bps is the rate at which they arrived; zero if they are too few to tell.
+	bps float64
+}
+
+const (
+	// windowPackets are looked at, if need be for longer than was asked for, but not
+	// for longer than windowMax.
+	windowPackets = 3
+	windowMax     = 400 * time.Millisecond
+)
+
+// recent looks back over span, from the newest arrival.
+func (d *delayMeter) recent(span time.Duration) window {
+	if !d.begun {
+		return window{}
+	}
+	least := time.Duration(math.MaxInt64)
+	var bytes, packets int64
+	var first, last *arrivalSlot
+	slots := min(int64(span/slotSpan), arrivalSlots-1)
+	for back := int64(0); back < arrivalSlots; back++ {
+		if back >= slots && (packets >= windowPackets || back >= int64(windowMax/slotSpan)) {
+			break
+		}
+		id := d.newest - back
+		s := &d.slots[uint64(id)%arrivalSlots]
+		if s.id != id || s.packets == 0 {
+			continue
+		}
+		least = min(least, s.least)
+		bytes += int64(s.bytes)
+		packets += int64(s.packets)
+		if last == nil {
+			last = s
+		}
+		first = s
+	}
+	if packets == 0 {
+		return window{}
+	}
+	w := window{queue: least - d.base.get(), packets: int(packets)}
+	if took := last.last - first.first; packets >= windowPackets && took >= slotSpan/2 {
+		w.bps = rate(bytes-int64(first.firstSize), took)
+	}
+	return w
+}
+
+// acked is the rate of arrivals over the last 600 ms.
+func (d *delayMeter) acked() float64 {
+	var bytes int64
+	for i := range d.slots {
+		if s := &d.slots[i]; s.packets > 0 && s.id > d.newest-int64(ackedWindow/slotSpan) && s.id <= d.newest {
+			bytes += int64(s.bytes)
+		}
+	}
+	return rate(bytes, ackedWindow)
+}
+
+// settled says whether the least delay is known well enough to measure against.
+func (d *delayMeter) settled() bool { return d.heads >= settledHeads }
+
+const settledHeads = 12
+
+// baseDelay is the least delay of the last 16 to 20 s: long enough to contain a
+// moment with an empty queue, short enough for clocks that drift (100 ppm make
+// 2 ms of it) and for routes that change. RFC 6817, Section 3.4.2, has the same.
+type baseDelay struct {
+	least   [baseParts]time.Duration // the current part first
+	parts   int
+	rotated time.Duration
+}
+
+const (
+	baseParts = 5
+	basePart  = 4 * time.Second
+)
+
+func (b *baseDelay) add(now, delay time.Duration) {
+	if b.parts == 0 || now-b.rotated >= basePart {
+		copy(b.least[1:], b.least[:])
+		b.least[0] = delay
+		b.parts = min(b.parts+1, baseParts)
+		b.rotated = now
+	}
+	b.least[0] = min(b.least[0], delay)
+}
+
+func (b *baseDelay) get() time.Duration {
+	least := b.least[0]
+	for _, l := range b.least[1:max(b.parts, 1)] {
+		least = min(least, l)
+	}
+	return least
+}

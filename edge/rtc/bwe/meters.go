@@ -1,0 +1,153 @@
+package bwe
+
+import "time"
+
+// sentMeter measures what leaves, by following the Log: also what is not
+// acknowledged, or never will be.
+type sentMeter struct {
+	cursor uint64 // of the next packet to count
+	begun  bool
+	first  time.Duration // when the first one left
+	slots  [sentSlots]struct{ id, bytes int64 }
+}
+
+const (
+	sentSlots  = 12
+	sentSlot   = 50 * time.Millisecond
+	sentWindow = sentSlots * sentSlot
+)
+
+// read counts what was added since.
+func (m *sentMeter) read(l *Log, now time.Duration) {
+	next := l.Next()
+	if next > LogEntries {
+		m.cursor = max(m.cursor, next-LogEntries)
+	}
+	for ; m.cursor < next; m.cursor++ {
+		e, ok := l.at(m.cursor)
+		if !ok {
+			return // it is about to be written
+		}
+		at := e.at(now)
+		if !m.begun {
+			m.begun, m.first = true, at
+		}
+		id := int64(at / sentSlot)
+		s := &m.slots[uint64(id)%sentSlots]
+		if s.id < id {
+			s.id, s.bytes = id, 0
+		}
+		if s.id == id {
+			s.bytes += int64(e.size())
+		}
+	}
+}
+
+// bps is the rate of the last 600 ms, or of the time since the first packet.
+func (m *sentMeter) bps(now time.Duration) float64 {
+	if !m.begun {
+		return 0
+	}
+	newest := int64(now / sentSlot)
+	var bytes int64
+	for _, s := range m.slots {
+		if s.id > newest-sentSlots && s.id <= newest {
+			bytes += s.bytes
+		}
+	}
+	// The newest slot is not over.
+	span := time.Duration(sentSlots-1)*sentSlot + now%sentSlot
+	return rate(bytes, max(min(span, now-m.first), 2*sentSlot))
+}
+
+// rate is bytes over time in bits per second.
+func rate(bytes int64, span time.Duration) float64 { return float64(bytes) * 8 / span.Seconds() }
+
+// lossMeter counts what was received and what was not, as reports come in.
+type lossMeter struct {
+	slots [lossSlots]struct {
+		id             int64
+		received, lost int32
+	}
+}
+
+const (
+	lossSlots = 8
+	lossSlot  = 250 * time.Millisecond
+)
+
+// add counts packets; one that was taken for lost and arrives after all is
+// counted off again.
+func (m *lossMeter) add(now time.Duration, received, lost int32) {
+	id := int64(now / lossSlot)
+	s := &m.slots[uint64(id)%lossSlots]
+	if s.id != id {
+		s.id, s.received, s.lost = id, 0, 0
+	}
+	s.received += received
+	s.lost += lost
+}
+
+// share returns the share of packets lost in the last 2 s, of how many.
+func (m *lossMeter) share(now time.Duration) (float64, int) {
+	newest := int64(now / lossSlot)
+	var received, lost int32
+	for _, s := range m.slots {
+		if s.id > newest-lossSlots {
+			received += s.received
+			lost += s.lost
+		}
+	}
+	total := received + lost
+	if total <= 0 || lost <= 0 {
+		return 0, int(max(total, 0))
+	}
+	return min(1, float64(lost)/float64(total)), int(total)
+}
+
+func (m *lossMeter) reset() { *m = lossMeter{} }
+
+// seen remembers which packets were reported on, as far back as the Log goes.
+type seen struct {
+	next           uint64 // after the newest one reported on
+	received, lost [LogEntries / 64]uint64
+}
+
+// sight is what is new in a report on a packet.
+type sight uint8
+
+const (
+	sightOld  sight = iota // it was said before, or is too old to tell
+	sightNew               // the first report on it
+	sightLate              // it was taken for lost, and has arrived
+)
+
+func (s *seen) report(seq uint64, received bool) sight {
+	if seq+LogEntries < s.next {
+		return sightOld
+	}
+	if seq >= s.next {
+		if seq-s.next >= LogEntries {
+			s.received, s.lost = [LogEntries / 64]uint64{}, [LogEntries / 64]uint64{}
+		} else {
+			for i := s.next; i <= seq; i++ {
+				s.received[i%LogEntries/64] &^= 1 << (i % 64)
+				s.lost[i%LogEntries/64] &^= 1 << (i % 64)
+			}
+		}
+		s.next = seq + 1
+	}
+	word, bit := seq%LogEntries/64, uint64(1)<<(seq%64)
+	switch {
+	case s.received[word]&bit != 0 || !received && s.lost[word]&bit != 0:
+		return sightOld
+	case !received:
+		s.lost[word] |= bit
+		return sightNew
+	case s.lost[word]&bit != 0:
+		s.received[word] |= bit
+		return sightLate
+	}
+	s.received[word] |= bit
+	return sightNew
+}

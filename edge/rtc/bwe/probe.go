@@ -1,0 +1,161 @@
+package bwe
+
+import "time"
+
+// Probe is a train that the caller is asked to send, of padding or of packets that
+// the viewer has had before: Packets of about Bytes/Packets each, added to the Log
+// with Kind, all at once or evenly over Duration, which gives the rate Bps.
+type Probe struct {
+	ID       uint8
+	Bps      int64
+	Bytes    int
+	Packets  int
+	Duration time.Duration
+}
+
+// Kind is how the probe's packets are added to the Log.
+func (p Probe) Kind() Kind { return probeKind | Kind(p.ID)&^probeKind }
+
+const (
+	probeDuration    = 20 * time.Millisecond
+	probeDurationMax = 100 * time.Millisecond
+	probePackets     = 5 // at least
+	probePacketSize  = 1100
+	probeBytesMax    = 60_000
+	// probePause is the time between probes that find nothing; it grows by half each
+	// time, up to probePauseMax. At twice the estimate for 20 ms they are 4 % of it at
+	// most.
+	probePause    = time.Second
+	probePauseMax = 2 * time.Second
+	// startFactor is how far above the estimate the first probe reaches, stepFactor
+	// the others.
+	startFactor = 3
+	stepFactor  = 2
+	// wantFactor is how far above what is wanted a probe goes: what it proves is a
+	// little less than its rate.
+	wantFactor = 1.3
+	// livePause is how often a path without feedback is tried where nothing else is
+	// sent on it.
+	livePause = 500 * time.Millisecond
+)
+
+// prober decides when to probe and collects what became of it.
+type prober struct {
+	id       uint8
+	active   bool // one is under way
+	asked    time.Duration
+	target   float64
+	expected int
+	train    train
+
+	any    bool          // one was asked for, ever
+	next   time.Duration // no other before
+	pause  time.Duration
+	resume float64       // rate to try at once, after an outage
+	live   time.Duration // when the path was last tried in an outage
+}
+
+// start makes a probe for a rate.
+func (p *prober) start(now time.Duration, bps float64, jitter time.Duration) Probe {
+	took := min(probeDuration+3*jitter, probeDurationMax)
+	bytes := min(max(int(bps*took.Seconds()/8), probePackets*100), probeBytesMax)
+	packets := max(probePackets, (bytes+probePacketSize-1)/probePacketSize)
+	p.id = (p.id + 1) & uint8(^probeKind)
+	p.active, p.any, p.asked, p.target, p.expected, p.train = true, true, now, bps, packets, train{}
+	return Probe{
+		ID: p.id, Bps: int64(bps), Bytes: bytes, Packets: packets,
+		Duration: time.Duration(float64(bytes) * 8 / bps * float64(time.Second)),
+	}
+}
+
+// add takes a packet of a probe.
+func (p *prober) add(r *Result, id uint8) {
+	if p.active && id == p.id {
+		p.train.add(r)
+	}
+}
+
+// over says whether nothing more is to come of the probe: all is reported, or what
+// was sent well after it, or it took too long.
+func (p *prober) over(now, reported, patience time.Duration) bool {
+	n := p.train.packets + p.train.lost
+	return p.active && (n >= p.expected || now-p.asked > patience ||
+		n >= trainPackets && reported > p.train.sentLast+probeDuration)
+}
+
+// Wanted tells the controller which estimate would let the allocator take its next
+// step up; zero if there is none. It probes only up to that.
+func (c *Controller) Wanted(bps int64) { c.wanted = float64(max(bps, 0)) }
+
+// Probe asks whether a train is to be sent now. Ask before each burst, or every
+// few milliseconds. A probe that cannot be sent is given up after a second or so.
+func (c *Controller) Probe(now time.Time) (Probe, bool) {
+	t := c.log.since(now)
+	p := &c.probes
+	if c.state == Outage {
+		return c.probeLife(t)
+	}
+	if p.active && t-p.asked > c.patience() {
+		c.endProbe(t)
+	}
+	bps := p.resume
+	switch {
+	case p.active || t < p.next || c.state == Decrease:
+		return Probe{}, false
+	case bps > 0:
+		p.resume = 0
+	case c.wanted <= c.bps || c.last.queue > c.threshold()*6/10:
+		return Probe{}, false
+	case !p.any:
+		bps = startFactor * c.bps
+	default:
+		bps = stepFactor * c.bps
+	}
+	if c.wanted > 0 {
+		bps = min(bps, max(c.wanted*wantFactor, c.bps*wantFactor))
+	}
+	return p.start(t, min(bps, float64(c.cfg.Max)*wantFactor), c.delay.jitter), true
+}
+
+// probeLife tries a path without feedback, if nothing else is sent on it.
+func (c *Controller) probeLife(t time.Duration) (Probe, bool) {
+	p := &c.probes
+	if t-p.live < livePause {
+		return Probe{}, false
+	}
+	if next := c.log.Next(); next > 0 {
+		if e, ok := c.log.at(next - 1); !ok || t-e.at(t) < livePause {
+			return Probe{}, false
+		}
+	}
+	p.live = t
+	// Nothing is measured with it; an id of its own keeps it apart from one that is.
+	p.id = (p.id + 1) & uint8(^probeKind)
+	p.active = false
+	return Probe{ID: p.id, Bps: c.cfg.Min, Bytes: 400, Packets: 2}, true
+}
+
+// patience is how long reports of a probe may take.
+func (c *Controller) patience() time.Duration { return time.Second + 2*c.rtt }
+
+// endProbe draws the conclusion from a probe.
+func (c *Controller) endProbe(t time.Duration) {
+	p := &c.probes
+	p.active = false
+	p.next = t + p.pause
+	n := p.train.packets + p.train.lost
+	if p.train.packets < trainPackets || p.train.lost*5 > n || c.state == Outage {
+		c.pauseProbes()
+		return
+	}
+	bps := min(c.proof(&p.train), p.target)
+	if bps < 0.8*p.target {
+		c.pauseProbes()
+	} else {
+		p.pause, p.next = probePause, t // and the next step at once
+	}
+	c.trains.prove(t, bps)
+	c.believe(t, bps, ReasonProbe)
+}
+
+func (c *Controller) pauseProbes() { c.probes.pause = min(c.probes.pause*3/2, probePauseMax) }
