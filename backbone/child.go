@@ -146,6 +146,13 @@ func (m *Mesh) onPause(l *link, p peer.Pause) {
 	}
 }
 
+// onRefresh passes on that viewers behind a child want a new group.
+func (m *Mesh) onRefresh(l *link, r peer.Refresh) {
+	if c := l.children[r.ID]; c != nil {
+		c.sub.Track().RequestFresh()
+	}
+}
+
 func (m *Mesh) onUnsubscribe(l *link, u peer.Unsubscribe) {
 	if c := l.children[u.ID]; c != nil {
 		m.dropChild(c)

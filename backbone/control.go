@@ -92,6 +92,9 @@ func (l *link) parse(t peer.Type, body []byte) (func(), error) {
 	case peer.TypePlan:
 		msg, err := peer.ParsePlan(body)
 		return func() { m.onPlan(l, msg) }, err
+	case peer.TypeRefresh:
+		msg, err := peer.ParseRefresh(body)
+		return func() { m.onRefresh(l, msg) }, err
 	default:
 		return nil, nil
 	}

@@ -269,6 +269,15 @@ func (m *Mesh) changed(c Changes) {
 	}
 }
 
+// Refresh implements relay.Refresher: it asks the track's parent.
+func (m *Mesh) Refresh(t *relay.Track) {
+	m.later(func() {
+		if u := m.carried[t.Name()]; u != nil && u.feed != nil {
+			u.feed.link.say(peer.Refresh{ID: u.feed.id})
+		}
+	})
+}
+
 // OpenTrack implements relay.Upstream.
 func (m *Mesh) OpenTrack(t *relay.Track) {
 	m.later(func() { m.openTrack(t) })

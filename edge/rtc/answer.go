@@ -87,7 +87,11 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 	if s.codec.fmtp != "" {
 		md.WithValueAttribute("fmtp", pt+" "+s.codec.fmtp)
 	}
-	for _, fb := range []string{"nack", "nack pli", "ccm fir"} {
+	feedback := []string{"nack", "nack pli", "ccm fir"}
+	if s.track != nil && s.track.cfg.transport != 0 {
+		feedback = append(feedback, "transport-cc")
+	}
+	for _, fb := range feedback {
 		if slices.Contains(s.codec.feedback, fb) {
 			md.WithValueAttribute("rtcp-fb", pt+" "+fb)
 		}
@@ -105,6 +109,9 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 	}
 	if cfg.capture != 0 {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.capture, stream.AbsCaptureTimeURI))
+	}
+	if cfg.transport != 0 {
+		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.transport, stream.TransportCCURI))
 	}
 	// Players put the tracks of one stream in step with each other.
 	msid := cname + " " + offered.MediaName.Media

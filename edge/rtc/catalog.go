@@ -68,13 +68,37 @@ func (c *catalog) describe(track string, d framing.Description) {
 		if c.content.Video == nil {
 			c.content.Video = &hang.Video{Renditions: map[string]hang.VideoConfig{}}
 		}
-		c.content.Video.Renditions[track] = hang.VideoConfig{
-			Codec: d.String(), CodedWidth: float64(d.Width), CodedHeight: float64(d.Height),
-			Framerate: d.FrameRate, OptimizeForLatency: true,
-		}
+		v := c.content.Video.Renditions[track]
+		v.Codec, v.CodedWidth, v.CodedHeight = d.String(), float64(d.Width), float64(d.Height)
+		v.Framerate, v.OptimizeForLatency = d.FrameRate, true
+		c.content.Video.Renditions[track] = v
 		delete(c.expected, wire.KindVideo)
 	}
 	c.changedLocked()
+}
+
+// rate says what bitrate a video track has, in bit/s.
+func (c *catalog) rate(track string, bps uint64) {
+	c.amend(track, func(v *hang.VideoConfig) { v.BitrateBps = float64(bps) })
+}
+
+// stall says that a video track delivers nothing just now, or does again.
+func (c *catalog) stall(track string, stalled bool) {
+	c.amend(track, func(v *hang.VideoConfig) { v.Stalled = stalled })
+}
+
+// amend changes what is said of a video track, if it has been described.
+func (c *catalog) amend(track string, change func(*hang.VideoConfig)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.content.Video == nil {
+		return
+	}
+	if v, ok := c.content.Video.Renditions[track]; ok {
+		change(&v)
+		c.content.Video.Renditions[track] = v
+		c.changedLocked()
+	}
 }
 
 // remove takes a track out that has ended or goes on under another name.

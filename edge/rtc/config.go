@@ -66,6 +66,8 @@ type Config struct {
 
 	// Events remembers what viewers have missed; nil for nobody.
 	Events *telemetry.Events
+	// Decisions remembers which layers viewers were put on and why; nil for nobody.
+	Decisions *telemetry.Events
 	// Log receives what happens to sessions. Nil: nothing.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.

@@ -23,6 +23,7 @@ import (
 
 	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
+	"trellis/internal/telemetry"
 )
 
 // Edge is the WebRTC edge of one node. Its methods are safe for concurrent use.
@@ -38,6 +39,8 @@ type Edge struct {
 	tcpMux   *ice.TCPMuxDefault // nil without TCP
 	port     *transport.Port
 	egress   *egress
+	// decisions about viewers' layers.
+	decisions *telemetry.Events
 
 	sessionsWG sync.WaitGroup
 
@@ -75,6 +78,7 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e.egress = newEgress(cfg.Table, e.port, e.metrics, e.log)
 	e.egress.events = cfg.Events
+	e.decisions = cfg.Decisions
 	return e, nil
 }
 
@@ -190,9 +194,34 @@ func (e *Edge) publisherAPI() (*webrtc.API, error) {
 		webrtc.WithSettingEngine(e.settings)), nil
 }
 
+// steer has all viewers' layers thought about, until ctx ends.
+func (e *Edge) steer(ctx context.Context) {
+	ticker := time.NewTicker(steerEvery)
+	defer ticker.Stop()
+	var all []*steering
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			all = all[:0]
+			e.mu.Lock()
+			for _, s := range e.sessions {
+				if st := s.steering.Load(); st != nil && s.isConnected() {
+					all = append(all, st)
+				}
+			}
+			e.mu.Unlock()
+			for _, st := range all {
+				st.tick(now)
+			}
+		}
+	}
+}
+
 // Run serves until ctx ends, then ends all sessions and waits for them.
 func (e *Edge) Run(ctx context.Context) error {
-	<-ctx.Done()
+	e.steer(ctx)
 	e.mu.Lock()
 	e.closed = true
 	for _, s := range e.sessions {

@@ -1,22 +1,21 @@
 package rtc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"sync"
 
-	"trellis/edge/framing"
 	"trellis/edge/rtc/transport"
 	"trellis/internal/relay"
 	"trellis/internal/telemetry"
-	"trellis/wire"
 	"trellis/wire/hang"
 )
 
-// egress owns the lanes: one for each track that viewers of this node receive,
-// however many they are.
+// egress owns the lanes: one for each picture and each sound that viewers of this
+// node receive, however many they are.
 type egress struct {
 	table   *relay.Table
 	port    *transport.Port // nil where viewers bring their own transports, in tests
@@ -30,14 +29,6 @@ type egress struct {
 	lanes map[laneKey]*laneHold
 }
 
-// laneKey tells lanes apart. The codec is part of it because it comes from a
-// catalog, and another publisher may give the same name to another codec.
-type laneKey struct {
-	name      wire.TrackName
-	codec     framing.Codec
-	container hang.Container
-}
-
 // laneHold is a lane with the number of those who hold it.
 type laneHold struct {
 	*lane
@@ -49,62 +40,91 @@ func newEgress(table *relay.Table, port *transport.Port, m *metrics, log *slog.L
 	return &egress{table: table, port: port, metrics: m, log: log, lanes: map[laneKey]*laneHold{}}
 }
 
-// hold returns the lane of a track, a new one if there is none. The caller lets
-// go of it with release.
-func (e *egress) hold(key laneKey) (*laneHold, error) {
+// hold returns the lane with that key, a new one with these layers if there is
+// none. The caller lets go of it with release.
+func (e *egress) hold(key laneKey, all []rendition) (*laneHold, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if h := e.lanes[key]; h != nil {
 		h.holders++
 		return h, nil
 	}
-	l, err := e.open(key)
+	l, err := e.open(key, all)
 	if err != nil {
 		return nil, err
 	}
 	h := &laneHold{lane: l, key: key, holders: 1}
 	e.lanes[key] = h
 	e.metrics.lanes.Inc()
-	e.wg.Go(func() {
-		err := l.run()
-		e.forget(h)
-		switch {
-		case err == nil, errors.Is(err, io.EOF):
-			l.log.Info("lane ended")
-		default:
-			l.log.Info("lane ended", slog.Any("cause", err))
-		}
-		l.err = err
-		close(l.done)
-		e.metrics.lanes.Dec()
-	})
+	e.wg.Go(func() { e.run(h) })
 	return h, nil
 }
 
-func (e *egress) open(key laneKey) (*lane, error) {
-	packetizer, err := framing.NewPacketizer(key.codec, framing.PacketizerConfig{})
-	if err != nil {
-		return nil, err
+// run runs a lane to its end.
+func (e *egress) run(h *laneHold) {
+	l := h.lane
+	ctx, cancel := context.WithCancel(context.Background())
+	var ladder sync.WaitGroup
+	if l.key.track == "" {
+		ladder.Go(func() { e.watch(ctx, l) })
 	}
-	sub, err := e.table.Subscribe(key.name, relay.SubscribeOptions{Kind: relay.ReaderWebRTC, Viewers: 1})
-	if err != nil {
-		return nil, fmt.Errorf("lane: %w", err)
+	err := l.run()
+	cancel()
+	e.forget(h)
+	switch {
+	case err == nil, errors.Is(err, io.EOF):
+		l.log.Info("lane ended")
+	default:
+		l.log.Info("lane ended", slog.Any("cause", err))
 	}
+	l.err = err
+	close(l.done)
+	ladder.Wait()
+	e.metrics.lanes.Dec()
+}
+
+// watch tells a lane what layers its broadcast's catalog has, until ctx ends.
+func (e *egress) watch(ctx context.Context, l *lane) {
+	sub, err := e.table.Subscribe(l.trackName(hang.CatalogTrack), relay.SubscribeOptions{Kind: relay.ReaderWebRTC, Viewers: 1})
+	if err != nil {
+		l.log.Debug("catalog", slog.Any("err", err))
+		return // the lane goes on with the layers that it was opened with
+	}
+	defer sub.Close()
+	var doc hang.Document
+	for {
+		c, _, err := nextCatalog(ctx, sub, &doc)
+		if err != nil {
+			return // it ends with the broadcast, and so does the lane
+		}
+		if all := renditionsOf(c, l.key); len(all) > 0 {
+			l.show(all)
+		}
+	}
+}
+
+// open makes a lane with its best layer open, so that it is known whether the
+// broadcast is still there.
+func (e *egress) open(key laneKey, all []rendition) (*lane, error) {
 	l := &lane{
-		codec: key.codec, container: key.container, metrics: e.metrics,
-		log:      e.log.With(slog.String("track", key.name.String())),
-		events:   e.events,
-		track:    sub.Track(),
-		sub:      sub,
+		key: key, metrics: e.metrics, events: e.events,
+		log:      e.log.With(slog.String("broadcast", string(key.broadcast)), slog.String("codec", key.codec.String())),
 		commands: make(chan laneCommand, laneCommands),
 		quit:     make(chan struct{}), done: make(chan struct{}),
-		packets: *newLaneLog(), packetizer: packetizer,
+	}
+	l.subscribe = func(track string) (*relay.Subscription, error) {
+		return e.table.Subscribe(l.trackName(track), relay.SubscribeOptions{Kind: relay.ReaderWebRTC, Viewers: 1})
 	}
 	if e.port != nil {
 		l.batch = e.port.NewBatch()
 	}
-	l.reader = laneReader{sub: sub, skip: l.skip}
-	l.log.Info("lane opened", slog.String("codec", key.codec.String()))
+	if err := l.climb(all); err != nil {
+		return nil, errNoLayer(key)
+	}
+	if err := l.layers[len(l.layers)-1].open(); err != nil {
+		return nil, fmt.Errorf("lane: %w", err)
+	}
+	l.log.Info("lane opened", slog.Int("layers", len(l.layers)))
 	return l, nil
 }
 
@@ -133,28 +153,3 @@ func (e *egress) forgetLocked(h *laneHold) {
 
 // wait returns when all lanes have ended. Their holders have let go before.
 func (e *egress) wait() { e.wg.Wait() }
-
-// join adds a viewer to the lane, unless that has ended.
-func (l *lane) join(v *viewer) {
-	select {
-	case l.commands <- laneCommand{kind: commandJoin, viewer: v}:
-	case <-l.done:
-	}
-}
-
-// leave takes a viewer off the lane. The lane may still write to it for a moment.
-func (l *lane) leave(v *viewer) {
-	select {
-	case l.commands <- laneCommand{kind: commandLeave, viewer: v}:
-	case <-l.done:
-	}
-}
-
-// feedback passes on what a viewer wants, if the lane has room for it.
-func (l *lane) feedback(c laneCommand) {
-	select {
-	case l.commands <- c:
-	default:
-		l.skip(skipFeedback)
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
@@ -37,6 +38,7 @@ type ingest struct {
 var (
 	_ relay.Upstream          = (*ingest)(nil)
 	_ relay.KeyframeRequester = (*ingest)(nil)
+	_ relay.Refresher         = (*ingest)(nil)
 )
 
 func newIngest(e *Edge, s *Session, audio, video bool) *ingest {
@@ -130,7 +132,12 @@ func (in *ingest) OpenTrack(t *relay.Track) {
 }
 
 // RequestKeyframe implements relay.KeyframeRequester.
-func (in *ingest) RequestKeyframe(t *relay.Track) {
+func (in *ingest) RequestKeyframe(t *relay.Track) { in.askKeyframe(t, keyframeDemand) }
+
+// Refresh implements relay.Refresher.
+func (in *ingest) Refresh(t *relay.Track) { in.askKeyframe(t, keyframeFresh) }
+
+func (in *ingest) askKeyframe(t *relay.Track, reason keyframeReason) {
 	in.mu.Lock()
 	i := slices.IndexFunc(in.tracks, func(it *ingestTrack) bool { return it.isTrack(t) })
 	var it *ingestTrack
@@ -139,7 +146,40 @@ func (in *ingest) RequestKeyframe(t *relay.Track) {
 	}
 	in.mu.Unlock()
 	if it != nil {
-		it.askKeyframe(keyframeDemand)
+		it.askKeyframe(reason)
+	}
+}
+
+// stallAfter is how long a layer may bring no frame while another does, before
+// viewers are told not to choose it: browsers stop sending what their uplink does
+// not carry.
+const stallAfter = 1500 * time.Millisecond
+
+// listen notes that a video layer brings frames, and which others do not.
+func (in *ingest) listen(t *ingestTrack, now time.Time) {
+	if t.codec.Audio() {
+		return
+	}
+	ms := now.UnixMilli()
+	was := t.heard.Swap(ms)
+	if t.stalled.Swap(false) {
+		in.catalog.stall(t.name, false)
+	}
+	if ms/250 == was/250 {
+		return // not with every frame
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, o := range in.tracks {
+		last := o.heard.Load()
+		if o == t || last == 0 || ms-last < stallAfter.Milliseconds() || o.stalled.Swap(true) {
+			continue
+		}
+		o.mu.Lock()
+		name := o.name
+		o.mu.Unlock()
+		in.log.Info("layer stalled", slog.String("track", name))
+		in.catalog.stall(name, true)
 	}
 }
 

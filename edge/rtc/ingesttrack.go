@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"trellis/edge/framing"
@@ -47,6 +48,13 @@ type ingestTrack struct {
 	head    []byte       // beginning of a key frame
 
 	began int64 // PTS of the group's first frame
+	meter rateMeter
+	frame int    // bytes of the frame that is being received
+	rated uint64 // bit/s that the catalog says
+	at    time.Time
+
+	heard   atomic.Int64 // when its newest frame began, unix ms
+	stalled atomic.Bool  // and that this was too long ago
 
 	mu    sync.Mutex
 	asked time.Time // the last key frame request
@@ -75,7 +83,7 @@ func (t *ingestTrack) open(c framing.Codec) error {
 	t.mu.Lock()
 	t.track, t.name, t.codec = track, name, c
 	t.mu.Unlock()
-	t.described = framing.Description{}
+	t.described, t.rated, t.at, t.meter = framing.Description{}, 0, time.Time{}, rateMeter{}
 	return nil
 }
 
@@ -102,8 +110,41 @@ func (t *ingestTrack) askKeyframe(reason keyframeReason) {
 	}
 }
 
+const (
+	// The catalog's bitrate follows what is received when that is rateChange beyond
+	// it, at most every rateEvery: each change is sent to every viewer.
+	rateChange = 1.3
+	rateEvery  = 5 * time.Second
+)
+
+// rate keeps the bitrate in the catalog true, by which viewers choose a layer
+// that their edge does not carry yet.
+func (t *ingestTrack) rate(now time.Time) {
+	bytes := t.frame
+	t.frame = 0
+	if !t.meter.add(now, bytes) || t.codec.Audio() || now.Sub(t.at) < rateEvery {
+		return
+	}
+	if is, was := float64(t.meter.bps), float64(t.rated); is <= was*rateChange && was <= is*rateChange {
+		return
+	}
+	t.rated, t.at = roundBps(t.meter.bps), now
+	t.ingest.catalog.rate(t.name, t.rated)
+}
+
+// roundBps rounds to two digits: more would say more than is known.
+func roundBps(bps uint64) uint64 {
+	unit := uint64(1)
+	for bps/unit >= 100 {
+		unit *= 10
+	}
+	return (bps + unit/2) / unit * unit
+}
+
 // Begin implements stream.Sink.
 func (t *ingestTrack) Begin(f stream.FrameInfo) {
+	t.rate(f.Arrival)
+	t.ingest.listen(t, f.Arrival)
 	t.key = f.Key
 	if t.beginsGroup(f.Key) && !t.nextGroup() {
 		return
@@ -168,6 +209,7 @@ func (t *ingestTrack) nextGroup() bool {
 
 // Data implements stream.Sink.
 func (t *ingestTrack) Data(b []byte, last bool) {
+	t.frame += len(b)
 	if !t.writing {
 		return
 	}

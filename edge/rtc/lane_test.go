@@ -22,7 +22,8 @@ func (d *discard) Send(*transport.Batch, []byte, []byte, uint32, uint64) error {
 
 func (d *discard) WriteRTCP([]byte) error { return nil }
 
-// newTestLane returns a lane with viewers that are live, driven by hand.
+// newTestLane returns a lane with viewers that are live on its only layer, driven
+// by hand.
 func newTestLane(tb testing.TB, viewers int, out packetOut) *lane {
 	tb.Helper()
 	table, err := relay.NewTable(relay.Config{})
@@ -42,19 +43,21 @@ func newTestLane(tb testing.TB, viewers int, out packetOut) *lane {
 		tb.Fatal(err)
 	}
 	e := newEgress(table, nil, m, slog.New(slog.DiscardHandler))
-	l, err := e.open(laneKey{name: tr.Name(), codec: framing.VP8})
+	l, err := e.open(laneKey{broadcast: "room/alice", codec: framing.VP8}, []rendition{{track: tr.Name().Track, codec: "vp8"}})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(l.reader.close)
+	la := l.layers[0]
+	tb.Cleanup(la.close)
 	for range viewers {
 		v := newViewer(viewerConfig{
 			out: out, ssrc: 1, pt: 96, capture: 3, clockRate: 90_000,
 		})
-		v.begin(&l.packets, l.packets.head)
-		v.state = viewerLive
+		v.begin(la.packets, la.packets.head)
+		v.state, v.layer, v.aim = viewerLive, la, aim{layer: la}
 		l.viewers = append(l.viewers, v)
 	}
+	l.count()
 	return l
 }
 
@@ -67,7 +70,7 @@ func feed(l *lane, n int) func() {
 		pts := uint64(1_000_000 + i*33_333)
 		object := hang.AppendLegacyHeader(make([]byte, 0, 8+n), pts)
 		object = append(object, frame...)
-		l.append(laneInput{
+		l.layers[0].append(laneInput{
 			ObjectHeader: relay.ObjectHeader{Time: int64(pts), Ingress: now.UnixMicro()}, payload: object, first: i%30 == 0,
 		}, now)
 		now = now.Add(33_333 * time.Microsecond)
@@ -81,9 +84,9 @@ func TestMalformedObject(t *testing.T) {
 	l := newTestLane(t, 1, out)
 	now := time.Unix(1_700_000_000, 0)
 	for _, payload := range [][]byte{nil, {0xff}, {0x40}} {
-		l.append(laneInput{payload: payload, first: true}, now)
+		l.layers[0].append(laneInput{payload: payload, first: true}, now)
 	}
-	l.append(laneInput{payload: []byte{1, 2, 3}}, now) // not the first of a group
+	l.layers[0].append(laneInput{payload: []byte{1, 2, 3}}, now) // not the first of a group
 	if out.packets != 0 {
 		t.Errorf("%d packets were made of nothing", out.packets)
 	}

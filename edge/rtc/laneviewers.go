@@ -1,38 +1,88 @@
 package rtc
 
 import (
-	"slices"
 	"time"
 
+	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/stream"
-	"trellis/internal/telemetry"
+	"trellis/internal/relay"
 )
 
-// advance does what depends on time: begins waiting viewers, sends the next burst
-// to those that catch up, and sender reports. It leaves in due when to do so next.
+// aim is where a viewer should be, and how it may get there. The session decides
+// it; the zero aim leaves the choice to the lane.
+type aim struct {
+	layer *layer // nil: the best there is, or none with pause
+	pause bool   // send nothing
+	// urgent: what the viewer gets now is too much, so it stops at once.
+	urgent bool
+	// burst is how many bytes the viewer may be sent at once to catch up on a group
+	// that has begun. Where it is more, a new group is waited for, but not beyond
+	// until.
+	burst int
+	until time.Time
+	since time.Time // set by the lane
+	// slice is how many packets leave at once, with gap until the next; zero leaves
+	// both to the lane.
+	slice int
+	gap   time.Duration
+}
+
+// probe is a train of packets that shows what the path to a viewer can carry.
+type probe struct {
+	kind    bwe.Kind // says which train it is
+	packets int
+}
+
+// advance does what depends on time: moves viewers between layers, begins waiting
+// ones, sends the next burst to those that catch up, and sender reports. It
+// leaves in due when to do so next.
 func (l *lane) advance(now time.Time) {
 	l.due = now.Add(reportEvery)
-	if !l.settled && !l.first.IsZero() {
-		at := l.lastAppend.Add(laneSettle)
-		if last := l.first.Add(laneSettleMax); last.Before(at) {
-			at = last
-		}
-		l.settled = !now.Before(at)
-		l.at(at)
-	}
+	l.tend(now)
 	for _, v := range l.viewers {
-		if v.state == viewerWaiting {
+		if v.layer != v.aim.layer {
+			l.move(v, now)
+		} else if v.state == viewerWaiting && v.layer != nil && v.layer.ready(now) {
 			l.begin(v, now)
 		}
 		if v.state == viewerCatchingUp {
 			l.catchUp(v, now)
 		}
-		if v.sent && !now.Before(v.reportDue) {
-			l.report(v, now)
-		}
-		if v.sent {
+		if v.sent && v.layer != nil {
+			if !now.Before(v.reportDue) {
+				l.report(v, now)
+			}
 			l.at(v.reportDue)
 		}
+	}
+}
+
+// tend settles the layers, and closes those that nobody has wanted for a while;
+// one stays, for its end is the lane's.
+func (l *lane) tend(now time.Time) {
+	open := 0
+	for _, la := range l.layers {
+		if la.sub == nil {
+			continue
+		}
+		open++
+		la.settle(now)
+		if la.users > 0 {
+			la.unused = time.Time{}
+		} else if la.unused.IsZero() {
+			la.unused = now
+		}
+	}
+	for _, la := range l.layers {
+		if la.sub == nil || la.unused.IsZero() || open == 1 {
+			continue
+		}
+		if at := la.unused.Add(layerLinger); now.Before(at) {
+			l.at(at)
+			continue
+		}
+		la.close()
+		open--
 	}
 }
 
@@ -45,36 +95,49 @@ func (l *lane) at(t time.Time) {
 
 // wake returns when to look again, whatever arrives.
 func (l *lane) wake() time.Time {
-	if t, ok := l.reader.wake(); ok && t.Before(l.due) {
-		return t
+	due := l.due
+	for _, la := range l.layers {
+		if la.sub == nil {
+			continue
+		}
+		if t, ok := la.reader.wake(); ok && t.Before(due) {
+			due = t
+		}
 	}
-	return l.due
+	return due
 }
 
-// begin starts a viewer at the newest group's first object, if that is cached.
-// Otherwise it waits for the next group, and the upstream is asked for a key
-// frame, which it passes on to the publisher only if it has no cached group.
-func (l *lane) begin(v *viewer, now time.Time) {
-	switch {
-	case l.settled && l.packets.whole:
-		v.settle(l.packets.at(l.packets.head-1).ticks, now)
-		v.begin(&l.packets, l.packets.groupStart)
-	case l.codec.Audio() || !l.settled && !l.first.IsZero():
-	case !now.Before(l.nextKeyframe):
-		l.nextKeyframe = now.Add(keyframeEvery)
-		if l.track.RequestKeyframe() {
-			l.stats.keyframes.Add(1)
-		}
-		l.at(l.nextKeyframe)
-	default:
-		l.at(l.nextKeyframe)
+// move brings a viewer to the layer that it is meant to be on, as soon as it can
+// begin there: with what is cached, if that is little enough, else with the next
+// group. Until then it stays where it is, unless that is too much for it.
+func (l *lane) move(v *viewer, now time.Time) {
+	to := v.aim.layer
+	if to == nil || !to.ready(now) {
+		return
 	}
+	old := to.groupAge() > now.Sub(v.aim.since)
+	if v.sent && old && now.Before(v.aim.until) && to.pending() > v.aim.burst {
+		to.freshen(now)
+		l.at(v.aim.until)
+		return
+	}
+	v.layer = to
+	l.count()
+	l.begin(v, now)
+}
+
+// begin starts a viewer at the first object of its layer's newest group.
+func (l *lane) begin(v *viewer, now time.Time) {
+	p := v.layer.packets
+	v.settle(p.at(p.head-1).ticks, now)
+	v.begin(p, p.groupStart)
 }
 
 // catchUp sends a viewer its next burst.
 func (l *lane) catchUp(v *viewer, now time.Time) {
-	if v.next < l.packets.tail {
-		l.skip(skipBehind)
+	p := v.layer.packets
+	if v.next < p.tail {
+		v.layer.skip(skipBehind)
 		v.state = viewerWaiting
 		l.at(now)
 		return
@@ -83,37 +146,53 @@ func (l *lane) catchUp(v *viewer, now time.Time) {
 		l.at(v.nextBurst)
 		return
 	}
-	l.send(v, catchUpBurst, now)
-	if v.next == l.packets.head {
+	burst, gap := catchUpBurst, catchUpPause
+	if v.aim.slice > 0 {
+		burst, gap = v.aim.slice, v.aim.gap
+	}
+	l.send(v, burst, now)
+	if v.next == p.head {
 		v.state = viewerLive
 		return
 	}
-	v.nextBurst = now.Add(catchUpPause)
+	v.nextBurst = now.Add(gap)
 	l.at(v.nextBurst)
+}
+
+// sendLive writes the n packets of the newest object to a viewer that has all
+// before it. A large one is sent in slices to those whose path is narrow.
+func (l *lane) sendLive(v *viewer, n int, now time.Time) {
+	if v.aim.slice > 0 && n > v.aim.slice {
+		v.state = viewerCatchingUp
+		v.nextBurst = now.Add(v.aim.gap)
+		n = v.aim.slice
+	}
+	l.send(v, n, now)
 }
 
 // send writes up to budget packets from where the viewer stands.
 func (l *lane) send(v *viewer, budget int, now time.Time) {
+	la := v.layer
 	if !v.sent {
 		// The first packets come with a report, so that a player can align audio
 		// and video from the beginning.
 		defer l.report(v, now)
 	}
 	defer l.flush()
-	for v.next < l.packets.head {
-		o := l.packets.at(v.next)
+	for v.next < la.packets.head {
+		o := la.packets.at(v.next)
 		for ; v.packet < o.payloads.Len(); v.packet++ {
 			if budget == 0 {
 				return
 			}
 			budget--
 			if err := v.write(l.batch, o, v.next, v.packet, now); err != nil {
-				l.skip(skipWriteFailed)
+				la.skip(skipWriteFailed)
 			}
 		}
 		n, bytes := o.payloads.Len(), o.payloads.Bytes()
-		l.stats.packets.Add(uint64(n))
-		l.stats.bytes.Add(uint64(bytes))
+		la.stats.packets.Add(uint64(n))
+		la.stats.bytes.Add(uint64(bytes))
 		l.metrics.packetsOut.Add(float64(n))
 		l.metrics.bytesOut.Add(float64(bytes))
 		v.next, v.packet = v.next+1, 0
@@ -126,78 +205,86 @@ func (l *lane) flush() {
 		return
 	}
 	if err := l.batch.Flush(); err != nil {
-		l.skip(skipWriteFailed)
+		l.metrics.skipped[skipWriteFailed].Inc()
 	}
 }
 
 // report tells a viewer what time it is on the broadcast's timeline.
 func (l *lane) report(v *viewer, now time.Time) {
+	la := v.layer
 	v.reportDue = now.Add(reportEvery).Truncate(reportTogether)
-	pts := l.lastPTS + now.Sub(l.lastAppend).Microseconds()
+	pts := la.lastPTS + now.Sub(la.lastAppend).Microseconds()
 	ntp := stream.NTP(time.UnixMicro(pts))
-	if err := v.report(ntp, ticksOf(pts, l.codec.ClockRate())); err != nil {
-		l.skip(skipWriteFailed)
+	if err := v.report(ntp, ticksOf(pts, l.key.codec.ClockRate())); err != nil {
+		la.skip(skipWriteFailed)
 	}
-}
-
-// command does what a viewer's session wants.
-func (l *lane) command(c laneCommand, now time.Time) {
-	switch c.kind {
-	case commandJoin:
-		l.viewers = append(l.viewers, c.viewer)
-		l.countViewers()
-	case commandLeave:
-		l.viewers = slices.DeleteFunc(l.viewers, func(v *viewer) bool { return v == c.viewer })
-		l.countViewers()
-	case commandResend:
-		for _, seq := range c.seqs {
-			l.resend(c.viewer, seq, now)
-		}
-		l.flush()
-	case commandRestart:
-		l.restart(c.viewer, now)
-	}
-}
-
-func (l *lane) countViewers() {
-	l.stats.viewers.Store(uint64(len(l.viewers)))
-	l.sub.SetViewers(len(l.viewers))
 }
 
 // resend answers a NACK from the lane's own packets.
 func (l *lane) resend(v *viewer, seq uint16, now time.Time) {
 	packet, run, ok := v.locate(seq)
 	if !ok {
-		l.skip(skipHistory)
+		l.metrics.skipped[skipHistory].Inc()
 		return
 	}
-	object, i, ok := l.packets.find(packet)
+	object, i, ok := run.log.find(packet)
 	if !ok {
-		l.skip(skipHistory)
+		l.metrics.skipped[skipHistory].Inc()
 		return
 	}
 	if !v.resend.take(now, resendRate, resendBurst) {
-		l.skip(skipResendLimit)
+		l.metrics.skipped[skipResendLimit].Inc()
 		return
 	}
-	if err := v.rewrite(l.batch, l.packets.at(object), object, i, seq, run); err != nil {
-		l.skip(skipWriteFailed)
+	if err := v.rewrite(l.batch, run.log.at(object), object, i, seq, run, now); err != nil {
+		l.metrics.skipped[skipWriteFailed].Inc()
 		return
 	}
-	l.stats.resent.Add(1)
+	if v.layer != nil {
+		v.layer.stats.resent.Add(1)
+	}
 	l.metrics.resent.Inc()
+}
+
+// probe sends a viewer its newest packets once more, back to back: what arrives
+// how fast shows what the path can carry, and what was lost of them is mended.
+func (l *lane) probe(v *viewer, p probe, now time.Time) {
+	r := &v.run
+	if !r.valid || r.count == 0 || v.cfg.rtxSSRC == 0 {
+		return
+	}
+	defer l.flush()
+	last := r.firstSeq + r.count - 1
+	n := min(uint64(p.packets), r.count)
+	for sent := 0; sent < p.packets; sent++ {
+		seq := last - n + 1 + uint64(sent)%n
+		object, i, ok := r.log.find(r.firstPacket + seq - r.firstSeq)
+		if !ok {
+			continue
+		}
+		if err := v.repeat(l.batch, r.log.at(object), object, i, uint16(seq), r, p.kind, now); err != nil {
+			l.metrics.skipped[skipWriteFailed].Inc()
+			return
+		}
+	}
+	l.metrics.probes.Inc()
 }
 
 // restart answers a viewer that asks for a key frame: with the cached group, from
 // its beginning. Only where there is none the upstream is asked.
 func (l *lane) restart(v *viewer, now time.Time) {
 	l.metrics.keyRequested.Inc()
-	if v.state != viewerLive || now.Before(v.restartAfter) {
+	if v.state != viewerLive || v.layer == nil || now.Before(v.restartAfter) {
 		return // it is being sent a key frame, or just was
 	}
-	if !l.packets.whole {
-		if l.track.RequestKeyframe() {
-			l.stats.keyframes.Add(1)
+	la := v.layer
+	if v.aim.slice > 0 && la.packets.whole && la.pending() > v.aim.burst {
+		la.freshen(now) // what has come of the group is too much for its path
+		return
+	}
+	if !la.packets.whole {
+		if la.track.RequestKeyframe() {
+			la.stats.keyframes.Add(1)
 		}
 		return
 	}
@@ -206,35 +293,23 @@ func (l *lane) restart(v *viewer, now time.Time) {
 	}
 	v.restartAfter = now.Add(min(restartPause<<v.restarts, restartPauseMax))
 	v.restarts = min(v.restarts+1, 8)
-	v.begin(&l.packets, l.packets.groupStart)
+	v.begin(la.packets, la.packets.groupStart)
 	v.nextBurst = now
-	l.stats.restarts.Add(1)
+	la.stats.restarts.Add(1)
 	l.metrics.restarts.Inc()
 }
 
-func (l *lane) skip(s skip) {
-	l.metrics.skipped[s].Inc()
-	switch s {
-	case skipLate, skipStalled, skipAborted:
-		l.tell(s, time.Now())
-	case skipWaitKey, skipGroupRefuse, skipMalformed, skipBehind, skipWriteFailed, skipFeedback, skipHistory,
-		skipResendLimit, numSkips:
-		// Not a gap for all viewers of the lane.
-	}
-}
-
-// tellEvery is how often a lane remembers groups that it skips for one reason.
-const tellEvery = 250 * time.Millisecond
-
-// tell remembers that all viewers of the lane miss a group, or the rest of it.
-func (l *lane) tell(s skip, now time.Time) {
-	t := &l.untold[s]
-	t.count++
-	if now.Sub(t.at) < tellEvery {
+// freshen asks the publisher for a group that viewers can begin with, though one
+// is cached: what has come of that is too much for their path. It is asked of a
+// layer as often as all viewers of the world together may.
+func (la *layer) freshen(now time.Time) {
+	if now.Before(la.nextFresh) {
+		la.lane.at(la.nextFresh)
 		return
 	}
-	l.events.Add(telemetry.Event{
-		At: now, Kind: telemetry.GroupSkipped, Reason: s.String(), Track: l.track.Name().String(), Count: t.count,
-	})
-	t.at, t.count = now, 0
+	la.nextFresh = now.Add(relay.FreshEvery)
+	la.lane.at(la.nextFresh)
+	if la.track.RequestFresh() {
+		la.stats.keyframes.Add(1)
+	}
 }

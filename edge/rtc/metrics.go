@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trellis/edge/rtc/allocate"
 	"trellis/internal/relay"
 )
 
@@ -93,6 +94,7 @@ const (
 	keyframeLoss                         // packets were lost beyond repair
 	keyframeLength                       // the group has become long
 	keyframeDemand                       // somebody wants to begin, and no group is cached
+	keyframeFresh                        // somebody wants to begin, and the cached group is too much for its path
 	numKeyframeReasons
 )
 
@@ -106,6 +108,8 @@ func (r keyframeReason) String() string {
 		return "group_length"
 	case keyframeDemand:
 		return "demand"
+	case keyframeFresh:
+		return "fresh"
 	case numKeyframeReasons:
 	}
 	return "unknown"
@@ -149,6 +153,8 @@ type metrics struct {
 	packetsOut   prometheus.Counter
 	bytesOut     prometheus.Counter
 	resent       prometheus.Counter
+	probes       prometheus.Counter
+	switches     [allocate.NumReasons]prometheus.Counter // of viewers between layers
 	lanes        prometheus.Gauge
 }
 
@@ -170,6 +176,7 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 		packetsOut:   counter("trellis_rtc_egress_packets_total", "RTP packets written to viewers."),
 		bytesOut:     counter("trellis_rtc_egress_bytes_total", "RTP payload bytes written to viewers."),
 		resent:       counter("trellis_rtc_egress_resent_total", "RTP packets written again on a viewer's NACK."),
+		probes:       counter("trellis_rtc_egress_probes_total", "Trains of packets sent to find out what a viewer's path can carry."),
 		lanes:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "trellis_rtc_lanes", Help: "Tracks that are packetized for viewers."}),
 	}
 	endings := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -201,12 +208,18 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 	for r := range numKeyframeReasons {
 		m.keyRequests[r] = keyRequests.WithLabelValues(r.String())
 	}
+	switches := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "trellis_rtc_layer_switches_total", Help: "Viewers sent to another layer of a picture, by reason.",
+	}, []string{"reason"})
+	for r := range allocate.NumReasons {
+		m.switches[r] = switches.WithLabelValues(r.String())
+	}
 	if reg == nil {
 		return m, nil
 	}
 	all := []prometheus.Collector{
 		m.setup, m.age, endings, refused, skipped, keyRequests, m.keyRequested, m.restarts,
-		m.packetsOut, m.bytesOut, m.resent, m.lanes,
+		m.packetsOut, m.bytesOut, m.resent, m.probes, m.lanes, switches,
 	}
 	for r := range numRoles {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

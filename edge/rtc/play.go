@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc/bwe"
+	"trellis/edge/rtc/stream"
 	"trellis/internal/relay"
 	"trellis/wire"
 	"trellis/wire/hang"
@@ -40,7 +43,8 @@ func (e *Edge) Play(ctx context.Context, req Request) (*Session, error) {
 type choice struct {
 	media *offeredMedia
 	codec offeredCodec
-	key   laneKey // without a track where the broadcast has none of the kind
+	key   laneKey     // without a broadcast where that has none of the kind
+	rungs []rendition // the layers that there are now
 }
 
 func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
@@ -72,11 +76,12 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		return s.newViewerConn(ctx, o, sections)
+		return s.newViewerConn(ctx, o, sections, v.steering)
 	}, v.finish)
 	if err != nil {
 		return nil, err
 	}
+	s.steering.Store(v.steering)
 	s.tasks.run(v.run)
 	return s, nil
 }
@@ -92,11 +97,10 @@ func choose(o *offer, c hang.Catalog, b wire.Broadcast) ([]choice, error) {
 			choices = append(choices, choice{media: m, codec: m.codecs[0]})
 			continue
 		}
-		ch, ok := m.choose(c)
+		ch, ok := m.choose(c, b)
 		if !ok {
 			return nil, &CodecError{Offered: m.names, Wanted: codecsOf(c, m.audio)}
 		}
-		ch.key.name.Broadcast = b
 		choices = append(choices, ch)
 		tracks++
 	}
@@ -114,7 +118,9 @@ func (m *offeredMedia) has(c hang.Catalog) bool {
 	return len(c.VideoTracks()) > 0
 }
 
-func (m *offeredMedia) choose(c hang.Catalog) (choice, bool) {
+// choose picks the codec of the best rendition that the viewer can decode, and
+// with it all renditions in that codec: the layers.
+func (m *offeredMedia) choose(c hang.Catalog, b wire.Broadcast) (choice, bool) {
 	var picked offeredCodec
 	limits := hang.Limits{Codec: func(codec string) bool {
 		for _, oc := range m.codecs {
@@ -143,10 +149,11 @@ func (m *offeredMedia) choose(c hang.Catalog) (choice, bool) {
 	if !ok || description != "" || container.Kind == hang.ContainerCMAF {
 		return choice{}, false
 	}
-	return choice{
-		media: m, codec: picked,
-		key: laneKey{name: wire.TrackName{Track: track}, codec: picked.codec, container: container},
-	}, true
+	key := laneKey{broadcast: b, codec: picked.codec, container: container}
+	if m.audio {
+		key.track = track
+	}
+	return choice{media: m, codec: picked, key: key, rungs: renditionsOf(c, key)}, true
 }
 
 // codecsOf lists the codecs of a kind that a catalog has and we carry.
@@ -185,7 +192,9 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 	var last hang.Catalog
 	known := false
 	for {
-		c, at, err := nextCatalog(ctx, deadline, sub, &doc)
+		waitCtx, cancel := context.WithDeadline(ctx, deadline)
+		c, at, err := nextCatalog(waitCtx, sub, &doc)
+		cancel()
 		switch {
 		case err != nil && known:
 			return last, nil
@@ -211,10 +220,8 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 // nextCatalog waits for the next version of the catalog, and returns it with the
 // time when it entered the backbone.
 func nextCatalog(
-	ctx context.Context, deadline time.Time, sub *relay.Subscription, doc *hang.Document,
+	ctx context.Context, sub *relay.Subscription, doc *hang.Document,
 ) (hang.Catalog, time.Time, error) {
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
 	g, err := sub.NextGroup(ctx)
 	if err != nil {
 		return hang.Catalog{}, time.Time{}, err
@@ -239,32 +246,51 @@ func nextCatalog(
 
 // viewing is what a viewer's session does.
 type viewing struct {
-	edge    *Edge
-	session *Session
-	tracks  []*viewerTrack
+	edge     *Edge
+	session  *Session
+	tracks   []*viewerTrack
+	steering *steering
 }
 
 // prepare takes hold of the lanes, and makes a track for each.
 func (v *viewing) prepare(choices []choice) ([]answered, error) {
 	sections := make([]answered, len(choices))
+	sent := transportLog(choices)
+	v.steering = newSteering(v.session, sent)
 	for i, ch := range choices {
 		sections[i] = answered{media: ch.media, codec: ch.codec}
-		if ch.key.name.Track == "" {
+		if ch.key.broadcast == "" {
 			continue
 		}
-		h, err := v.edge.egress.hold(ch.key)
+		h, err := v.edge.egress.hold(ch.key, ch.rungs)
 		if errors.Is(err, relay.ErrNotFound) {
 			return nil, fmt.Errorf("%w: %w", ErrNotLive, err)
 		}
 		if err != nil {
 			return nil, err
 		}
-		t := newViewerTrack(ch.media, ch.codec)
+		t := newViewerTrack(ch.media, ch.codec, sent)
 		t.swap(h)
 		v.tracks = append(v.tracks, t)
+		v.steering.steer(t)
 		sections[i].track = t
 	}
 	return sections, nil
+}
+
+// transportLog returns where to remember what is sent to a viewer: nil unless it
+// reports the arrival of all of it (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+func transportLog(choices []choice) *bwe.Log {
+	for _, ch := range choices {
+		if ch.key.broadcast != "" && !ch.transportCC() {
+			return nil
+		}
+	}
+	return bwe.NewLog(time.Now())
+}
+
+func (ch choice) transportCC() bool {
+	return ch.media.extension(stream.TransportCCURI) != 0 && slices.Contains(ch.codec.feedback, "transport-cc")
 }
 
 // run joins the lanes once media can flow, and ends the session when all tracks
@@ -288,6 +314,7 @@ func (v *viewing) run() {
 func (v *viewing) follow(t *viewerTrack, w *viewer) {
 	for {
 		h := t.hold()
+		w.aim = v.steering.rejoin(t, time.Now())
 		h.join(w)
 		select {
 		case <-v.session.ctx.Done():
@@ -300,7 +327,7 @@ func (v *viewing) follow(t *viewerTrack, w *viewer) {
 		}
 		next, err := v.edge.resume(v.session.ctx, h.key, v.session.log)
 		if err != nil {
-			v.session.log.Debug("track does not go on", slog.String("track", h.key.name.Track), slog.Any("err", err))
+			v.session.log.Debug("track does not go on", slog.String("codec", h.key.codec.String()), slog.Any("err", err))
 			return
 		}
 		w.move() // it is ours again: the lane has ended
@@ -313,23 +340,24 @@ func (v *viewing) follow(t *viewerTrack, w *viewer) {
 func (e *Edge) resume(ctx context.Context, key laneKey, log *slog.Logger) (*laneHold, error) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
-	watch := e.cfg.Table.WatchAnnounced(wire.Prefix(key.name.Broadcast))
+	watch := e.cfg.Table.WatchAnnounced(wire.Prefix(key.broadcast))
 	defer watch.Close()
 	for {
 		event, err := watch.Next(ctx)
 		switch {
 		case err != nil:
 			return nil, err
-		case !event.Active || event.Name != key.name.Broadcast:
+		case !event.Active || event.Name != key.broadcast:
 			continue
 		}
 		audio := key.codec.Audio()
-		c, err := e.readCatalog(ctx, key.name.Broadcast, audio, !audio)
-		if err == nil && !carries(c, key) {
-			err = fmt.Errorf("%s is not in the new catalog with %s", key.name.Track, key.codec)
+		c, err := e.readCatalog(ctx, key.broadcast, audio, !audio)
+		all := renditionsOf(c, key)
+		if err == nil && len(all) == 0 {
+			err = errNoLayer(key)
 		}
 		if err == nil {
-			return e.egress.hold(key)
+			return e.egress.hold(key, all)
 		}
 		log.Debug("resume", slog.Any("err", err))
 	}
@@ -338,25 +366,6 @@ func (e *Edge) resume(ctx context.Context, key laneKey, log *slog.Logger) (*lane
 // resumeTimeout is how long viewers of a broadcast that broke off wait for it to
 // go on, before they are told that it is over.
 const resumeTimeout = 10 * time.Second
-
-// carries reports whether a catalog has the track of a lane in the same codec.
-func carries(c hang.Catalog, key laneKey) bool {
-	same := func(codec string, container hang.Container) bool {
-		p, err := framing.ParseParams(codec)
-		return err == nil && p.Codec == key.codec && container == key.container
-	}
-	for _, t := range c.AudioTracks() {
-		if t.Track == key.name.Track {
-			return same(t.Codec, t.Container)
-		}
-	}
-	for _, t := range c.VideoTracks() {
-		if t.Track == key.name.Track {
-			return same(t.Codec, t.Container)
-		}
-	}
-	return false
-}
 
 // finish lets go of the lanes.
 func (v *viewing) finish(error) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -65,6 +66,8 @@ type Session struct {
 	conn      connection
 	answer    string
 	ingest    *ingest // of a publisher
+
+	steering atomic.Pointer[steering] // of a viewer, once its tracks are known
 
 	ctx       context.Context
 	end       context.CancelCauseFunc

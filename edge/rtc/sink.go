@@ -58,34 +58,30 @@ func (e *Edge) OpenSinks(ctx context.Context, b wire.Broadcast) (*Sinks, error) 
 	if err != nil {
 		return nil, fmt.Errorf("sinks of %s: %w", b, err)
 	}
-	var keys []laneKey
-	add := func(track, codec string, key laneKey) error {
+	s := &Sinks{edge: e}
+	add := func(key laneKey, codec string) error {
 		p, err := framing.ParseParams(codec)
 		if err != nil {
-			return fmt.Errorf("sinks of %s: track %s: %w", b, track, err)
+			return fmt.Errorf("sinks of %s: %w", b, err)
 		}
-		key.name, key.codec = wire.TrackName{Broadcast: b, Track: track}, p.Codec
-		keys = append(keys, key)
+		key.broadcast, key.codec = b, p.Codec
+		h, err := e.egress.hold(key, renditionsOf(c, key))
+		if err != nil {
+			s.release()
+			return fmt.Errorf("sinks of %s: %w", b, err)
+		}
+		s.tracks = append(s.tracks, &sinkTrack{kind: key.codec, hold: h})
 		return nil
 	}
 	if all := c.VideoTracks(); len(all) > 0 {
-		if err := add(all[0].Track, all[0].Codec, laneKey{container: all[0].Container}); err != nil {
+		if err := add(laneKey{container: all[0].Container}, all[0].Codec); err != nil {
 			return nil, err
 		}
 	}
 	if all := c.AudioTracks(); len(all) > 0 {
-		if err := add(all[0].Track, all[0].Codec, laneKey{container: all[0].Container}); err != nil {
+		if err := add(laneKey{container: all[0].Container, track: all[0].Track}, all[0].Codec); err != nil {
 			return nil, err
 		}
-	}
-	s := &Sinks{edge: e}
-	for _, key := range keys {
-		h, err := e.egress.hold(key)
-		if err != nil {
-			s.release()
-			return nil, fmt.Errorf("sinks of %s: %w", b, err)
-		}
-		s.tracks = append(s.tracks, &sinkTrack{kind: key.codec, hold: h})
 	}
 	return s, nil
 }

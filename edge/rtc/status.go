@@ -33,7 +33,7 @@ type IngestStatus struct {
 	stream.InboundStats
 }
 
-// LaneStatus is a track that is sent to viewers.
+// LaneStatus is a track that is sent to viewers, or could be: a layer.
 type LaneStatus struct {
 	Broadcast string `json:"broadcast"`
 	Track     string `json:"track"`
@@ -42,6 +42,8 @@ type LaneStatus struct {
 	Objects   uint64 `json:"objects"`
 	Packets   uint64 `json:"packets"`
 	Bytes     uint64 `json:"bytes"`
+	// BitrateBps is what the layer takes of a viewer's path.
+	BitrateBps uint64 `json:"bitrate_bps"`
 	// Resent counts packets that viewers asked for again, Restarts viewers that
 	// were sent the cached group again, KeyframeRequests what went upstream.
 	Resent           uint64 `json:"resent"`
@@ -93,12 +95,14 @@ func (e *egress) status() []LaneStatus {
 	defer e.mu.Unlock()
 	all := make([]LaneStatus, 0, len(e.lanes))
 	for k, h := range e.lanes {
-		c := &h.stats
-		all = append(all, LaneStatus{
-			Broadcast: string(k.name.Broadcast), Track: k.name.Track, Codec: k.codec.String(),
-			Viewers: c.viewers.Load(), Objects: c.objects.Load(), Packets: c.packets.Load(), Bytes: c.bytes.Load(),
-			Resent: c.resent.Load(), Restarts: c.restarts.Load(), KeyframeRequests: c.keyframes.Load(),
-		})
+		for _, la := range *h.rungs.Load() {
+			c := &la.stats
+			all = append(all, LaneStatus{
+				Broadcast: string(k.broadcast), Track: la.name, Codec: k.codec.String(), BitrateBps: la.bps.Load(),
+				Viewers: c.viewers.Load(), Objects: c.objects.Load(), Packets: c.packets.Load(), Bytes: c.bytes.Load(),
+				Resent: c.resent.Load(), Restarts: c.restarts.Load(), KeyframeRequests: c.keyframes.Load(),
+			})
+		}
 	}
 	slices.SortFunc(all, func(a, b LaneStatus) int {
 		return cmp.Or(cmp.Compare(a.Broadcast, b.Broadcast), cmp.Compare(a.Track, b.Track))

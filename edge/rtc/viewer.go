@@ -7,6 +7,7 @@ import (
 
 	"github.com/pion/rtcp"
 
+	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
 )
@@ -27,8 +28,10 @@ type viewerConfig struct {
 	rtxSSRC   uint32 // zero without retransmission format
 	pt, rtxPT uint8
 	capture   uint8 // id of the abs-capture-time extension, zero without
+	transport uint8 // id of the transport-wide sequence number extension, zero without
 	clockRate uint32
 	audio     bool
+	sent      *bwe.Log // of all tracks of the connection; nil without transport
 }
 
 // viewerState is where a viewer of a lane stands.
@@ -46,6 +49,8 @@ const (
 type viewer struct {
 	cfg   viewerConfig
 	state viewerState
+	layer *layer // that it is sent, nil for none
+	aim   aim    // where it should be
 
 	run    viewerRun
 	before viewerRun // the one before, still asked for again
@@ -74,6 +79,7 @@ type viewer struct {
 // maps sequence numbers back to packets, and objects to timestamps.
 type viewerRun struct {
 	valid       bool
+	log         *laneLog // that it is a stretch of
 	firstSeq    uint64
 	firstPacket uint64
 	firstObject uint64
@@ -110,7 +116,7 @@ func (v *viewer) begin(l *laneLog, first uint64) {
 		v.before = v.run
 	}
 	r := viewerRun{
-		valid: true, firstSeq: v.seq, firstPacket: l.packets, firstObject: first, live: l.head, shift: v.run.shift,
+		valid: true, log: l, firstSeq: v.seq, firstPacket: l.packets, firstObject: first, live: l.head, shift: v.run.shift,
 	}
 	switch {
 	case first < l.head:
@@ -132,6 +138,7 @@ func (v *viewer) begin(l *laneLog, first uint64) {
 // packets cannot be asked for again, and its timestamps go on from what was sent.
 func (v *viewer) move() {
 	v.state, v.moved = viewerWaiting, v.sent
+	v.layer, v.aim = nil, aim{}
 	v.run.valid, v.before.valid = false, false
 }
 
@@ -150,11 +157,12 @@ func (v *viewer) settle(newest int64, now time.Time) {
 // minTicks is below every timestamp that an object can have.
 const minTicks = -1 << 60
 
-// maxHeader is an RTP header with one extension of 8 bytes.
+// maxHeader is an RTP header with the extensions that we send: 3 bytes of
+// transport-wide sequence number and 9 of capture time.
 const maxHeader = 12 + 4 + 12
 
 // rtpHeader writes a header: RFC 3550, Section 5.1.
-func (v *viewer) rtpHeader(pt uint8, marker bool, seq uint16, ts, ssrc uint32) []byte {
+func (v *viewer) rtpHeader(pt uint8, marker bool, seq uint16, ts, ssrc uint32) {
 	h := v.header[:12]
 	h[0], h[1] = 2<<6, pt
 	if marker {
@@ -163,17 +171,28 @@ func (v *viewer) rtpHeader(pt uint8, marker bool, seq uint16, ts, ssrc uint32) [
 	binary.BigEndian.PutUint16(h[2:], seq)
 	binary.BigEndian.PutUint32(h[4:], ts)
 	binary.BigEndian.PutUint32(h[8:], ssrc)
-	return h
 }
 
-// addCapture adds the abs-capture-time extension: RFC 8285, Section 4.2.
-func (v *viewer) addCapture(ingress int64) []byte {
-	h := v.header[:maxHeader]
+// extend adds the header extensions that were negotiated, in one-byte form (RFC
+// 8285, Section 4.2). ingress is zero where the capture time is not known.
+func (v *viewer) extend(ingress int64, payload int, kind bwe.Kind, now time.Time) []byte {
+	h := v.header[:16]
+	if v.cfg.transport != 0 {
+		seq := v.cfg.sent.Add(now, payload+packetOverhead, kind)
+		h = append(h, v.cfg.transport<<4|1, byte(seq>>8), byte(seq))
+	}
+	if v.cfg.capture != 0 && ingress != 0 {
+		h = append(h, v.cfg.capture<<4|7)
+		h = binary.BigEndian.AppendUint64(h, stream.NTP(time.UnixMicro(ingress)))
+	}
+	if len(h) == 16 {
+		return h[:12]
+	}
+	for len(h)%4 != 0 {
+		h = append(h, 0)
+	}
 	h[0] |= 0x10
-	binary.BigEndian.PutUint32(h[12:], 0xBEDE_0003)
-	h[16] = v.cfg.capture<<4 | 7
-	binary.BigEndian.PutUint64(h[17:], stream.NTP(time.UnixMicro(ingress)))
-	clear(h[25:])
+	binary.BigEndian.PutUint32(h[12:], 0xBEDE_0000|uint32(len(h)-16)/4)
 	return h
 }
 
@@ -181,13 +200,11 @@ func (v *viewer) addCapture(ingress int64) []byte {
 func (v *viewer) write(b *transport.Batch, o *laneObject, n uint64, i int, now time.Time) error {
 	ticks := v.run.ticks(n, o.ticks)
 	seq := v.seq
-	h := v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, uint16(seq), v.tsBase+uint32(ticks), v.cfg.ssrc)
-	if v.cfg.capture != 0 && o.ingress != 0 {
-		// On all packets of the frame, not the first alone: those of one size leave
-		// in one call.
-		h = v.addCapture(o.ingress)
-	}
 	payload := o.payloads.At(i)
+	v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, uint16(seq), v.tsBase+uint32(ticks), v.cfg.ssrc)
+	// The capture time is on all packets of the frame, not the first alone: those of
+	// one size leave in one call.
+	h := v.extend(o.ingress, len(payload), bwe.Media, now)
 	v.seq++
 	v.run.count++
 	v.packets++
@@ -218,20 +235,29 @@ func (v *viewer) locate(seq uint16) (packet uint64, run *viewerRun, ok bool) {
 
 // rewrite sends a packet again: RFC 4588, Section 4, or the packet itself where
 // the viewer did not negotiate a retransmission format.
-func (v *viewer) rewrite(b *transport.Batch, o *laneObject, n uint64, i int, seq uint16, run *viewerRun) error {
-	ts := v.tsBase + uint32(run.ticks(n, o.ticks))
-	marker := i == o.payloads.Len()-1 && !v.cfg.audio
-	payload := o.payloads.At(i)
-	if v.cfg.rtxSSRC == 0 || v.cfg.rtxPT == 0 {
-		// How far back it is tells in which turn of the 16 bits it was sent.
-		index := v.seq - 1 - uint64(uint16(v.seq-1)-seq)
-		return v.cfg.out.Send(b, v.rtpHeader(v.cfg.pt, marker, seq, ts, v.cfg.ssrc), payload, v.cfg.ssrc, index)
+func (v *viewer) rewrite(
+	b *transport.Batch, o *laneObject, n uint64, i int, seq uint16, run *viewerRun, now time.Time,
+) error {
+	if v.cfg.rtxSSRC != 0 && v.cfg.rtxPT != 0 {
+		return v.repeat(b, o, n, i, seq, run, bwe.Resend, now)
 	}
+	payload := o.payloads.At(i)
+	// How far back it is tells in which turn of the 16 bits it was sent.
+	index := v.seq - 1 - uint64(uint16(v.seq-1)-seq)
+	v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, seq, v.tsBase+uint32(run.ticks(n, o.ticks)), v.cfg.ssrc)
+	return v.cfg.out.Send(b, v.extend(0, len(payload), bwe.Resend, now), payload, v.cfg.ssrc, index)
+}
+
+// repeat sends a packet again in the retransmission format.
+func (v *viewer) repeat(
+	b *transport.Batch, o *laneObject, n uint64, i int, seq uint16, run *viewerRun, kind bwe.Kind, now time.Time,
+) error {
 	index := v.rtxSeq
 	v.rtxSeq++
 	v.scratch = binary.BigEndian.AppendUint16(v.scratch[:0], seq)
-	v.scratch = append(v.scratch, payload...)
-	return v.cfg.out.Send(b, v.rtpHeader(v.cfg.rtxPT, marker, uint16(index), ts, v.cfg.rtxSSRC), v.scratch, v.cfg.rtxSSRC, index)
+	v.scratch = append(v.scratch, o.payloads.At(i)...)
+	v.rtpHeader(v.cfg.rtxPT, i == o.payloads.Len()-1, uint16(index), v.tsBase+uint32(run.ticks(n, o.ticks)), v.cfg.rtxSSRC)
+	return v.cfg.out.Send(b, v.extend(0, len(v.scratch), kind, now), v.scratch, v.cfg.rtxSSRC, index)
 }
 
 // report sends a sender report (RFC 3550, Section 6.4.1): at time ntp of the

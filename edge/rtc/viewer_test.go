@@ -146,7 +146,7 @@ func TestViewerRestart(t *testing.T) {
 			t.Fatalf("packet %d is not in the log", i)
 		}
 		n := len(r.packets)
-		if err := v.rewrite(nil, l.at(object), object, j, p.SequenceNumber, run); err != nil {
+		if err := v.rewrite(nil, l.at(object), object, j, p.SequenceNumber, run, now); err != nil {
 			t.Fatal(err)
 		}
 		got := r.packets[n]

@@ -2,9 +2,11 @@ package rtc
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
@@ -19,16 +21,19 @@ type viewerConn struct {
 	session  *Session
 	offer    *offer
 	sections []answered
+	steering *steering
 }
 
 // newViewerConn makes the transport of a viewer, gives it to the tracks, and
 // returns the answer.
-func (s *Session) newViewerConn(ctx context.Context, o *offer, sections []answered) (connection, string, error) {
+func (s *Session) newViewerConn(
+	ctx context.Context, o *offer, sections []answered, st *steering,
+) (connection, string, error) {
 	conn, err := s.edge.port.Open(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	c := &viewerConn{Conn: conn, port: s.edge.port, session: s, offer: o, sections: sections}
+	c := &viewerConn{Conn: conn, port: s.edge.port, session: s, offer: o, sections: sections, steering: st}
 	for _, a := range sections {
 		if a.track != nil {
 			a.track.cfg.out = conn
@@ -77,9 +82,36 @@ func (c *viewerConn) follow() {
 	}
 }
 
-// feedback passes what the viewer reports on to the lanes.
+// feedback passes what the viewer reports on to the steering and the lanes.
 func (c *viewerConn) feedback(compound []byte) {
-	packets, err := rtcp.Unmarshal(compound)
+	for len(compound) > 0 {
+		size, ok := rtcpSize(compound)
+		if !ok {
+			c.session.edge.metrics.skipped[skipFeedback].Inc()
+			return
+		}
+		packet := compound[:size]
+		compound = compound[size:]
+		if packet[1] == byte(rtcp.TypeTransportSpecificFeedback) && packet[0]&0x1f == rtcp.FormatTCC {
+			c.steering.feedback(packet, time.Now())
+			continue
+		}
+		c.request(packet)
+	}
+}
+
+// rtcpSize returns the size of the first packet of a compound: RFC 3550, Section 6.4.1.
+func rtcpSize(compound []byte) (int, bool) {
+	if len(compound) < 4 || compound[0]>>6 != 2 {
+		return 0, false
+	}
+	size := 4 * (int(binary.BigEndian.Uint16(compound[2:])) + 1)
+	return size, size <= len(compound)
+}
+
+// request passes on what a viewer asks of one track.
+func (c *viewerConn) request(packet []byte) {
+	packets, err := rtcp.Unmarshal(packet)
 	if err != nil {
 		c.session.edge.metrics.skipped[skipFeedback].Inc()
 		return // with a type that pion cannot read, it is none that we answer

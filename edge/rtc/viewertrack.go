@@ -7,25 +7,32 @@ import (
 	"github.com/pion/rtcp"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/stream"
 )
 
 // viewerTrack is one track on its way to one viewer: what was negotiated, and the
 // lane that does the writing.
 type viewerTrack struct {
-	codec  framing.Codec
-	held   atomic.Pointer[laneHold] // the lane that it is on; never nil
-	viewer *viewer                  // on the lane
+	codec   framing.Codec
+	offered offeredCodec
+	held    atomic.Pointer[laneHold] // the lane that it is on; never nil
+	viewer  *viewer                  // on the lane
 
 	cfg viewerConfig
 }
 
 // newViewerTrack returns the track for a section, in the codec that was chosen.
-func newViewerTrack(m *offeredMedia, c offeredCodec) *viewerTrack {
-	t := &viewerTrack{codec: c.codec, cfg: viewerConfig{
-		ssrc: randomSSRC(), pt: c.pt, capture: m.extension(stream.AbsCaptureTimeURI),
+// sent is where what is sent is remembered, nil where the viewer does not report
+// its arrival.
+func newViewerTrack(m *offeredMedia, c offeredCodec, sent *bwe.Log) *viewerTrack {
+	t := &viewerTrack{codec: c.codec, offered: c, cfg: viewerConfig{
+		ssrc: randomSSRC(), pt: c.pt, capture: m.extension(stream.AbsCaptureTimeURI), sent: sent,
 		clockRate: c.codec.ClockRate(), audio: c.codec.Audio(),
 	}}
+	if sent != nil {
+		t.cfg.transport = m.extension(stream.TransportCCURI)
+	}
 	if c.rtx != 0 && !t.cfg.audio {
 		t.cfg.rtxPT, t.cfg.rtxSSRC = c.rtx, randomSSRC()
 	}

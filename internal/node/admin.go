@@ -26,6 +26,7 @@ func (n *Node) adminHandler() http.Handler {
 	mux.HandleFunc("GET /v1/graph", n.serveGraph)
 	mux.HandleFunc("GET /v1/edges", n.serveEdges)
 	mux.HandleFunc("GET /v1/events", n.serveEvents)
+	mux.HandleFunc("GET /v1/layers", n.serveLayers)
 	mux.HandleFunc("GET /v1/drain", func(w http.ResponseWriter, r *http.Request) {
 		s, err := n.DrainStatus(r.Context())
 		answerJSON(w, s, err)

@@ -13,14 +13,20 @@ func (n *Node) Events(since uint64) (events []telemetry.Event, next uint64) {
 	return n.events.Since(since)
 }
 
-// eventsAnswer is GET /v1/events.
+// eventsAnswer is GET /v1/events and GET /v1/layers.
 type eventsAnswer struct {
 	Next   uint64            `json:"next"`
 	Events []telemetry.Event `json:"events"`
 }
 
 // serveEvents answers GET /v1/events[?since=N].
-func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
+func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) { answerEvents(w, r, n.events) }
+
+// serveLayers answers GET /v1/layers[?since=N]: which layer viewers were put on,
+// and why.
+func (n *Node) serveLayers(w http.ResponseWriter, r *http.Request) { answerEvents(w, r, n.layers) }
+
+func answerEvents(w http.ResponseWriter, r *http.Request, of *telemetry.Events) {
 	var since uint64
 	if s := r.URL.Query().Get("since"); s != "" {
 		var err error
@@ -30,7 +36,7 @@ func (n *Node) serveEvents(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	a := eventsAnswer{Events: []telemetry.Event{}}
-	events, next := n.Events(since)
+	events, next := of.Since(since)
 	a.Next, a.Events = next, append(a.Events, events...)
 	answerJSON(w, a, nil)
 }

@@ -36,6 +36,7 @@ type Node struct {
 	moq    *moq.Server
 	rtc    *rtc.Edge
 	events *telemetry.Events
+	layers *telemetry.Events // decisions about the layers of viewers
 	whip   *whip.Handler
 
 	drainer *drainer
@@ -52,6 +53,7 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Log.With(slog.String("node", cfg.ID)),
 		registry: prometheus.NewRegistry(), health: newHealth(), events: telemetry.NewEvents(telemetry.DefaultEvents),
+		layers: telemetry.NewEvents(telemetry.DefaultEvents),
 	}
 	n.drainer = newDrainer(n)
 	if err := n.assemble(); err != nil {
@@ -103,7 +105,7 @@ func (n *Node) assemble() error {
 	n.rtc, err = rtc.New(rtc.Config{
 		Table: n.table, Origin: cfg.ID, UDP: cfg.Sockets.WebRTC, TCP: cfg.Sockets.WebRTCTCP, Net: cfg.WebRTCNet,
 		PublicAddrs: cfg.PublicAddrs, MaxSessions: cfg.Limits.Sessions, MaxSessionsPerIdentity: cfg.Limits.SessionsPerIdentity, Events: n.events,
-		Log: n.log, Metrics: n.registry,
+		Decisions: n.layers, Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {
 		return err

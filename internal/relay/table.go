@@ -26,6 +26,12 @@ type KeyframeRequester interface {
 	RequestKeyframe(t *Track)
 }
 
+// Refresher is implemented by upstreams that can have the publisher begin a new
+// group though readers have one to start from. It must not block.
+type Refresher interface {
+	Refresh(t *Track)
+}
+
 // Table holds every broadcast and track that a node knows. All methods are safe
 // for concurrent use.
 type Table struct {

@@ -41,6 +41,7 @@ type Track struct {
 	subs       [numReaderKinds]int
 	subList    map[*Subscription]struct{}
 	idleSince  time.Time
+	freshAsked time.Time  // when readers last asked for a key frame beyond what is cached
 	sleepers   waiterList // subscriptions waiting for information, a group, or the end
 	objects    uint64
 	duplicates uint64
@@ -202,6 +203,32 @@ func (t *Track) RequestKeyframe() bool {
 	}
 	kr.RequestKeyframe(t)
 	return true
+}
+
+// FreshEvery is how often all readers of a track together may ask for a key frame
+// though they could start from a cached group: that many of them cost the
+// publisher's other viewers little.
+const FreshEvery = time.Second
+
+// RequestFresh asks the upstream for a key frame for readers to whom the cached
+// group is of no use: what has come of it is more than their path can take. It
+// reports whether it asked; at most once in FreshEvery it does.
+func (t *Track) RequestFresh() bool {
+	up, ok := t.broadcast.upstream.(Refresher)
+	if !ok {
+		return false
+	}
+	now := timeNow()
+	t.mu.Lock()
+	due := now.Sub(t.freshAsked) >= FreshEvery
+	if due {
+		t.freshAsked = now
+	}
+	t.mu.Unlock()
+	if due {
+		up.Refresh(t)
+	}
+	return due
 }
 
 // ObserveAge records how old an object was when it left for a viewer. now is

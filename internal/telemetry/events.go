@@ -22,6 +22,7 @@ const (
 	BackupPromoted Kind = "backup_promoted" // the backup is the parent now
 	GroupDropped   Kind = "group_dropped"   // a group was not sent to a child, or not to its end
 	GroupSkipped   Kind = "group_skipped"   // viewers of this node did not get a group, or not to its end
+	LayerChosen    Kind = "layer_chosen"    // a viewer is sent another layer of a picture, or none
 )
 
 // Event is one thing that happened. Reason is a word of the enumeration that
@@ -33,10 +34,14 @@ type Event struct {
 	Reason string    `json:"reason"`
 	Track  string    `json:"track,omitempty"`
 	Peer   string    `json:"peer,omitempty"`
+	// Viewer is the beginning of a session's id, as in the log.
+	Viewer string `json:"viewer,omitempty"`
 	// Group, DelayMs and Count are the numbers behind it, where there are any.
 	Group   uint64  `json:"group,omitempty"`
 	DelayMs float64 `json:"delay_ms,omitempty"`
 	Count   int     `json:"count,omitempty"`
+	// Numbers are those of a decision, by name with their unit. Nobody changes them.
+	Numbers map[string]float64 `json:"numbers,omitempty"`
 }
 
 // Events keeps the last events. Its methods are safe for concurrent use, and a

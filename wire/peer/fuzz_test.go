@@ -62,6 +62,7 @@ func FuzzParseTrackEnd(f *testing.F)       { fuzzValue(f, peer.ParseTrackEnd) }
 func FuzzParseDemand(f *testing.F)         { fuzzValue(f, peer.ParseDemand) }
 func FuzzParseResume(f *testing.F)         { fuzzValue(f, peer.ParseResume) }
 func FuzzParsePause(f *testing.F)          { fuzzValue(f, peer.ParsePause) }
+func FuzzParseRefresh(f *testing.F)        { fuzzValue(f, peer.ParseRefresh) }
 func FuzzParsePlan(f *testing.F)           { fuzzValue(f, peer.ParsePlan) }
 func FuzzParsePath(f *testing.F)           { fuzzValue(f, peer.ParsePath) }
 func FuzzParseNodeValue(f *testing.F)      { fuzzValue(f, peer.ParseNodeValue) }

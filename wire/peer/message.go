@@ -30,6 +30,7 @@ const (
 	TypeResume         Type = 0x27
 	TypePause          Type = 0x28
 	TypePlan           Type = 0x29
+	TypeRefresh        Type = 0x2a
 )
 
 // String returns the word used in logs.
@@ -73,6 +74,8 @@ func (t Type) String() string {
 		return "pause"
 	case TypePlan:
 		return "plan"
+	case TypeRefresh:
+		return "refresh"
 	default:
 		return fmt.Sprintf("type(%#x)", uint64(t))
 	}

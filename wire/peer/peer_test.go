@@ -145,6 +145,7 @@ func vectors() []vector {
 			ID: 3, Start: peer.Start{Resume: true, Group: 300, Object: 17},
 		}, peer.ParseResume),
 		message("pause", "PAUSE 3", peer.Pause{ID: 3}, peer.ParsePause),
+		message("refresh", "REFRESH 3", peer.Refresh{ID: 3}, peer.ParseRefresh),
 		message("unsubscribe", "UNSUBSCRIBE 1: cancel", peer.Unsubscribe{ID: 1, Code: wire.CodeCancel}, peer.ParseUnsubscribe),
 		message("track_end", "TRACK_END 1: closed after 321 group streams", peer.TrackEnd{ID: 1, Code: wire.CodeClosed, Streams: 321}, peer.ParseTrackEnd),
 		message("demand", "DEMAND 1, full: 100000 viewers at one node 43 ms away, which plan 7 wants elsewhere, where it was refused; a relay", peer.Demand{

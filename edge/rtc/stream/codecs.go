@@ -10,6 +10,10 @@ import (
 	"trellis/edge/framing"
 )
 
+// TransportCCURI names the one that numbers all packets of a transport, so that
+// their arrival can be reported: draft-holmer-rmcat-transport-wide-cc-extensions-01.
+const TransportCCURI = sdp.TransportCCURI
+
 // AbsCaptureTimeURI names the header extension that carries when a frame was
 // captured, or, from our edges, when it entered the backbone.
 const AbsCaptureTimeURI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"

@@ -1,0 +1,269 @@
+package rtc
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"trellis/edge/rtc/allocate"
+	"trellis/edge/rtc/bwe"
+	"trellis/internal/telemetry"
+)
+
+const (
+	// steerEvery is how often a viewer's layers are thought about without feedback
+	// that asks for it.
+	steerEvery = 100 * time.Millisecond
+	// sliceTime is how much of a large frame leaves at once where the path is narrow:
+	// what the path carries in that time, and at least sliceLeast packets.
+	sliceTime  = 40 * time.Millisecond
+	sliceLeast = 12
+	// sliceSpeed is how much faster than the path the slices follow each other: with
+	// less, an estimate that is too low could never be found out.
+	sliceSpeed = 2
+	// catchUpTime is how much of a path's time a viewer may be sent at once to begin
+	// in the middle of a group.
+	catchUpTime = 250 * time.Millisecond
+	// wideEnough is the estimate from which on neither is done.
+	wideEnough = 20_000_000
+	// freshPatience is how long a viewer waits for a new group, where what is cached
+	// of the old one is too much. With urgency there is no picture meanwhile.
+	freshPatience  = 5 * time.Second
+	urgentPatience = 1200 * time.Millisecond
+)
+
+// steering decides what one viewer is sent: it owns the estimate of the path and
+// puts the viewer on layers. Its methods are safe for concurrent use and do not
+// block.
+type steering struct {
+	session *Session
+	events  *telemetry.Events
+	metrics *metrics
+
+	mu       sync.Mutex
+	reader   *bwe.Reader
+	control  *bwe.Controller
+	tracks   []*steered
+	results  []bwe.Result
+	pictures []allocate.Picture
+	choices  []allocate.Choice
+	heard    bool // there was feedback
+}
+
+// steered is one track of the viewer.
+type steered struct {
+	*viewerTrack
+	memory allocate.Memory
+	rungs  []*layer // that the viewer can decode, the smallest first
+	rates  []uint64
+	aim    aim // that the lane was told last
+	told   bool
+}
+
+// newSteering returns the steering of a viewer's tracks. sent is nil where the
+// viewer does not report what arrives when; then everything is sent at its best.
+func newSteering(s *Session, sent *bwe.Log) *steering {
+	st := &steering{session: s, events: s.edge.decisions, metrics: s.edge.metrics}
+	if sent != nil {
+		st.reader = bwe.NewReader(sent)
+		st.control, _ = bwe.New(bwe.Config{}, sent) // the default is in order
+	}
+	return st
+}
+
+// steer adds a track.
+func (st *steering) steer(t *viewerTrack) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.tracks = append(st.tracks, &steered{viewerTrack: t})
+}
+
+// rejoin says that a track's viewer is about to join another lane: what was told
+// to the last one is void. It returns where the viewer should begin.
+func (st *steering) rejoin(t *viewerTrack, now time.Time) aim {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, s := range st.tracks {
+		if s.viewerTrack == t {
+			s.aim, s.told = aim{}, false
+		}
+	}
+	if st.control == nil || t.cfg.audio {
+		return aim{}
+	}
+	return st.first(t, now)
+}
+
+// first returns the aim of a viewer that has not joined.
+func (st *steering) first(t *viewerTrack, now time.Time) (a aim) {
+	for i, c := range st.choose(now, st.control.Estimate()) {
+		if s := st.videos()[i]; s.viewerTrack == t && c.Layer >= 0 {
+			a.layer = s.rungs[c.Layer]
+			s.aim, s.told = a, true
+		}
+	}
+	return a
+}
+
+// videos returns the tracks that there is something to choose for.
+func (st *steering) videos() []*steered {
+	videos := st.tracks[:0:0]
+	for _, s := range st.tracks {
+		if !s.cfg.audio {
+			videos = append(videos, s)
+		}
+	}
+	return videos
+}
+
+// feedback takes a report of what has arrived when.
+func (st *steering) feedback(packet []byte, now time.Time) {
+	if st.control == nil {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var err error
+	st.results, err = st.reader.Read(st.results[:0], now, packet)
+	if err != nil {
+		st.metrics.skipped[skipFeedback].Inc()
+		return
+	}
+	before := st.control.Estimate()
+	st.control.Feedback(now, st.results)
+	after := st.control.Estimate()
+	if !st.heard || after.Bps < before.Bps*9/10 {
+		st.heard = true
+		st.decide(now, after)
+	}
+}
+
+// tick is called every steerEvery.
+func (st *steering) tick(now time.Time) {
+	if st.control == nil {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.control.Tick(now)
+	st.decide(now, st.control.Estimate())
+	st.probe(now)
+}
+
+// choose divides the estimate among the pictures.
+func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
+	bps := float64(e.Bps) * (1 - min(e.Loss, 0.3)) // what is lost is sent again
+	st.pictures = st.pictures[:0]
+	for _, s := range st.tracks {
+		rungs := *s.hold().rungs.Load()
+		if s.cfg.audio {
+			if len(rungs) > 0 {
+				bps -= float64(rungs[0].bps.Load())
+			}
+			continue
+		}
+		s.rungs, s.rates = s.rungs[:0], s.rates[:0]
+		current := allocate.Unknown
+		for _, la := range rungs {
+			if la.gone.Load() || !s.offered.decodes(la.codec) {
+				continue
+			}
+			if s.told && la == s.aim.layer {
+				current = len(s.rungs)
+			}
+			s.rungs, s.rates = append(s.rungs, la), append(s.rates, la.bps.Load())
+		}
+		if s.told && s.aim.pause {
+			current = allocate.Paused
+		}
+		st.pictures = append(st.pictures, allocate.Picture{Layers: s.rates, Current: current, Memory: &s.memory})
+	}
+	var wanted uint64
+	st.choices, wanted = allocate.Decide(st.choices[:0], now, uint64(max(bps, 0)), st.pictures)
+	if wanted > 0 {
+		wanted += uint64(float64(e.Bps) - max(bps, 0))
+	}
+	st.control.Wanted(int64(wanted))
+	return st.choices
+}
+
+// decide puts the viewer on the layers that fit the estimate.
+func (st *steering) decide(now time.Time, e bwe.Estimate) {
+	choices := st.choose(now, e)
+	slice, gap := st.slices(e)
+	for i, s := range st.videos() {
+		c := choices[i]
+		next := aim{
+			pause: c.Layer == allocate.Paused, urgent: c.Reason == allocate.Estimate, slice: slice, gap: gap,
+			burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds()), until: now.Add(freshPatience),
+		}
+		if next.urgent {
+			next.until = now.Add(urgentPatience)
+		}
+		if c.Layer >= 0 {
+			next.layer = s.rungs[c.Layer]
+		}
+		moves := !s.told || next.layer != s.aim.layer || next.pause != s.aim.pause
+		if !moves && !differs(next.slice, s.aim.slice) {
+			continue
+		}
+		if !moves {
+			next.urgent, next.until = s.aim.urgent, s.aim.until
+		}
+		if !s.hold().feedback(laneCommand{kind: commandAim, viewer: s.viewer, aim: next}) {
+			continue // the lane is told with the next decision
+		}
+		if moves {
+			st.remember(now, s, c, next, e)
+		}
+		s.aim, s.told = next, true
+	}
+}
+
+// differs reports whether a bound is so far from the last that it matters.
+func differs(a, b int) bool { return a != b && (a == 0 || b == 0 || 2*a < b || a > 2*b) }
+
+// slices returns how a large frame is sent on a path like this.
+func (st *steering) slices(e bwe.Estimate) (slice int, gap time.Duration) {
+	if !st.heard || e.Bps >= wideEnough {
+		return 0, 0
+	}
+	const bits = 8 * 1200
+	slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))
+	return slice, time.Duration(float64(slice*bits) / float64(sliceSpeed*e.Bps) * float64(time.Second))
+}
+
+// probe sends what the controller wants to know the path by.
+func (st *steering) probe(now time.Time) {
+	p, ok := st.control.Probe(now)
+	if !ok {
+		return
+	}
+	for _, s := range st.videos() {
+		if s.told && s.aim.layer != nil {
+			s.hold().feedback(laneCommand{kind: commandProbe, viewer: s.viewer, probe: probe{kind: p.Kind(), packets: p.Packets}})
+			return
+		}
+	}
+}
+
+// remember makes a decision an event, with its numbers.
+func (st *steering) remember(now time.Time, s *steered, c allocate.Choice, to aim, e bwe.Estimate) {
+	st.metrics.switches[c.Reason].Inc()
+	track, bps := "", uint64(0)
+	if to.layer != nil {
+		track, bps = to.layer.name, to.layer.bps.Load()
+	}
+	ev := telemetry.Event{
+		At: now, Kind: telemetry.LayerChosen, Reason: c.Reason.String(), Viewer: st.session.id[:logIDLen],
+		Track: s.hold().trackName(track).String(),
+		Numbers: map[string]float64{
+			"layer_bps": float64(bps), "estimate_bps": float64(e.Bps), "received_bps": float64(e.AckedBps),
+			"queue_ms": float64(e.QueueDelay.Microseconds()) / 1e3, "rtt_ms": float64(e.RTT.Microseconds()) / 1e3,
+			"loss": e.Loss, "tracks": float64(len(st.tracks)),
+		},
+	}
+	st.events.Add(ev)
+	st.session.log.Debug("layer chosen", slog.String("track", track), slog.String("reason", ev.Reason),
+		slog.Any("numbers", ev.Numbers), slog.String("estimate", string(e.Reason)))
+}
