@@ -21,6 +21,8 @@ const (
 	rivalEvidence = 80 * time.Millisecond
 	rivalMargin   = 50 * time.Millisecond
 	rivalMax      = 800 * time.Millisecond
+	rivalLoss     = 0.01
+	rivalCut      = 0.85
 	// rivalEnd is how long the queue is short before we are alone again.
 	rivalEnd = 4 * time.Second
 )
@@ -78,6 +80,7 @@ type outage struct {
 	former float64       // estimate before it
 	next   time.Duration // when to halve again
 	ignore time.Duration // what was sent before does not count
+	ended  time.Duration
 }
 
 const (
@@ -85,6 +88,7 @@ const (
 	silentPackets = 4
 	silenceLeast  = 400 * time.Millisecond
 	halvePause    = 500 * time.Millisecond
+	outageApart   = 2 * time.Second
 )
 
 // silence looks whether what was sent is not reported on for too long.
@@ -98,15 +102,19 @@ func (c *Controller) silence(t time.Duration) {
 		oldest = max(oldest, next-LogEntries)
 	}
 	e, ok := c.log.at(oldest)
-	if !ok || t-e.at(t) < silenceLeast+2*c.rtt {
+	if !ok || t-max(e.at(t), c.heard) < silenceLeast+2*c.rtt {
 		return
 	}
 	switch {
 	case c.state != Outage:
-		c.outage.former = c.bps
+		former := c.bps
 		if c.state == Decrease {
-			c.outage.former = min(c.cut.from, afterDrain*c.capacity)
+			former = min(c.cut.from, afterDrain*c.capacity)
 		}
+		if c.outage.ended == 0 || t-c.outage.ended > outageApart {
+			c.outage.former = 0 // else it is the same outage still
+		}
+		c.outage.former = max(c.outage.former, former)
 		c.probes.active = false
 		c.outage.ignore = math.MaxInt64 // until it is known when it ended
 		c.decision(Outage, ReasonSilence)
@@ -120,7 +128,7 @@ func (c *Controller) silence(t time.Duration) {
 
 // resume is the end of an outage. What it was before is tried with a probe.
 func (c *Controller) resume(t time.Duration) {
-	c.outage.ignore = t
+	c.outage.ignore, c.outage.ended = t, t
 	c.loss.reset()
 	c.delay.clear()
 	c.trains.forget()

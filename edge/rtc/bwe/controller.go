@@ -27,7 +27,9 @@ type Controller struct {
 	capacity  float64       // what came out of the full bottleneck, zero if unknown
 	wanted    float64       // by the allocator
 	decided   time.Duration // when feedback was last considered
+	heard     time.Duration // when it last told something new
 	holdUntil time.Duration
+	since     time.Duration // when no queue stood last
 	cut       cut
 	rivals    rivals
 	outage    outage
@@ -62,6 +64,7 @@ func (c *Controller) Feedback(now time.Time, results []Result) {
 	if !fresh {
 		return
 	}
+	c.heard = t
 	if c.state == Outage {
 		c.resume(t)
 	}
@@ -125,13 +128,13 @@ func (c *Controller) closeTrain(t time.Duration, tr *train) {
 
 // proof is the rate that a train proves.
 func (c *Controller) proof(tr *train) float64 {
-	bps := tr.proven(c.delay.base.get())
+	bps := tr.proven(c.delay.base.get(), c.delay.jitter)
 	if c.delay.settled() {
 		return bps
 	}
 	// The least delay is not known yet. What the train itself shows counts then, if
 	// it did not arrive in one lump, and not for too much.
-	if tr.ticks*2 < tr.packets {
+	if tr.lumps() {
 		return 0
 	}
 	return min(bps, startFactor*float64(c.cfg.Start))

@@ -9,6 +9,8 @@ const (
 	// less that it takes about a second, but not less than drainLeast.
 	drainShare = 0.87
 	drainLeast = 0.4
+	// cutSettle is how long what arrives still tells of the time before a cut.
+	cutSettle = 300 * time.Millisecond
 	// limitedShare: who sends less than this part of the estimate does not test it.
 	limitedShare = 0.75
 	// maxStep is the longest time that one feedback counts for.
@@ -27,14 +29,17 @@ const (
 	growBack   = 0.25  // up to where the capacity was
 	growNear   = 0.012 // about there
 	growBeyond = 0.08  // above it, or where it is not known
+	growCurve  = 0.01  // each second after growPatience, near it
 )
+
+const growPatience = 8 * time.Second
 
 // cut is the last decrease.
 type cut struct {
-	at    time.Duration
-	from  float64 // estimate before
-	queue time.Duration
-	quiet time.Duration // time that the queue has been neither long nor gone
+	at, deeper time.Duration
+	from       float64 // estimate before
+	queue      time.Duration
+	quiet      time.Duration // time that the queue has been neither long nor gone
 	// drained is by how much the queue should be shorter now by what was sent.
 	drained time.Duration
 }
@@ -69,13 +74,16 @@ func (c *Controller) decide(t time.Duration) {
 	}
 	queue, sent := c.last.queue, c.sent.bps(t)
 	standing := queue > c.threshold() && c.last.packets >= windowPackets
+	if !standing {
+		c.since = t
+	}
 	if c.state == Decrease {
-		c.cut.drained += time.Duration(float64(step) * max(0, 1-sent/c.likely()))
+		c.cut.drained += time.Duration(float64(step) * max(0, 1-sent/c.capacity))
 	}
 	switch {
-	case standing && c.state != Decrease:
+	case standing && c.state != Decrease && !c.unclear(t, sent):
 		c.congested(t, sent, ReasonQueue)
-	case standing:
+	case standing && c.state == Decrease:
 		c.standing(t, sent)
 	case c.state == Decrease:
 		c.drain(t, step)
@@ -91,12 +99,23 @@ func (c *Controller) decide(t time.Duration) {
 	}
 }
 
+// unclear says whether a queue that stands may still be chance: no more is sent than
+// comes out, and it has not been there for long.
+func (c *Controller) unclear(t time.Duration, sent float64) bool {
+	return sent < overuse*c.last.bps && t-c.since < persistence
+}
+
+const (
+	overuse     = 1.15
+	persistence = 300 * time.Millisecond
+)
+
 // congested is the beginning of a decrease: what came out of the bottleneck while
 // it was full is its capacity, or our share of it.
 func (c *Controller) congested(t time.Duration, sent float64, r Reason) {
 	capacity := c.last.bps
-	if capacity == 0 {
-		capacity = c.delay.acked()
+	if acked := c.delay.acked(); capacity == 0 || t-c.since >= persistence {
+		capacity = max(capacity, acked)
 	}
 	if sent < limitedShare*c.bps && sent < 1.1*capacity {
 		// We send little, and that gets through: it is not we who fill the queue, and
@@ -105,8 +124,8 @@ func (c *Controller) congested(t time.Duration, sent float64, r Reason) {
 	}
 	c.trust.contradicted(t)
 	c.trains.forget()
-	c.cut = cut{at: t, from: c.bps, queue: c.last.queue}
-	c.capacity = min(capacity, c.bps*1.1)
+	c.cut = cut{at: t, deeper: t, from: c.bps, queue: c.last.queue}
+	c.capacity, c.since = min(capacity, c.bps*1.1), t
 	c.decision(Decrease, r)
 	c.set(min(c.bps, c.capacity*drainRate(c.last.queue)))
 }
@@ -119,15 +138,18 @@ func drainRate(queue time.Duration) float64 {
 // standing goes on with a decrease while the queue is long.
 func (c *Controller) standing(t time.Duration, sent float64) {
 	c.cut.quiet = 0
-	c.cut.queue = max(c.cut.queue, c.last.queue-c.cut.drained)
-	if bps := c.last.bps; bps > 0 && bps < 0.95*c.capacity && sent > 1.05*bps {
-		// Still more is sent than comes out: the first measure was too high.
+	settling := t-c.cut.at < cutSettle
+	if bps := c.last.bps; bps > 0 && bps < 0.95*c.capacity && sent > 1.05*bps && c.last.queue > c.cut.queue+slotSpan/2 &&
+		(settling || t-c.cut.deeper > c.rtt+c.last.queue) {
+		// Still more is sent than comes out, and the queue grows: the first measure was
+		// too high.
 		c.capacity = bps
+		c.cut.deeper, c.cut.queue, c.cut.drained = t, c.last.queue, 0
 		c.decisions++
 	}
 	c.set(min(c.cut.from, c.capacity*drainRate(c.last.queue)))
 	gone := c.cut.queue - c.last.queue
-	if c.cut.drained > rivalEvidence && gone < c.cut.drained/3 && t-c.cut.at > c.rtt+c.last.queue {
+	if c.cut.drained > rivalEvidence && gone < c.cut.drained/3 && t-c.cut.deeper > c.rtt+c.last.queue {
 		c.rivals.begin(c)
 		c.endDrain(t, ReasonRivals)
 	}
@@ -159,6 +181,12 @@ func (c *Controller) judgeLoss(t time.Duration, sent float64) {
 		return
 	}
 	switch {
+	case c.rivals.active && share > rivalLoss && c.last.queue > c.rivals.threshold/4:
+		c.trains.forget()
+		c.cut.at = t
+		c.set(c.bps * rivalCut)
+		c.holdUntil = t + c.rtt + c.last.queue
+		c.decision(Hold, ReasonQueueLoss)
 	case share > queueLoss && c.last.queue > c.threshold()*4/10 && sent >= limitedShare*c.bps:
 		c.congested(t, sent, ReasonQueueLoss)
 	case share > heavyLoss:
@@ -223,16 +251,16 @@ func (c *Controller) grow(t, step time.Duration, sent float64) {
 	case known > 0 && c.bps < afterDrain*known:
 		perSecond, limit = growBack, afterDrain*known
 	case known > 0 && c.bps < 1.05*known && !c.rivals.active:
-		perSecond, limit = growNear, 1.05*known
+		// Slowly at first; the longer nothing happens the more likely it is wrong.
+		since := (t - c.cut.at - growPatience).Seconds()
+		perSecond, limit = min(growBeyond, growNear+growCurve*max(0, since)), 1.05*known
 	default:
 		perSecond, limit = growBeyond, float64(c.cfg.Max)
 	}
 	limit = min(limit, 1.5*max(c.delay.acked(), c.last.bps)+10_000)
 	to := min(c.bps*(1+perSecond*step.Seconds()), limit)
 	if to > c.bps {
-		if c.reason != ReasonGrowth {
-			c.decision(Increase, ReasonGrowth)
-		}
+		c.reason = ReasonGrowth
 		c.set(to)
 	}
 }

@@ -43,9 +43,9 @@ const (
 	clockJump = 20 * time.Second
 	// burstSpan is how long after its first packet a burst may go on.
 	burstSpan = 2 * time.Millisecond
-	// jitterShift: each burst counts for 1/64 of the jitter, which is one to two
+	// jitterBursts is how many bursts the jitter is the mean of, about: one to two
 	// seconds of media.
-	jitterShift = 6
+	jitterBursts = 64
 )
 
 // add takes a packet that arrived; capacity is what the bottleneck is thought to
@@ -98,7 +98,7 @@ func (d *delayMeter) addJitter(r *Result, queue time.Duration, capacity float64)
 		if d.heads > 0 {
 			// Bounded, so that a queue that builds up does not pass for jitter.
 			change := min((excess - d.excess).Abs(), 3*d.jitter+5*time.Millisecond)
-			d.jitter += (change - d.jitter) >> jitterShift
+			d.jitter += (change - d.jitter) / time.Duration(min(d.heads, jitterBursts))
 		}
 		d.excess = excess
 		d.heads++

@@ -40,16 +40,23 @@ func (t *train) add(r *Result) {
 // counts from when it was sent, less the time that any packet takes. Whatever held
 // it up, a queue, or a radio that releases packets in lumps, makes it less; nothing
 // makes it more, as SQP (Ray et al. 2022, Section 3.1) found.
-func (t *train) proven(base time.Duration) float64 {
+func (t *train) proven(base, jitter time.Duration) float64 {
 	took := max(t.arrLast-t.arrFirst, t.arrLast-t.sentFirst-base, deltaTick)
+	if t.lumps() {
+		// Its own times say little, and the least delay may never have been seen.
+		took += lumpAllowance + jitter
+	}
 	return rate(int64(t.bytes-t.firstSize), took)
 }
+
+// lumps says whether most packets arrived at the same time as another.
+func (t *train) lumps() bool { return t.ticks*2 < t.packets }
 
 // dispersion is the rate at which the train came out of the bottleneck, at the
 // most: as if jitter had stretched it and lost packets had been in it.
 func (t *train) dispersion(jitter time.Duration) (bps float64, ok bool) {
 	took := t.arrLast - t.arrFirst - 4*jitter
-	if took < 2*deltaTick {
+	if took < 2*deltaTick || t.lumps() {
 		return 0, false
 	}
 	all := float64(t.bytes) * float64(t.packets+t.lost) / float64(t.packets)
@@ -57,6 +64,7 @@ func (t *train) dispersion(jitter time.Duration) (bps float64, ok bool) {
 }
 
 const (
+	lumpAllowance = 5 * time.Millisecond
 	// trainPackets makes a train: three gaps between them.
 	trainPackets = 4
 	// trainPart is half the time for which a proven rate counts.

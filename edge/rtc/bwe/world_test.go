@@ -290,7 +290,9 @@ func adaptive(most float64) *media {
 }
 
 // constant sends at a rate whatever the estimate.
-func constant(bps float64) *media { return &media{rate: func(*world) float64 { return bps - audioBps }} }
+func constant(bps float64) *media {
+	return &media{rate: func(*world) float64 { return bps - audioBps }}
+}
 
 // layered chooses the highest of some layers that the estimate carries, and wants
 // the next.
