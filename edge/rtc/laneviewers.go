@@ -8,6 +8,10 @@ import (
 	"trellis/internal/relay"
 )
 
+// restartTimes is how much more than to change layers a viewer may be sent at once
+// to begin again: meanwhile it sees nothing.
+const restartTimes = 4
+
 // aim is where a viewer should be, and how it may get there. The session decides
 // it; the zero aim leaves the choice to the lane.
 type aim struct {
@@ -274,11 +278,11 @@ func (l *lane) probe(v *viewer, p probe, now time.Time) {
 // its beginning. Only where there is none the upstream is asked.
 func (l *lane) restart(v *viewer, now time.Time) {
 	l.metrics.keyRequested.Inc()
-	if v.state != viewerLive || v.layer == nil || now.Before(v.restartAfter) {
-		return // it is being sent a key frame, or just was
+	if v.state == viewerWaiting || v.layer == nil || now.Before(v.restartAfter) {
+		return // it waits for a key frame, or was just sent one again
 	}
 	la := v.layer
-	if v.aim.slice > 0 && la.packets.whole && la.pending() > v.aim.burst {
+	if v.aim.slice > 0 && la.packets.whole && la.pending() > restartTimes*v.aim.burst {
 		la.freshen(now) // what has come of the group is too much for its path
 		return
 	}

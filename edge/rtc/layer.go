@@ -145,7 +145,7 @@ func (la *layer) open() error {
 	la.sub, la.track, la.packetizer, la.packets = sub, sub.Track(), p, newLaneLog()
 	la.reader = laneReader{sub: sub, skip: la.skip}
 	la.first, la.settled, la.hole, la.nextKeyframe = time.Time{}, false, false, time.Time{}
-	la.meter = rateMeter{}
+	la.meter = rateMeter{bps: la.bps.Load()}
 	return nil
 }
 
@@ -340,7 +340,8 @@ func (la *layer) tell(s skip, now time.Time) {
 // headers of IPv4, UDP and RTP with two extensions, and the authentication tag.
 const packetOverhead = 20 + 8 + maxHeader + 16
 
-// rateMeter averages a bitrate. Time is an argument.
+// rateMeter averages a bitrate, beginning with what bps says, if anything. Time is
+// an argument.
 type rateMeter struct {
 	began time.Time
 	bytes int
@@ -360,7 +361,7 @@ func (m *rateMeter) add(now time.Time, bytes int) bool {
 		return false
 	}
 	bps := uint64(float64(m.bytes) * 8 / d.Seconds())
-	if m.known {
+	if m.bps > 0 { // the first may have had a key frame
 		bps = (3*m.bps + bps) / 4
 	}
 	m.bps, m.known, m.began, m.bytes = bps, true, now, 0

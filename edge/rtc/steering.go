@@ -24,6 +24,9 @@ const (
 	// catchUpTime is how much of a path's time a viewer may be sent at once to begin
 	// in the middle of a group.
 	catchUpTime = 250 * time.Millisecond
+	// lossIncluded is the share of loss whose repair fits into the headroom that is
+	// left anyway.
+	lossIncluded = 0.04
 	// wideEnough is the estimate from which on neither is done.
 	wideEnough = 20_000_000
 	// freshPatience is how long a viewer waits for a new group, where what is cached
@@ -96,8 +99,10 @@ func (st *steering) rejoin(t *viewerTrack, now time.Time) aim {
 
 // first returns the aim of a viewer that has not joined.
 func (st *steering) first(t *viewerTrack, now time.Time) (a aim) {
-	for i, c := range st.choose(now, st.control.Estimate()) {
+	e := st.control.Estimate()
+	for i, c := range st.choose(now, e) {
 		if s := st.videos()[i]; s.viewerTrack == t && c.Layer >= 0 {
+			a = newAim(e)
 			a.layer = s.rungs[c.Layer]
 			s.aim, s.told = a, true
 		}
@@ -152,7 +157,7 @@ func (st *steering) tick(now time.Time) {
 
 // choose divides the estimate among the pictures.
 func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
-	bps := float64(e.Bps) * (1 - min(e.Loss, 0.3)) // what is lost is sent again
+	bps := float64(e.Bps) * (1 - min(max(e.Loss-lossIncluded, 0), 0.3)) // what is lost is sent again
 	st.pictures = st.pictures[:0]
 	for _, s := range st.tracks {
 		rungs := *s.hold().rungs.Load()
@@ -190,13 +195,10 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 // decide puts the viewer on the layers that fit the estimate.
 func (st *steering) decide(now time.Time, e bwe.Estimate) {
 	choices := st.choose(now, e)
-	slice, gap := st.slices(e)
 	for i, s := range st.videos() {
 		c := choices[i]
-		next := aim{
-			pause: c.Layer == allocate.Paused, urgent: c.Reason == allocate.Estimate, slice: slice, gap: gap,
-			burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds()), until: now.Add(freshPatience),
-		}
+		next := newAim(e)
+		next.pause, next.urgent, next.until = c.Layer == allocate.Paused, c.Reason == allocate.Estimate, now.Add(freshPatience)
 		if next.urgent {
 			next.until = now.Add(urgentPatience)
 		}
@@ -223,14 +225,15 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 // differs reports whether a bound is so far from the last that it matters.
 func differs(a, b int) bool { return a != b && (a == 0 || b == 0 || 2*a < b || a > 2*b) }
 
-// slices returns how a large frame is sent on a path like this.
-func (st *steering) slices(e bwe.Estimate) (slice int, gap time.Duration) {
-	if !st.heard || e.Bps >= wideEnough {
-		return 0, 0
+// newAim says how to send to a viewer on a path like this.
+func newAim(e bwe.Estimate) aim {
+	a := aim{burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
+	if e.Bps < wideEnough {
+		const bits = 8 * 1200
+		a.slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))
+		a.gap = time.Duration(float64(a.slice*bits) / float64(sliceSpeed*e.Bps) * float64(time.Second))
 	}
-	const bits = 8 * 1200
-	slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))
-	return slice, time.Duration(float64(slice*bits) / float64(sliceSpeed*e.Bps) * float64(time.Second))
+	return a
 }
 
 // probe sends what the controller wants to know the path by.
@@ -240,7 +243,7 @@ func (st *steering) probe(now time.Time) {
 		return
 	}
 	for _, s := range st.videos() {
-		if s.told && s.aim.layer != nil {
+		if s.told { // also while it is paused: by what else could that end?
 			s.hold().feedback(laneCommand{kind: commandProbe, viewer: s.viewer, probe: probe{kind: p.Kind(), packets: p.Packets}})
 			return
 		}
@@ -256,7 +259,7 @@ func (st *steering) remember(now time.Time, s *steered, c allocate.Choice, to ai
 	}
 	ev := telemetry.Event{
 		At: now, Kind: telemetry.LayerChosen, Reason: c.Reason.String(), Viewer: st.session.id[:logIDLen],
-		Track: s.hold().trackName(track).String(),
+		Track: s.hold().trackName(track).String(), Detail: string(e.Reason),
 		Numbers: map[string]float64{
 			"layer_bps": float64(bps), "estimate_bps": float64(e.Bps), "received_bps": float64(e.AckedBps),
 			"queue_ms": float64(e.QueueDelay.Microseconds()) / 1e3, "rtt_ms": float64(e.RTT.Microseconds()) / 1e3,
@@ -265,5 +268,5 @@ func (st *steering) remember(now time.Time, s *steered, c allocate.Choice, to ai
 	}
 	st.events.Add(ev)
 	st.session.log.Debug("layer chosen", slog.String("track", track), slog.String("reason", ev.Reason),
-		slog.Any("numbers", ev.Numbers), slog.String("estimate", string(e.Reason)))
+		slog.Any("numbers", ev.Numbers), slog.String("estimate", ev.Detail))
 }

@@ -40,6 +40,8 @@ type Event struct {
 	Group   uint64  `json:"group,omitempty"`
 	DelayMs float64 `json:"delay_ms,omitempty"`
 	Count   int     `json:"count,omitempty"`
+	// Detail is a word more: what an estimate was decided by.
+	Detail string `json:"detail,omitempty"`
 	// Numbers are those of a decision, by name with their unit. Nobody changes them.
 	Numbers map[string]float64 `json:"numbers,omitempty"`
 }

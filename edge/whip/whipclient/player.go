@@ -10,6 +10,7 @@ import (
 
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
@@ -83,7 +84,7 @@ func Play(ctx context.Context, cfg PlayConfig) (*Player, error) {
 	if len(cfg.Codecs) == 0 {
 		cfg.Codecs = []framing.Codec{framing.Opus, framing.H264, framing.VP8, framing.VP9, framing.AV1}
 	}
-	engine := stream.EngineConfig{AudioNACK: true}
+	engine := stream.EngineConfig{AudioNACK: true, TransportCC: true}
 	for _, o := range stream.AllOffers() {
 		for _, c := range cfg.Codecs {
 			if o.Codec == c {
@@ -101,6 +102,11 @@ func Play(ctx context.Context, cfg PlayConfig) (*Player, error) {
 		return nil, fmt.Errorf("play: %w", err)
 	}
 	ir.Add(reports)
+	arrivals, err := twcc.NewSenderInterceptor()
+	if err != nil {
+		return nil, fmt.Errorf("play: %w", err)
+	}
+	ir.Add(arrivals)
 	s, err := newSession(cfg.Config, me, ir)
 	if err != nil {
 		return nil, fmt.Errorf("play: %w", err)
