@@ -41,7 +41,9 @@ func (r *rivals) follow(c *Controller, t, queue time.Duration) {
 	if queue > r.threshold/4 {
 		r.short = t
 	}
-	if t-r.short > rivalEnd {
+	should, is := c.cut.watch.drained(queue, c.capacity)
+	alone := should > rivalEvidence && is > should*7/10 && is < should*14/10
+	if alone || t-r.short > rivalEnd {
 		*r = rivals{}
 		c.decision(c.state, ReasonAlone)
 	}
@@ -52,6 +54,7 @@ func (r *rivals) follow(c *Controller, t, queue time.Duration) {
 // proven led into a queue, it is not believed for a while, twice as long each time.
 type trust struct {
 	raised time.Duration // when a proof was last acted upon
+	to     float64       // estimate that it led to
 	until  time.Duration
 	pause  time.Duration
 	at     time.Duration // of the last disappointment
@@ -63,9 +66,9 @@ const (
 	trustMax   = 64 * time.Second
 )
 
-// contradicted is told that there is congestion.
-func (u *trust) contradicted(t time.Duration) {
-	if u.raised == 0 || t-u.raised > trustTest {
+// contradicted is told what the capacity is found to be.
+func (u *trust) contradicted(t time.Duration, capacity float64) {
+	if u.raised == 0 || t-u.raised > trustTest || capacity > 0.8*u.to {
 		return
 	}
 	if t-u.at > 2*trustMax {
@@ -129,7 +132,7 @@ func (c *Controller) silence(t time.Duration) {
 // resume is the end of an outage. What it was before is tried with a probe.
 func (c *Controller) resume(t time.Duration) {
 	c.outage.ignore, c.outage.ended = t, t
-	c.loss.reset()
+	c.loss.reset(t)
 	c.delay.clear()
 	c.trains.forget()
 	c.trains.open = train{}

@@ -88,13 +88,14 @@ func (c *Controller) take(t time.Duration, r *Result) bool {
 	}
 	switch {
 	case sight == sightLate:
-		c.loss.add(t, 1, -1)
+		c.loss.add(r.Sent, 1, -1)
 	case r.Received:
-		c.loss.add(t, 1, 0)
+		c.loss.add(r.Sent, 1, 0)
 	default:
-		c.loss.add(t, 0, 1)
+		c.loss.add(r.Sent, 0, 1)
 	}
 	if inOrder {
+		c.cut.watch.add(r)
 		c.takeTrain(t, r)
 		if id, ok := r.Kind.Probe(); ok {
 			c.probes.add(r, id)
@@ -183,7 +184,7 @@ func (c *Controller) Bps() int64 { return int64(c.bps) }
 // Estimate returns the estimate and the figures behind it, as of the last call of
 // Feedback or Tick.
 func (c *Controller) Estimate() Estimate {
-	loss, _ := c.loss.share(c.decided)
+	loss, _ := c.loss.share(c.reordering())
 	return Estimate{
 		Bps: int64(c.bps), State: c.state, Reason: c.reason, Decisions: c.decisions,
 		QueueDelay: c.last.queue, Threshold: c.threshold(), Jitter: c.delay.jitter, RTT: c.rtt, Loss: loss,

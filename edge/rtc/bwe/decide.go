@@ -22,6 +22,7 @@ const (
 	heavyLoss   = 0.10
 	queueLoss   = 0.03
 	lossPackets = 20
+	maxHeavy    = 0.3
 )
 
 // Growth per second.
@@ -36,12 +37,47 @@ const growPatience = 8 * time.Second
 
 // cut is the last decrease.
 type cut struct {
-	at, deeper time.Duration
-	from       float64 // estimate before
-	queue      time.Duration
+	at, deeper time.Duration // when it was, and when its measure was last corrected
+	from       float64       // estimate before
+	queue      time.Duration // when it was last corrected
 	quiet      time.Duration // time that the queue has been neither long nor gone
-	// drained is by how much the queue should be shorter now by what was sent.
-	drained time.Duration
+	watch      watch
+}
+
+// watch compares how a queue drains after a cut with how it should.
+type watch struct {
+	from        time.Duration // sent before it does not count
+	first, last time.Duration // sent
+	bytes       int64
+	queue       time.Duration // at the beginning
+	begun       bool
+}
+
+// watchAfter is how long it takes until what is sent obeys a cut.
+const watchAfter = 100 * time.Millisecond
+
+func (w *watch) add(r *Result) {
+	if r.Sent < w.from {
+		return
+	}
+	if w.bytes == 0 {
+		w.first = r.Sent
+	}
+	w.last = max(w.last, r.Sent)
+	w.bytes += int64(r.Size)
+}
+
+// drained is by how much the queue should be shorter than at the beginning, and by
+// how much it is.
+func (w *watch) drained(queue time.Duration, capacity float64) (should, is time.Duration) {
+	if w.bytes == 0 {
+		return 0, 0
+	}
+	if !w.begun {
+		w.begun, w.queue = true, queue
+	}
+	took := time.Duration(float64(w.bytes) * 8 / capacity * float64(time.Second))
+	return w.last - w.first - took, w.queue - queue
 }
 
 // threshold is how long a queue may be that is taken for chance: a packet or two
@@ -60,6 +96,10 @@ const (
 
 // span is how far to look back for the shortest delay: further where there is
 // jitter.
+// reordering says whether packets vary in their delay so much that they may
+// overtake one another, or would.
+func (c *Controller) reordering() bool { return c.delay.jitter > 5*time.Millisecond }
+
 func (c *Controller) span() time.Duration {
 	return min(queueWindow+jitterFactor*c.delay.jitter, windowMax)
 }
@@ -76,9 +116,6 @@ func (c *Controller) decide(t time.Duration) {
 	standing := queue > c.threshold() && c.last.packets >= windowPackets
 	if !standing {
 		c.since = t
-	}
-	if c.state == Decrease {
-		c.cut.drained += time.Duration(float64(step) * max(0, 1-sent/c.capacity))
 	}
 	switch {
 	case standing && c.state != Decrease && !c.unclear(t, sent):
@@ -114,7 +151,7 @@ const (
 // it was full is its capacity, or our share of it.
 func (c *Controller) congested(t time.Duration, sent float64, r Reason) {
 	capacity := c.last.bps
-	if acked := c.delay.acked(); capacity == 0 || t-c.since >= persistence {
+	if acked := c.delay.acked(); capacity == 0 || t-c.since >= persistence || c.reordering() {
 		capacity = max(capacity, acked)
 	}
 	if sent < limitedShare*c.bps && sent < 1.1*capacity {
@@ -122,10 +159,10 @@ func (c *Controller) congested(t time.Duration, sent float64, r Reason) {
 		// how much of the estimate is still there cannot be seen.
 		capacity = max(capacity, 0.9*c.bps)
 	}
-	c.trust.contradicted(t)
-	c.trains.forget()
-	c.cut = cut{at: t, deeper: t, from: c.bps, queue: c.last.queue}
+	c.cut = cut{at: t, deeper: t, from: c.bps, queue: c.last.queue, watch: watch{from: t + watchAfter}}
 	c.capacity, c.since = min(capacity, c.bps*1.1), t
+	c.trust.contradicted(t, c.capacity)
+	c.trains.forget()
 	c.decision(Decrease, r)
 	c.set(min(c.bps, c.capacity*drainRate(c.last.queue)))
 }
@@ -144,12 +181,12 @@ func (c *Controller) standing(t time.Duration, sent float64) {
 		// Still more is sent than comes out, and the queue grows: the first measure was
 		// too high.
 		c.capacity = bps
-		c.cut.deeper, c.cut.queue, c.cut.drained = t, c.last.queue, 0
+		c.cut.deeper, c.cut.queue = t, c.last.queue
+		c.cut.watch = watch{from: t + watchAfter}
 		c.decisions++
 	}
 	c.set(min(c.cut.from, c.capacity*drainRate(c.last.queue)))
-	gone := c.cut.queue - c.last.queue
-	if c.cut.drained > rivalEvidence && gone < c.cut.drained/3 && t-c.cut.deeper > c.rtt+c.last.queue {
+	if should, is := c.cut.watch.drained(c.last.queue, c.capacity); should > rivalEvidence && is < should/3 {
 		c.rivals.begin(c)
 		c.endDrain(t, ReasonRivals)
 	}
@@ -176,20 +213,24 @@ func (c *Controller) endDrain(t time.Duration, r Reason) {
 
 // judgeLoss cuts for loss that comes with a queue, or is heavy.
 func (c *Controller) judgeLoss(t time.Duration, sent float64) {
-	share, n := c.loss.share(t)
+	share, n := c.loss.share(c.reordering())
+	calm := c.last.queue < c.threshold()*3/10
+	if calm {
+		c.loss.calm(share, c.last.packets)
+	}
 	if n < lossPackets || c.state == Decrease || t-c.cut.at < c.rtt+2*queueWindow {
 		return
 	}
 	switch {
 	case c.rivals.active && share > rivalLoss && c.last.queue > c.rivals.threshold/4:
 		c.trains.forget()
-		c.cut.at = t
+		c.cut.at, c.cut.watch = t, watch{from: t + watchAfter}
 		c.set(c.bps * rivalCut)
 		c.holdUntil = t + c.rtt + c.last.queue
 		c.decision(Hold, ReasonQueueLoss)
-	case share > queueLoss && c.last.queue > c.threshold()*4/10 && sent >= limitedShare*c.bps:
+	case share > queueLoss+2*c.loss.chance && c.last.queue > c.threshold()*4/10 && sent >= limitedShare*c.bps:
 		c.congested(t, sent, ReasonQueueLoss)
-	case share > heavyLoss:
+	case share > min(max(heavyLoss, heavyLoss/2+1.5*c.loss.chance), maxHeavy):
 		got := c.delay.acked()
 		c.cut.at, c.cut.from = t, c.bps
 		c.trains.forget()
@@ -207,7 +248,7 @@ func (c *Controller) judgeLoss(t time.Duration, sent float64) {
 	default:
 		return
 	}
-	c.loss.reset()
+	c.loss.reset(t)
 }
 
 // raise takes the estimate to what was proven.
@@ -227,18 +268,19 @@ func (c *Controller) raise(t time.Duration) {
 
 // believe raises the estimate to what a train or a probe proved, unless that was
 // wrong before.
-func (c *Controller) believe(t time.Duration, proven float64, r Reason) {
+func (c *Controller) believe(t time.Duration, proven float64, r Reason) bool {
 	to := believeShare * proven
 	if t < c.trust.until && c.capacity > 0 {
 		to = min(to, believeShare*c.capacity)
 	}
 	if to <= c.bps*1.02 || c.state == Decrease || c.state == Outage || c.rivals.active {
-		return
+		return false
 	}
-	c.trust.raised = t
+	c.trust.raised, c.trust.to = t, to
 	c.set(to)
 	c.capacity = max(c.capacity, proven)
 	c.decision(c.state, r)
+	return true
 }
 
 // grow raises the estimate while what fills it gets through.

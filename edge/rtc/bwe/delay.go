@@ -20,7 +20,8 @@ type delayMeter struct {
 	lastSent time.Duration
 	backlog  time.Duration // what our own packets should have left in the queue
 	excess   time.Duration // what the last burst's first packet waited beyond that
-	jitter   time.Duration // how much excess varies
+	change   time.Duration // by which that differed from the one before
+	jitter   time.Duration // how much it varies
 	heads    int           // bursts seen
 }
 
@@ -94,13 +95,20 @@ func (d *delayMeter) addJitter(r *Result, queue time.Duration, capacity float64)
 	gap := r.Sent - d.lastSent
 	d.backlog = max(0, d.backlog-max(0, gap))
 	if gap > burstSpan || d.heads == 0 {
-		excess := max(0, queue-d.backlog)
+		d.backlog = min(d.backlog, queue)
+		excess := queue - d.backlog
+		change := excess - d.excess
 		if d.heads > 0 {
-			// Bounded, so that a queue that builds up does not pass for jitter.
-			change := min((excess - d.excess).Abs(), 3*d.jitter+5*time.Millisecond)
-			d.jitter += (change - d.jitter) / time.Duration(min(d.heads, jitterBursts))
+			// What goes on in one direction is a queue that builds up or drains. The bound
+			// keeps its turns from passing for jitter.
+			vary := change.Abs()
+			if change > 0 == (d.change > 0) {
+				vary = min(vary, (change - d.change).Abs())
+			}
+			vary = min(vary, 3*d.jitter+5*time.Millisecond)
+			d.jitter += (vary - d.jitter) / time.Duration(min(d.heads, jitterBursts))
 		}
-		d.excess = excess
+		d.excess, d.change = excess, change
 		d.heads++
 	}
 	d.lastSent = max(d.lastSent, r.Sent)

@@ -63,37 +63,54 @@ func (m *sentMeter) bps(now time.Duration) float64 {
 // rate is bytes over time in bits per second.
 func rate(bytes int64, span time.Duration) float64 { return float64(bytes) * 8 / span.Seconds() }
 
-// lossMeter counts what was received and what was not, as reports come in.
+// lossMeter counts what was received and what was not, by the time it was sent.
 type lossMeter struct {
-	slots [lossSlots]struct {
-		id             int64
-		received, lost int32
-	}
+	newest int64         // the latest slot
+	from   time.Duration // nothing sent before counts
+	slots  [lossSlots]lossSlot
+	// chance is the share lost while no queue stood: what the path loses anyway.
+	chance float64
+}
+
+type lossSlot struct {
+	id             int64
+	received, lost int32
 }
 
 const (
-	lossSlots = 8
-	lossSlot  = 250 * time.Millisecond
+	lossSlots    = 8
+	lossSlotSpan = 250 * time.Millisecond
+	// chancePackets is how many packets chance is the mean of, about.
+	chancePackets = 512
 )
 
-// add counts packets; one that was taken for lost and arrives after all is
-// counted off again.
-func (m *lossMeter) add(now time.Duration, received, lost int32) {
-	id := int64(now / lossSlot)
+// add counts packets sent at a time; one that was taken for lost and arrives after
+// all is counted off again.
+func (m *lossMeter) add(sent time.Duration, received, lost int32) {
+	id := int64(sent / lossSlotSpan)
+	if sent < m.from || id <= m.newest-lossSlots {
+		return
+	}
 	s := &m.slots[uint64(id)%lossSlots]
 	if s.id != id {
-		s.id, s.received, s.lost = id, 0, 0
+		*s = lossSlot{id: id}
 	}
+	m.newest = max(m.newest, id)
 	s.received += received
 	s.lost += lost
 }
 
-// share returns the share of packets lost in the last 2 s, of how many.
-func (m *lossMeter) share(now time.Duration) (float64, int) {
-	newest := int64(now / lossSlot)
+// share returns the share lost of the packets sent in the last 2 s, and how many
+// they are. With reordering, those of the latest quarter of a second do not count,
+// for they may come yet.
+func (m *lossMeter) share(reordering bool) (float64, int) {
+	newest := m.newest
+	if reordering {
+		newest--
+	}
 	var received, lost int32
 	for _, s := range m.slots {
-		if s.id > newest-lossSlots {
+		if s.id > m.newest-lossSlots && s.id <= newest {
 			received += s.received
 			lost += s.lost
 		}
@@ -105,7 +122,15 @@ func (m *lossMeter) share(now time.Duration) (float64, int) {
 	return min(1, float64(lost)/float64(total)), int(total)
 }
 
-func (m *lossMeter) reset() { *m = lossMeter{} }
+// calm learns from a share of losses at a time without a queue.
+func (m *lossMeter) calm(share float64, packets int) {
+	m.chance += (share - m.chance) * min(1, float64(packets)/chancePackets)
+}
+
+// reset forgets what was sent before a time.
+func (m *lossMeter) reset(from time.Duration) {
+	*m = lossMeter{from: from, chance: m.chance}
+}
 
 // seen remembers which packets were reported on, as far back as the Log goes.
 type seen struct {

@@ -149,13 +149,12 @@ func (c *Controller) endProbe(t time.Duration) {
 		return
 	}
 	bps := min(c.proof(&p.train), p.target)
-	if bps < 0.8*p.target {
-		c.pauseProbes()
-	} else {
-		p.pause, p.next = probePause, t // and the next step at once
-	}
 	c.trains.prove(t, bps)
-	c.believe(t, bps, ReasonProbe)
+	if c.believe(t, bps, ReasonProbe) && bps > 0.8*p.target {
+		p.pause, p.next = probePause, t // and the next step at once
+		return
+	}
+	c.pauseProbes()
 }
 
 func (c *Controller) pauseProbes() { c.probes.pause = min(c.probes.pause*3/2, probePauseMax) }

@@ -41,10 +41,10 @@ func (t *train) add(r *Result) {
 // it up, a queue, or a radio that releases packets in lumps, makes it less; nothing
 // makes it more, as SQP (Ray et al. 2022, Section 3.1) found.
 func (t *train) proven(base, jitter time.Duration) float64 {
-	took := max(t.arrLast-t.arrFirst, t.arrLast-t.sentFirst-base, deltaTick)
+	took := max(t.arrLast-t.arrFirst, t.arrLast-t.sentFirst-base, deltaTick) + jitter
 	if t.lumps() {
 		// Its own times say little, and the least delay may never have been seen.
-		took += lumpAllowance + jitter
+		took += lumpAllowance + 2*jitter
 	}
 	return rate(int64(t.bytes-t.firstSize), took)
 }
