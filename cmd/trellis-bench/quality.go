@@ -1,0 +1,85 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"trellis/internal/quality"
+)
+
+// qualityFlags are the options of `trellis-bench quality`.
+type qualityFlags struct {
+	cfg      quality.Config
+	profiles []string
+	json     bool
+	out      string
+}
+
+func qualityCommand() *cobra.Command {
+	var f qualityFlags
+	c := &cobra.Command{
+		Use:   "quality",
+		Short: "What a viewer on a bad network sees, in real browsers",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return f.run(c) },
+	}
+	browser := "chromium"
+	if b := os.Getenv("CHROMIUM"); b != "" {
+		browser = b
+	}
+	fl := c.Flags()
+	fl.StringSliceVar(&f.profiles, "profiles", []string{"all"}, "which, by name")
+	fl.IntVar(&f.cfg.Rounds, "rounds", 1, "how often each is played")
+	fl.StringVar(&f.cfg.Browser, "browser", browser, "program of Chromium")
+	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
+	fl.StringVar(&f.out, "out", "", "directory for quality.json and quality.html")
+	return c
+}
+
+func (f *qualityFlags) run(c *cobra.Command) error {
+	if f.cfg.Rounds < 1 {
+		return fmt.Errorf("quality: %d rounds: want 1 or more", f.cfg.Rounds)
+	}
+	var err error
+	if f.cfg.Profiles, err = quality.Pick(f.profiles); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	f.cfg.Self = []string{self}
+	f.cfg.Progress = func(s string) { fmt.Fprintln(os.Stderr, s) }
+	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r, err := quality.Run(ctx, f.cfg)
+	if err != nil {
+		return err
+	}
+	doc, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	if f.out != "" {
+		if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // a report is for everybody
+			return err
+		}
+		for name, b := range map[string][]byte{"quality.json": doc, "quality.html": r.HTML()} {
+			if err := os.WriteFile(filepath.Join(f.out, name), b, 0o644); err != nil { //nolint:gosec // as above
+				return err
+			}
+		}
+	}
+	text := r.Text()
+	if f.json {
+		text = string(doc) + "\n"
+	}
+	_, err = fmt.Print(text)
+	return err
+}

@@ -1,0 +1,137 @@
+package quality
+
+import (
+	"sync"
+	"time"
+)
+
+// frame is a picture that the viewer's browser has shown.
+type frame struct {
+	At     float64 `json:"at"` // ms since 1970
+	Height int     `json:"height"`
+}
+
+// seen is what the viewer's page tells, every 200 ms.
+type seen struct {
+	At     float64     `json:"at"`
+	Frames []frame     `json:"frames"`
+	Video  *videoStats `json:"video"`
+	Audio  *audioStats `json:"audio"`
+}
+
+// videoStats are those of RTCInboundRtpStreamStats, all since the beginning.
+type videoStats struct {
+	Bytes   float64 `json:"bytes"`
+	Lost    float64 `json:"lost"`
+	NACKs   float64 `json:"nacks"`
+	PLIs    float64 `json:"plis"`
+	Decoded float64 `json:"decoded"`
+	Dropped float64 `json:"dropped"`
+	Freezes float64 `json:"freezes"`
+	Frozen  float64 `json:"frozen"` // seconds
+	Buffer  float64 `json:"buffer"` // mean delay, seconds
+	Height  int     `json:"height"`
+}
+
+type audioStats struct {
+	Bytes     float64 `json:"bytes"`
+	Lost      float64 `json:"lost"`
+	Samples   float64 `json:"samples"`
+	Concealed float64 `json:"concealed"`
+	Silent    float64 `json:"silent"`
+}
+
+// published is what the publisher's page tells, every 500 ms.
+type published struct {
+	At     float64 `json:"at"`
+	Layers []struct {
+		RID    string  `json:"rid"`
+		Height int     `json:"height"`
+		Frames float64 `json:"frames"`
+		Bytes  float64 `json:"bytes"`
+		Keys   float64 `json:"keys"`
+		Limit  string  `json:"limit"`
+	} `json:"layers"`
+}
+
+// carried is what the path has carried towards the viewer since the beginning.
+type carried struct {
+	at      time.Duration
+	bytes   uint64
+	dropped uint64
+}
+
+// recording is one profile with one server. Its methods are safe for concurrent use.
+type recording struct {
+	mu        sync.Mutex
+	began     time.Time // zero before the profile begins
+	frames    []frame
+	seen      []seen
+	published []published
+	carried   []carried
+	problems  []string
+}
+
+func (r *recording) addSeen(s seen) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frames = append(r.frames, s.Frames...)
+	s.Frames = nil
+	r.seen = append(r.seen, s)
+}
+
+func (r *recording) addPublished(p published) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.published = append(r.published, p)
+}
+
+// maxProblems bounds what is kept of what goes wrong.
+const maxProblems = 20
+
+func (r *recording) problem(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.problems) < maxProblems {
+		r.problems = append(r.problems, text)
+	}
+}
+
+// begin starts the profile's time.
+func (r *recording) begin(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.began = now
+}
+
+func (r *recording) carry(c carried) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.carried = append(r.carried, c)
+}
+
+// layersSent returns how many layers the publisher sends, by its last word.
+func (r *recording) layersSent() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.published) < 2 {
+		return 0
+	}
+	last, before := r.published[len(r.published)-1], r.published[len(r.published)-2]
+	n := 0
+	for _, l := range last.Layers {
+		for _, b := range before.Layers {
+			if b.RID == l.RID && l.Frames > b.Frames {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// pictures returns how many pictures the viewer has shown.
+func (r *recording) pictures() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.frames)
+}

@@ -1,0 +1,227 @@
+package quality
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"trellis/internal/fanout"
+	"trellis/internal/impair"
+)
+
+// Config describes a comparison.
+type Config struct {
+	Profiles []Profile `json:"profiles"`
+	// Peers are what to compare with, beside our own node.
+	Peers  []string `json:"peers"`
+	Rounds int      `json:"rounds"`
+	// Self is the command of which fanout.ServerCommand runs a node.
+	Self []string `json:"-"`
+	// Browser is the program of Chromium.
+	Browser string `json:"browser"`
+	// Progress is told what is going on. May be nil.
+	Progress func(string) `json:"-"`
+}
+
+// Ours is this repository's node.
+const Ours = fanout.Ours
+
+// Run plays all profiles.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	r := newReport(cfg)
+	for round := range cfg.Rounds {
+		for i := range cfg.Profiles {
+			p := &cfg.Profiles[i]
+			for _, server := range append([]string{Ours}, cfg.Peers...) {
+				cfg.say("round %d of %d: %s, %s", round+1, cfg.Rounds, server, p.Title)
+				o, err := cfg.play(ctx, server, p)
+				if err != nil {
+					return nil, fmt.Errorf("%s, %s: %w", server, p.Name, err)
+				}
+				o.Round = round
+				r.Outcomes = append(r.Outcomes, o)
+			}
+		}
+	}
+	r.conclude()
+	return r, nil
+}
+
+func (c *Config) say(format string, args ...any) {
+	if c.Progress != nil {
+		c.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+const (
+	// startLimit is how long browsers may take until the picture is there.
+	startLimit = 40 * time.Second
+	// warmUp is how long the publisher's browser is given to send all layers.
+	warmUp = 25 * time.Second
+	// sampleEvery is how often it is read what the path has carried.
+	sampleEvery = 50 * time.Millisecond
+)
+
+// play plays one profile with one server.
+func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	base, media, stop, err := c.startServer(ctx, server)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer stop()
+	// The viewer joins on the path that the profile begins with.
+	first := p.Steps[0].Path
+	proxy, err := impair.NewProxy(impair.ProxyConfig{
+		Target: media, Forward: impair.Config{Delay: first.Delay}, Back: first, Seed: 1,
+	})
+	if err != nil {
+		return Outcome{}, err
+	}
+	proxied := make(chan error, 1)
+	go func() { proxied <- proxy.Run(ctx) }()
+	s, err := newSite(base, proxy.Addr())
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer func() { _ = s.close() }()
+	rec := &recording{}
+	s.record.Store(rec)
+	publisher, err := openBrowser(ctx, c.Browser, s.page("publish.html", "/whip/quality/picture"))
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer publisher.close()
+	if err := c.await(ctx, warmUp, func() bool { return rec.layersSent() == len(layers) }); err != nil {
+		rec.problem(fmt.Sprintf("%d of %d layers are sent: %v", rec.layersSent(), len(layers), err))
+	}
+	viewer, err := openBrowser(ctx, c.Browser, s.page("view.html", "/whep/quality/picture"))
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer viewer.close()
+	if err := c.await(ctx, startLimit, func() bool { return rec.pictures() > 0 }); err != nil {
+		return Outcome{}, fmt.Errorf("no picture within %v: %v", startLimit, rec.problems)
+	}
+	if err := c.follow(ctx, p, proxy, rec); err != nil {
+		return Outcome{}, err
+	}
+	time.Sleep(300 * time.Millisecond) // the pages' last words
+	return Outcome{Server: server, Profile: p.Name, Problems: rec.problems, Score: rec.score(p), Published: rec.layersSent()}, nil
+}
+
+// page is the address of a page for a session.
+func (s *site) page(name, session string) string {
+	camera, _ := json.Marshal(map[string]int{"width": cameraWidth, "height": cameraHeight, "rate": cameraRate})
+	all, _ := json.Marshal(layers)
+	q := url.Values{"url": {session}, "camera": {string(camera)}, "layers": {string(all)}}
+	return s.url + "/" + name + "?" + q.Encode()
+}
+
+// await waits until something is so.
+func (c *Config) await(ctx context.Context, limit time.Duration, so func() bool) error {
+	deadline := time.Now().Add(limit)
+	for !so() {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not within %v", limit)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// follow changes the path as the profile says, and reads what it carries.
+func (c *Config) follow(ctx context.Context, p *Profile, proxy *impair.Proxy, rec *recording) error {
+	began := time.Now()
+	rec.begin(began)
+	next := 1
+	for at := time.Duration(0); at < p.Length; {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(sampleEvery):
+		}
+		at = time.Since(began)
+		if next < len(p.Steps) && at >= p.Steps[next].At {
+			if err := proxy.SetBack(p.Steps[next].Path); err != nil {
+				return err
+			}
+			next++
+		}
+		_, back := proxy.Counts()
+		rec.carry(carried{at: at, bytes: back.Bytes, dropped: back.Lost()})
+	}
+	return nil
+}
+
+// startServer starts a server, and returns its HTTP address and where its media
+// comes from.
+func (c *Config) startServer(ctx context.Context, server string) (base string, media netip.AddrPort, stop func(), err error) {
+	args := append(slices.Clone(c.Self[1:]), fanout.ServerCommand, server)
+	cmd := exec.CommandContext(ctx, c.Self[0], args...) //nolint:gosec // our own program
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return "", media, nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", media, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", media, nil, err
+	}
+	stop = func() {
+		_ = in.Close() // which ends it
+		_ = cmd.Wait()
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		stop()
+		return "", media, nil, fmt.Errorf("start %s: %w", server, err)
+	}
+	base = strings.TrimSpace(line)
+	media, err = mediaAddr(base)
+	if err != nil {
+		stop()
+		return "", media, nil, err
+	}
+	return base, media, stop, nil
+}
+
+// mediaAddr finds out where a node's media comes from: it is in the answer to any
+// publisher, so that is asked for with a session that never connects.
+func mediaAddr(base string) (netip.AddrPort, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	answer, err := probeAnswer(base)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	for line := range strings.Lines(answer) {
+		rest, ok := strings.CutPrefix(line, "a=candidate:")
+		if !ok {
+			continue
+		}
+		f := strings.Fields(rest)
+		if len(f) >= 8 && strings.EqualFold(f[2], "udp") {
+			return netip.ParseAddrPort(net.JoinHostPort(u.Hostname(), f[5]))
+		}
+	}
+	return netip.AddrPort{}, errors.New("no UDP candidate in the server's answer")
+}

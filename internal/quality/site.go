@@ -1,0 +1,122 @@
+package quality
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+//go:embed page
+var pages embed.FS
+
+// site serves the pages, takes what they tell, and passes WHIP and WHEP on to the
+// server; in answers to the viewer the server's address is that of the path.
+type site struct {
+	url    string
+	server *http.Server
+	path   netip.AddrPort // of the proxy that a viewer must use
+	record atomic.Pointer[recording]
+}
+
+func newSite(base string, path netip.AddrPort) (*site, error) {
+	target, err := url.Parse(base)
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Sub(pages, "page")
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // it does not block
+	if err != nil {
+		return nil, err
+	}
+	s := &site{url: "http://" + l.Addr().String(), path: path}
+	pass := &httputil.ReverseProxy{
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: s.lead,
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServerFS(files))
+	mux.HandleFunc("POST /tell", s.take)
+	mux.Handle("/whip/", pass)
+	mux.Handle("/whep/", pass)
+	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = s.server.Serve(l) }() // it ends with close
+	return s, nil
+}
+
+func (s *site) close() error { return s.server.Close() }
+
+// lead puts the path's address into an answer to a viewer, and takes TCP out.
+func (s *site) lead(r *http.Response) error {
+	if !strings.HasPrefix(r.Request.URL.Path, "/whep/") || r.Header.Get("Content-Type") != "application/sdp" {
+		return nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	led := 0
+	for line := range strings.Lines(string(body)) {
+		rest, ok := strings.CutPrefix(line, "a=candidate:")
+		if !ok {
+			out.WriteString(line)
+			continue
+		}
+		fields := strings.Fields(rest) // RFC 8839, Section 5.1
+		if len(fields) < 8 || !strings.EqualFold(fields[2], "udp") {
+			continue
+		}
+		fields[4], fields[5] = s.path.Addr().String(), strconv.Itoa(int(s.path.Port()))
+		fmt.Fprintf(&out, "a=candidate:%s\r\n", strings.Join(fields, " "))
+		led++
+	}
+	if led == 0 {
+		return fmt.Errorf("no UDP candidate in the answer: the viewer would go around the path")
+	}
+	r.Body, r.ContentLength = io.NopCloser(&out), int64(out.Len())
+	r.Header.Set("Content-Length", strconv.Itoa(out.Len()))
+	return nil
+}
+
+// take takes what a page tells.
+func (s *site) take(w http.ResponseWriter, r *http.Request) {
+	rec := s.record.Load()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	if err != nil || rec == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	switch r.URL.Query().Get("kind") {
+	case "seen":
+		var v seen
+		if err = json.Unmarshal(body, &v); err == nil {
+			rec.addSeen(v)
+		}
+	case "published":
+		var p published
+		if err = json.Unmarshal(body, &p); err == nil {
+			rec.addPublished(p)
+		}
+	case "problem":
+		rec.problem(string(body))
+	}
+	if err != nil {
+		rec.problem(err.Error())
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
