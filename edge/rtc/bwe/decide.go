@@ -9,6 +9,7 @@ const (
 	// less that it takes about a second, but not less than drainLeast.
 	drainShare = 0.87
 	drainLeast = 0.4
+	drainSmall = 150 * time.Millisecond
 	// cutSettle is how long what arrives still tells of the time before a cut.
 	cutSettle = 300 * time.Millisecond
 	// limitedShare: who sends less than this part of the estimate does not test it.
@@ -18,9 +19,9 @@ const (
 	// believeShare is how much of a proven rate is asked for.
 	believeShare = 0.95
 	// heavyLoss is the share of lost packets that is not chance any more, of at
-	// least lossPackets. queueLoss is that share while a queue stands.
+	// least lossPackets. queueLoss is that share where the queue was full.
 	heavyLoss   = 0.10
-	queueLoss   = 0.03
+	queueLoss   = 0.02
 	lossPackets = 20
 	maxHeavy    = 0.3
 )
@@ -30,10 +31,14 @@ const (
 	growBack   = 0.25  // up to where the capacity was
 	growNear   = 0.012 // about there
 	growBeyond = 0.08  // above it, or where it is not known
-	growCurve  = 0.01  // each second after growPatience, near it
+	growCurve  = 0.01  // more each second after growPatience
+	growMost   = 0.4
 )
 
-const growPatience = 8 * time.Second
+const (
+	growPatience = 8 * time.Second
+	nearest      = 1.04 // times the capacity is the end of about there
+)
 
 // cut is the last decrease.
 type cut struct {
@@ -169,7 +174,7 @@ func (c *Controller) congested(t time.Duration, sent float64, r Reason) {
 
 // drainRate is the share of the capacity to send at while a queue drains.
 func drainRate(queue time.Duration) float64 {
-	return min(drainShare, max(drainLeast, 1-queue.Seconds()))
+	return min(drainShare, max(drainLeast, drainShare-(queue-drainSmall).Seconds()))
 }
 
 // standing goes on with a decrease while the queue is long.
@@ -213,9 +218,8 @@ func (c *Controller) endDrain(t time.Duration, r Reason) {
 
 // judgeLoss cuts for loss that comes with a queue, or is heavy.
 func (c *Controller) judgeLoss(t time.Duration, sent float64) {
-	share, n := c.loss.share(c.reordering())
-	calm := c.last.queue < c.threshold()*3/10
-	if calm {
+	share, n, full := c.loss.share(c.reordering())
+	if !full {
 		c.loss.calm(share, c.last.packets)
 	}
 	if n < lossPackets || c.state == Decrease || t-c.cut.at < c.rtt+2*queueWindow {
@@ -228,7 +232,7 @@ func (c *Controller) judgeLoss(t time.Duration, sent float64) {
 		c.set(c.bps * rivalCut)
 		c.holdUntil = t + c.rtt + c.last.queue
 		c.decision(Hold, ReasonQueueLoss)
-	case share > queueLoss+2*c.loss.chance && c.last.queue > c.threshold()*4/10 && sent >= limitedShare*c.bps:
+	case full && share > queueLoss:
 		c.congested(t, sent, ReasonQueueLoss)
 	case share > min(max(heavyLoss, heavyLoss/2+1.5*c.loss.chance), maxHeavy):
 		got := c.delay.acked()
@@ -289,15 +293,15 @@ func (c *Controller) grow(t, step time.Duration, sent float64) {
 		return
 	}
 	var perSecond, limit float64
+	faster := growCurve * max(0, (t-c.cut.at-growPatience).Seconds())
 	switch known := c.capacity; {
 	case known > 0 && c.bps < afterDrain*known:
 		perSecond, limit = growBack, afterDrain*known
-	case known > 0 && c.bps < 1.05*known && !c.rivals.active:
+	case known > 0 && c.bps < nearest*known && !c.rivals.active:
 		// Slowly at first; the longer nothing happens the more likely it is wrong.
-		since := (t - c.cut.at - growPatience).Seconds()
-		perSecond, limit = min(growBeyond, growNear+growCurve*max(0, since)), 1.05*known
+		perSecond, limit = min(growBeyond, growNear+faster), min(nearest*known, 1.08*c.delay.acked())
 	default:
-		perSecond, limit = growBeyond, float64(c.cfg.Max)
+		perSecond, limit = min(growMost, growBeyond+faster), float64(c.cfg.Max)
 	}
 	limit = min(limit, 1.5*max(c.delay.acked(), c.last.bps)+10_000)
 	to := min(c.bps*(1+perSecond*step.Seconds()), limit)

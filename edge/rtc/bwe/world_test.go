@@ -65,6 +65,7 @@ type worldConfig struct {
 	drift    float64
 	held     bool // while the link is down, feedback is held rather than not made
 	bursts   bool // probes are sent at once
+	bucket   bucket
 	ctrl     Config
 }
 
@@ -105,7 +106,7 @@ func (w *world) set(change func(*impair.Config)) {
 func (w *world) send(size int, kind Kind) {
 	index := w.log.Next()
 	w.log.Add(w.time(), size, kind)
-	at, drop := w.link.Send(w.time(), size)
+	at, drop := w.link.Send(w.time().Add(w.cfg.bucket.wait(w.now, size)), size)
 	if drop != impair.DropNone {
 		return
 	}
@@ -240,6 +241,24 @@ func (w *world) first(from time.Duration, is func(Estimate) bool) time.Duration 
 		}
 	}
 	return time.Hour
+}
+
+// bucket is a shaper: size bytes pass at once, what is more waits for tokens.
+type bucket struct {
+	rate, size float64 // bit/s, bytes; no shaper without rate
+	tokens     float64 // of the bytes; less than none for those that wait
+	filled     time.Duration
+}
+
+// wait takes tokens for a packet and says how long it waits for them.
+func (b *bucket) wait(now time.Duration, size int) time.Duration {
+	if b.rate == 0 {
+		return 0
+	}
+	b.tokens = min(b.size, b.tokens+(now-b.filled).Seconds()*b.rate/8)
+	b.filled = now
+	b.tokens -= float64(size)
+	return time.Duration(max(0, -b.tokens) * 8 / b.rate * float64(time.Second))
 }
 
 // source sends media.
