@@ -16,6 +16,7 @@ type Controller struct {
 	trains trains
 	probes prober
 	last   window // of the delay meter, at the last feedback
+	passed int    // bytes lost since the last packet that arrived
 	rtt    time.Duration
 	rttSet bool // by SetRTT
 
@@ -101,12 +102,14 @@ func (c *Controller) take(t time.Duration, r *Result) bool {
 	if inOrder {
 		c.cut.watch.add(r)
 		c.takeTrain(t, r)
-		if id, ok := r.Kind.Probe(); ok {
-			c.probes.add(r, id)
+		c.probes.add(r)
+		if !r.Received && !c.delay.full() {
+			c.passed += int(r.Size) // lost after the bottleneck, most likely
 		}
 	}
 	if r.Received {
-		c.delay.add(t, r, c.likely(), missing, inOrder)
+		c.delay.add(t, r, c.likely(), missing+c.passed, inOrder)
+		c.passed = 0
 		c.takeRTT(t - r.Sent)
 	}
 	return r.Received

@@ -30,6 +30,7 @@ const (
 const (
 	growBack   = 0.25  // up to where the capacity was
 	growNear   = 0.012 // about there
+	growUnsure = 0.04  // the same where jitter makes the capacity a guess
 	growBeyond = 0.08  // above it, or where it is not known
 	growCurve  = 0.01  // more each second after growPatience
 	growMost   = 0.4
@@ -144,7 +145,11 @@ func (c *Controller) decide(t time.Duration) {
 // unclear says whether a queue that stands may still be chance: no more is sent than
 // comes out, and it has not been there for long.
 func (c *Controller) unclear(t time.Duration, sent float64) bool {
-	return sent < overuse*c.last.bps && t-c.since < persistence
+	out, longest := c.last.bps, persistence
+	if c.reordering() {
+		out, longest = max(out, c.delay.acked()), longest+16*c.delay.jitter
+	}
+	return sent < overuse*out && t-c.since < longest
 }
 
 const (
@@ -273,10 +278,10 @@ func (c *Controller) raise(t time.Duration) {
 // believe raises the estimate to what a train or a probe proved, unless that was
 // wrong before.
 func (c *Controller) believe(t time.Duration, proven float64, r Reason) bool {
-	to := believeShare * proven
 	if t < c.trust.until && c.capacity > 0 {
-		to = min(to, believeShare*c.capacity)
+		proven = min(proven, c.capacity)
 	}
+	to := believeShare * proven
 	if to <= c.bps*1.02 || c.state == Decrease || c.state == Outage || c.rivals.active {
 		return false
 	}
@@ -293,13 +298,17 @@ func (c *Controller) grow(t, step time.Duration, sent float64) {
 		return
 	}
 	var perSecond, limit float64
-	faster := growCurve * max(0, (t-c.cut.at-growPatience).Seconds())
+	near, patience := growNear, growPatience
+	if c.reordering() {
+		near, patience = growUnsure, growPatience/2
+	}
+	faster := growCurve * max(0, (t-c.cut.at-patience).Seconds())
 	switch known := c.capacity; {
 	case known > 0 && c.bps < afterDrain*known:
 		perSecond, limit = growBack, afterDrain*known
 	case known > 0 && c.bps < nearest*known && !c.rivals.active:
 		// Slowly at first; the longer nothing happens the more likely it is wrong.
-		perSecond, limit = min(growBeyond, growNear+faster), min(nearest*known, 1.08*c.delay.acked())
+		perSecond, limit = min(growBeyond, near+faster), min(nearest*known, 1.08*c.delay.acked())
 	default:
 		perSecond, limit = min(growMost, growBeyond+faster), float64(c.cfg.Max)
 	}
