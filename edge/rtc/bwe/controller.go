@@ -98,6 +98,8 @@ func (c *Controller) take(t time.Duration, r *Result) bool {
 	}
 	if missing > 0 {
 		c.trains.open = train{} // it is not known whole
+		c.probes.spoil()
+		c.cut.watch.bytes += int64(missing)
 	}
 	if inOrder {
 		c.cut.watch.add(r)

@@ -66,8 +66,8 @@ func (w *watch) add(r *Result) {
 	if r.Sent < w.from {
 		return
 	}
-	if w.bytes == 0 {
-		w.first = r.Sent
+	if w.first == 0 {
+		w.first, w.bytes = r.Sent, 0
 	}
 	w.last = max(w.last, r.Sent)
 	w.bytes += int64(r.Size)

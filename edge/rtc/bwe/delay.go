@@ -101,10 +101,11 @@ func (d *delayMeter) addSlot(r *Result, delay time.Duration, size int32) {
 // before them do not explain.
 func (d *delayMeter) addJitter(r *Result, queue time.Duration, capacity float64) {
 	gap := r.Sent - d.lastSent
+	own := time.Duration(float64(r.Size) * 8 / capacity * float64(time.Second))
 	d.backlog = max(0, d.backlog-max(0, gap))
 	if gap > burstSpan || d.heads == 0 {
 		d.backlog = min(d.backlog, queue)
-		excess := queue - d.backlog
+		excess := max(0, queue-d.backlog-own)
 		change := excess - d.excess
 		if d.heads > 0 {
 			// What goes on in one direction is a queue that builds up or drains. The bound
@@ -120,7 +121,7 @@ func (d *delayMeter) addJitter(r *Result, queue time.Duration, capacity float64)
 		d.heads++
 	}
 	d.lastSent = max(d.lastSent, r.Sent)
-	d.backlog = min(d.backlog+time.Duration(float64(r.Size)*8/capacity*float64(time.Second)), maxBacklog)
+	d.backlog = min(d.backlog+own, maxBacklog)
 }
 
 const maxBacklog = time.Second
@@ -213,9 +214,14 @@ func (d *delayMeter) acked() float64 {
 }
 
 // settled says whether the least delay is known well enough to measure against.
-func (d *delayMeter) settled() bool { return d.heads >= settledHeads }
+func (d *delayMeter) settled() bool {
+	return d.heads >= settledHeads && d.arrived-d.started >= settledAfter
+}
 
-const settledHeads = 12
+const (
+	settledHeads = 12
+	settledAfter = 400 * time.Millisecond
+)
 
 // baseDelay is the least delay of the last 16 to 20 s: long enough to contain a
 // moment with an empty queue, short enough for clocks that drift (100 ppm make

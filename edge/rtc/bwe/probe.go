@@ -84,6 +84,13 @@ func (p *prober) add(r *Result) {
 	}
 }
 
+// spoil is told that the feedback on some packets is missing.
+func (p *prober) spoil() {
+	if p.reported > 0 {
+		p.reported, p.train = p.expected, train{}
+	}
+}
+
 // over says whether nothing more is to come of the probe: all is reported, or what
 // was sent well after it, or it took too long.
 func (p *prober) over(now, reported, patience time.Duration) bool {

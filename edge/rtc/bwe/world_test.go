@@ -36,6 +36,7 @@ type world struct {
 	reports impair.Queue[[]byte] // feedback on its way
 	report  time.Duration        // when the next is due
 	pending []pendingPacket      // of probes
+	release time.Time            // of the next lump
 	probes  int
 	padding int // bytes of probes sent
 	samples []sample
@@ -61,7 +62,7 @@ type worldConfig struct {
 	back     time.Duration // delay of the feedback
 	backLoss float64
 	interval time.Duration // between feedback messages, 50 ms if zero
-	lump     time.Duration // arrivals wait for multiples of it
+	lump     time.Duration // arrivals wait for a time that comes as often, on average
 	drift    float64
 	held     bool // while the link is down, feedback is held rather than not made
 	bursts   bool // probes are sent at once
@@ -81,7 +82,8 @@ func newWorld(t *testing.T, cfg worldConfig, src source) *world {
 	}
 	w := &world{
 		t: t, cfg: cfg, rng: rng, log: NewLog(epoch), link: link, src: src,
-		recv: receiver{offset: time.Hour, drift: cfg.drift, arrived: make(map[uint64]time.Duration)},
+		release: epoch,
+		recv:    receiver{offset: time.Hour, drift: cfg.drift, arrived: make(map[uint64]time.Duration)},
 	}
 	w.reader = NewReader(w.log)
 	if w.ctrl, err = New(cfg.ctrl, w.log); err != nil {
@@ -111,8 +113,10 @@ func (w *world) send(size int, kind Kind) {
 		return
 	}
 	if w.cfg.lump > 0 {
-		since := at.Sub(epoch)
-		at = epoch.Add((since + w.cfg.lump - 1) / w.cfg.lump * w.cfg.lump)
+		for w.release.Before(at) {
+			w.release = w.release.Add(w.cfg.lump/2 + time.Duration(w.rng.Int64N(int64(w.cfg.lump))))
+		}
+		at = w.release
 	}
 	w.flying.Push(at, index)
 }
