@@ -105,7 +105,7 @@ func (c *Controller) take(t time.Duration, r *Result) bool {
 		c.cut.watch.add(r)
 		c.takeTrain(t, r)
 		c.probes.add(r)
-		if !r.Received && !c.delay.full() {
+		if !r.Received && !c.delay.full() && !c.reordering() {
 			c.passed += int(r.Size) // lost after the bottleneck, most likely
 		}
 	}

@@ -111,12 +111,12 @@ func (m *lossMeter) add(sent time.Duration, received, lost int32, full bool) {
 
 // share returns the share lost of the packets sent in the last 2 s, and how many
 // they are; full says that most of them were lost when the queue was full. With
-// reordering, those of the latest quarter of a second do not count,
-// for they may come yet.
+// reordering, those of the latest quarter to half a second do
+// not count, for they may come yet.
 func (m *lossMeter) share(reordering bool) (share float64, packets int, full bool) {
 	newest := m.newest
 	if reordering {
-		newest--
+		newest -= 2
 	}
 	var received, lost, whenFull int32
 	for _, s := range m.slots {

@@ -2,6 +2,7 @@ package bwe
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func TestScenarios(t *testing.T) {
 					}
 				}
 				t.Logf("seed %d:%s  probes %d, %d kB", seed, figures, w.probes, w.padding/1000)
-				if failed {
+				if failed || trace {
 					t.Log("\n" + w.trace.String())
 				}
 			}
@@ -224,4 +225,4 @@ func scenarios() []scenario {
 	}
 }
 
-var _ = forever
+var trace = os.Getenv("BWE_TRACE") != ""
