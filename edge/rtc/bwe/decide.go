@@ -142,14 +142,23 @@ func (c *Controller) decide(t time.Duration) {
 	}
 }
 
+// output is the rate at which packets come out of the bottleneck: of the latest, but
+// where they come irregularly, not less than over a longer time.
+func (c *Controller) output() float64 {
+	if c.last.bps == 0 || c.reordering() {
+		return max(c.last.bps, c.delay.acked())
+	}
+	return c.last.bps
+}
+
 // unclear says whether a queue that stands may still be chance: no more is sent than
 // comes out, and it has not been there for long.
 func (c *Controller) unclear(t time.Duration, sent float64) bool {
-	out, longest := c.last.bps, persistence
+	longest := persistence
 	if c.reordering() {
-		out, longest = max(out, c.delay.acked()), longest+16*c.delay.jitter
+		longest += 16 * c.delay.jitter
 	}
-	return sent < overuse*out && t-c.since < longest
+	return sent < overuse*c.output() && t-c.since < longest
 }
 
 const (
@@ -160,9 +169,9 @@ const (
 // congested is the beginning of a decrease: what came out of the bottleneck while
 // it was full is its capacity, or our share of it.
 func (c *Controller) congested(t time.Duration, sent float64, r Reason) {
-	capacity := c.last.bps
-	if acked := c.delay.acked(); capacity == 0 || t-c.since >= persistence || c.reordering() {
-		capacity = max(capacity, acked)
+	capacity := c.output()
+	if t-c.since >= persistence {
+		capacity = max(capacity, c.delay.acked())
 	}
 	if sent < limitedShare*c.bps && sent < 1.1*capacity {
 		// We send little, and that gets through: it is not we who fill the queue, and
@@ -186,7 +195,7 @@ func drainRate(queue time.Duration) float64 {
 func (c *Controller) standing(t time.Duration, sent float64) {
 	c.cut.quiet = 0
 	settling := t-c.cut.at < cutSettle
-	if bps := c.last.bps; bps > 0 && bps < 0.95*c.capacity && sent > 1.05*bps && c.last.queue > c.cut.queue+slotSpan/2 &&
+	if bps := c.output(); bps > 0 && bps < 0.95*c.capacity && sent > 1.05*bps && c.last.queue > c.cut.queue+slotSpan/2 &&
 		(settling || t-c.cut.deeper > c.rtt+c.last.queue) {
 		// Still more is sent than comes out, and the queue grows: the first measure was
 		// too high.
