@@ -18,7 +18,7 @@ type rivals struct {
 
 const (
 	// rivalEvidence is by how much the queue should have become shorter.
-	rivalEvidence = 80 * time.Millisecond
+	rivalEvidence = 100 * time.Millisecond
 	rivalMargin   = 50 * time.Millisecond
 	rivalMax      = 800 * time.Millisecond
 	rivalLoss     = 0.01

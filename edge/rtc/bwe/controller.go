@@ -16,6 +16,7 @@ type Controller struct {
 	trains trains
 	probes prober
 	last   window // of the delay meter, at the last feedback
+	passed int    // bytes lost since the last packet that arrived
 	rtt    time.Duration
 	rttSet bool // by SetRTT
 
@@ -78,6 +79,7 @@ func (c *Controller) Feedback(now time.Time, results []Result) {
 // had not been known to.
 func (c *Controller) take(t time.Duration, r *Result) bool {
 	inOrder := r.Seq >= c.seen.next
+	missing := c.missing(t, r.Seq)
 	sight := c.seen.report(r.Seq, r.Received)
 	if sight == sightOld {
 		return false
@@ -88,25 +90,50 @@ func (c *Controller) take(t time.Duration, r *Result) bool {
 	}
 	switch {
 	case sight == sightLate:
-		c.loss.add(r.Sent, 1, -1)
+		c.loss.add(r.Sent, 1, -1, false)
 	case r.Received:
-		c.loss.add(r.Sent, 1, 0)
+		c.loss.add(r.Sent, 1, 0, false)
 	default:
-		c.loss.add(r.Sent, 0, 1)
+		c.loss.add(r.Sent, 0, 1, c.delay.full())
+	}
+	if missing > 0 {
+		c.trains.open = train{} // it is not known whole
+		c.probes.spoil()
+		c.cut.watch.bytes += int64(missing)
 	}
 	if inOrder {
 		c.cut.watch.add(r)
 		c.takeTrain(t, r)
-		if id, ok := r.Kind.Probe(); ok {
-			c.probes.add(r, id)
+		c.probes.add(r)
+		if !r.Received && !c.delay.full() && !c.reordering() {
+			c.passed += int(r.Size) // lost after the bottleneck, most likely
 		}
 	}
 	if r.Received {
-		c.delay.add(t, r, c.likely(), inOrder)
+		c.delay.add(t, r, c.likely(), missing+c.passed, inOrder)
+		c.passed = 0
 		c.takeRTT(t - r.Sent)
 	}
 	return r.Received
 }
+
+// missing is how many bytes were sent between what was reported on and a packet:
+// feedback on them was lost, and they most likely were not.
+func (c *Controller) missing(t time.Duration, seq uint64) int {
+	if seq <= c.seen.next || seq-c.seen.next > maxMissing || c.heard == 0 {
+		return 0
+	}
+	bytes := 0
+	for i := c.seen.next; i < seq; i++ {
+		if e, ok := c.log.at(i); ok && e.at(t) >= c.outage.ignore {
+			bytes += e.size()
+		}
+	}
+	return bytes
+}
+
+// maxMissing packets are made up for, where feedback is lost.
+const maxMissing = 512
 
 // takeTrain adds a packet to the open train, or closes that.
 func (c *Controller) takeTrain(t time.Duration, r *Result) {
@@ -184,7 +211,7 @@ func (c *Controller) Bps() int64 { return int64(c.bps) }
 // Estimate returns the estimate and the figures behind it, as of the last call of
 // Feedback or Tick.
 func (c *Controller) Estimate() Estimate {
-	loss, _ := c.loss.share(c.reordering())
+	loss, _, _ := c.loss.share(c.reordering())
 	return Estimate{
 		Bps: int64(c.bps), State: c.state, Reason: c.reason, Decisions: c.decisions,
 		QueueDelay: c.last.queue, Threshold: c.threshold(), Jitter: c.delay.jitter, RTT: c.rtt, Loss: loss,

@@ -9,6 +9,7 @@ const (
 	// less that it takes about a second, but not less than drainLeast.
 	drainShare = 0.87
 	drainLeast = 0.4
+	drainSmall = 150 * time.Millisecond
 	// cutSettle is how long what arrives still tells of the time before a cut.
 	cutSettle = 300 * time.Millisecond
 	// limitedShare: who sends less than this part of the estimate does not test it.
@@ -18,9 +19,9 @@ const (
 	// believeShare is how much of a proven rate is asked for.
 	believeShare = 0.95
 	// heavyLoss is the share of lost packets that is not chance any more, of at
-	// least lossPackets. queueLoss is that share while a queue stands.
+	// least lossPackets. queueLoss is that share where the queue was full.
 	heavyLoss   = 0.10
-	queueLoss   = 0.03
+	queueLoss   = 0.02
 	lossPackets = 20
 	maxHeavy    = 0.3
 )
@@ -29,11 +30,16 @@ const (
 const (
 	growBack   = 0.25  // up to where the capacity was
 	growNear   = 0.012 // about there
+	growUnsure = 0.04  // the same where jitter makes the capacity a guess
 	growBeyond = 0.08  // above it, or where it is not known
-	growCurve  = 0.01  // each second after growPatience, near it
+	growCurve  = 0.01  // more each second after growPatience
+	growMost   = 0.4
 )
 
-const growPatience = 8 * time.Second
+const (
+	growPatience = 8 * time.Second
+	nearest      = 1.04 // times the capacity is the end of about there
+)
 
 // cut is the last decrease.
 type cut struct {
@@ -60,8 +66,8 @@ func (w *watch) add(r *Result) {
 	if r.Sent < w.from {
 		return
 	}
-	if w.bytes == 0 {
-		w.first = r.Sent
+	if w.first == 0 {
+		w.first, w.bytes = r.Sent, 0
 	}
 	w.last = max(w.last, r.Sent)
 	w.bytes += int64(r.Size)
@@ -136,10 +142,23 @@ func (c *Controller) decide(t time.Duration) {
 	}
 }
 
+// output is the rate at which packets come out of the bottleneck: of the latest, but
+// where they come irregularly, not less than over a longer time.
+func (c *Controller) output() float64 {
+	if c.last.bps == 0 || c.reordering() {
+		return max(c.last.bps, c.delay.acked())
+	}
+	return c.last.bps
+}
+
 // unclear says whether a queue that stands may still be chance: no more is sent than
 // comes out, and it has not been there for long.
 func (c *Controller) unclear(t time.Duration, sent float64) bool {
-	return sent < overuse*c.last.bps && t-c.since < persistence
+	longest := persistence
+	if c.reordering() {
+		longest += 16 * c.delay.jitter
+	}
+	return sent < overuse*c.output() && t-c.since < longest
 }
 
 const (
@@ -150,9 +169,9 @@ const (
 // congested is the beginning of a decrease: what came out of the bottleneck while
 // it was full is its capacity, or our share of it.
 func (c *Controller) congested(t time.Duration, sent float64, r Reason) {
-	capacity := c.last.bps
-	if acked := c.delay.acked(); capacity == 0 || t-c.since >= persistence || c.reordering() {
-		capacity = max(capacity, acked)
+	capacity := c.output()
+	if t-c.since >= persistence {
+		capacity = max(capacity, c.delay.acked())
 	}
 	if sent < limitedShare*c.bps && sent < 1.1*capacity {
 		// We send little, and that gets through: it is not we who fill the queue, and
@@ -169,14 +188,14 @@ func (c *Controller) congested(t time.Duration, sent float64, r Reason) {
 
 // drainRate is the share of the capacity to send at while a queue drains.
 func drainRate(queue time.Duration) float64 {
-	return min(drainShare, max(drainLeast, 1-queue.Seconds()))
+	return min(drainShare, max(drainLeast, drainShare-(queue-drainSmall).Seconds()))
 }
 
 // standing goes on with a decrease while the queue is long.
 func (c *Controller) standing(t time.Duration, sent float64) {
 	c.cut.quiet = 0
 	settling := t-c.cut.at < cutSettle
-	if bps := c.last.bps; bps > 0 && bps < 0.95*c.capacity && sent > 1.05*bps && c.last.queue > c.cut.queue+slotSpan/2 &&
+	if bps := c.output(); bps > 0 && bps < 0.95*c.capacity && sent > 1.05*bps && c.last.queue > c.cut.queue+slotSpan/2 &&
 		(settling || t-c.cut.deeper > c.rtt+c.last.queue) {
 		// Still more is sent than comes out, and the queue grows: the first measure was
 		// too high.
@@ -213,9 +232,8 @@ func (c *Controller) endDrain(t time.Duration, r Reason) {
 
 // judgeLoss cuts for loss that comes with a queue, or is heavy.
 func (c *Controller) judgeLoss(t time.Duration, sent float64) {
-	share, n := c.loss.share(c.reordering())
-	calm := c.last.queue < c.threshold()*3/10
-	if calm {
+	share, n, full := c.loss.share(c.reordering())
+	if !full {
 		c.loss.calm(share, c.last.packets)
 	}
 	if n < lossPackets || c.state == Decrease || t-c.cut.at < c.rtt+2*queueWindow {
@@ -228,7 +246,7 @@ func (c *Controller) judgeLoss(t time.Duration, sent float64) {
 		c.set(c.bps * rivalCut)
 		c.holdUntil = t + c.rtt + c.last.queue
 		c.decision(Hold, ReasonQueueLoss)
-	case share > queueLoss+2*c.loss.chance && c.last.queue > c.threshold()*4/10 && sent >= limitedShare*c.bps:
+	case full && share > queueLoss:
 		c.congested(t, sent, ReasonQueueLoss)
 	case share > min(max(heavyLoss, heavyLoss/2+1.5*c.loss.chance), maxHeavy):
 		got := c.delay.acked()
@@ -269,10 +287,10 @@ func (c *Controller) raise(t time.Duration) {
 // believe raises the estimate to what a train or a probe proved, unless that was
 // wrong before.
 func (c *Controller) believe(t time.Duration, proven float64, r Reason) bool {
-	to := believeShare * proven
 	if t < c.trust.until && c.capacity > 0 {
-		to = min(to, believeShare*c.capacity)
+		proven = min(proven, c.capacity)
 	}
+	to := believeShare * proven
 	if to <= c.bps*1.02 || c.state == Decrease || c.state == Outage || c.rivals.active {
 		return false
 	}
@@ -289,15 +307,19 @@ func (c *Controller) grow(t, step time.Duration, sent float64) {
 		return
 	}
 	var perSecond, limit float64
+	near, patience := growNear, growPatience
+	if c.reordering() {
+		near, patience = growUnsure, growPatience/2
+	}
+	faster := growCurve * max(0, (t-c.cut.at-patience).Seconds())
 	switch known := c.capacity; {
 	case known > 0 && c.bps < afterDrain*known:
 		perSecond, limit = growBack, afterDrain*known
-	case known > 0 && c.bps < 1.05*known && !c.rivals.active:
+	case known > 0 && c.bps < nearest*known && !c.rivals.active:
 		// Slowly at first; the longer nothing happens the more likely it is wrong.
-		since := (t - c.cut.at - growPatience).Seconds()
-		perSecond, limit = min(growBeyond, growNear+growCurve*max(0, since)), 1.05*known
+		perSecond, limit = min(growBeyond, near+faster), min(nearest*known, 1.08*c.delay.acked())
 	default:
-		perSecond, limit = growBeyond, float64(c.cfg.Max)
+		perSecond, limit = min(growMost, growBeyond+faster), float64(c.cfg.Max)
 	}
 	limit = min(limit, 1.5*max(c.delay.acked(), c.last.bps)+10_000)
 	to := min(c.bps*(1+perSecond*step.Seconds()), limit)

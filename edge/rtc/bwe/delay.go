@@ -13,8 +13,14 @@ import (
 type delayMeter struct {
 	begun  bool
 	newest int64 // the latest slot
-	slots  [arrivalSlots]arrivalSlot
-	base   baseDelay
+	// arrived is when the last packet did.
+	arrived time.Duration
+	slots   [arrivalSlots]arrivalSlot
+	base    baseDelay
+	// deepest is the longest queue lately.
+	deepest deepest
+	// started is when the first packet arrived.
+	started time.Duration
 
 	last     time.Duration // delay of the packet before
 	lastSent time.Duration
@@ -50,15 +56,17 @@ const (
 )
 
 // add takes a packet that arrived; capacity is what the bottleneck is thought to
-// carry. inOrder is false for one that a later one overtook.
-func (d *delayMeter) add(now time.Duration, r *Result, capacity float64, inOrder bool) {
+// carry, and missing how many bytes arrived before it without report. inOrder is
+// false for one that a later one overtook.
+func (d *delayMeter) add(now time.Duration, r *Result, capacity float64, missing int, inOrder bool) {
 	delay := r.Arrived - r.Sent
 	if !d.begun || (delay-d.last).Abs() > clockJump {
-		*d = delayMeter{begun: true, newest: math.MinInt64}
+		*d = delayMeter{begun: true, newest: math.MinInt64, started: r.Arrived}
 	}
 	d.last = delay
 	d.base.add(now, delay)
-	d.addSlot(r, delay)
+	d.addSlot(r, delay, int32(r.Size)+int32(missing))
+	d.deepest.add(now, delay-d.base.get())
 	if inOrder {
 		d.addJitter(r, delay-d.base.get(), capacity)
 	}
@@ -70,22 +78,22 @@ func (d *delayMeter) clear() {
 	d.newest = math.MinInt64
 }
 
-func (d *delayMeter) addSlot(r *Result, delay time.Duration) {
+func (d *delayMeter) addSlot(r *Result, delay time.Duration, size int32) {
 	id := int64(r.Arrived / slotSpan)
 	s := &d.slots[uint64(id)%arrivalSlots]
-	d.newest = max(d.newest, id)
+	d.newest, d.arrived = max(d.newest, id), max(d.arrived, r.Arrived)
 	switch {
 	case s.id != id && id <= d.newest-arrivalSlots:
 		return
 	case s.id != id || s.packets == 0:
-		*s = arrivalSlot{id: id, least: delay, first: r.Arrived, last: r.Arrived, firstSize: int32(r.Size)}
+		*s = arrivalSlot{id: id, least: delay, first: r.Arrived, last: r.Arrived, firstSize: size}
 	}
 	if r.Arrived < s.first {
-		s.first, s.firstSize = r.Arrived, int32(r.Size)
+		s.first, s.firstSize = r.Arrived, size
 	}
 	s.last = max(s.last, r.Arrived)
 	s.least = min(s.least, delay)
-	s.bytes += int32(r.Size)
+	s.bytes += size
 	s.packets++
 }
 
@@ -93,10 +101,11 @@ func (d *delayMeter) addSlot(r *Result, delay time.Duration) {
 // before them do not explain.
 func (d *delayMeter) addJitter(r *Result, queue time.Duration, capacity float64) {
 	gap := r.Sent - d.lastSent
+	own := time.Duration(float64(r.Size) * 8 / capacity * float64(time.Second))
 	d.backlog = max(0, d.backlog-max(0, gap))
 	if gap > burstSpan || d.heads == 0 {
 		d.backlog = min(d.backlog, queue)
-		excess := queue - d.backlog
+		excess := max(0, queue-d.backlog-own)
 		change := excess - d.excess
 		if d.heads > 0 {
 			// What goes on in one direction is a queue that builds up or drains. The bound
@@ -112,7 +121,7 @@ func (d *delayMeter) addJitter(r *Result, queue time.Duration, capacity float64)
 		d.heads++
 	}
 	d.lastSent = max(d.lastSent, r.Sent)
-	d.backlog = min(d.backlog+time.Duration(float64(r.Size)*8/capacity*float64(time.Second)), maxBacklog)
+	d.backlog = min(d.backlog+own, maxBacklog)
 }
 
 const maxBacklog = time.Second
@@ -129,6 +138,7 @@ const (
 	// windowPackets are looked at, if need be for longer than was asked for, but not
 	// for longer than windowMax.
 	windowPackets = 3
+	ratePackets   = 5 // for a rate
 	windowMax     = 400 * time.Millisecond
 )
 
@@ -162,11 +172,35 @@ func (d *delayMeter) recent(span time.Duration) window {
 		return window{}
 	}
 	w := window{queue: least - d.base.get(), packets: int(packets)}
-	if took := last.last - first.first; packets >= windowPackets && took >= slotSpan/2 {
+	if took := last.last - first.first; packets >= ratePackets && took >= slotSpan/2 {
 		w.bps = rate(bytes-int64(first.firstSize), took)
 	}
 	return w
 }
+
+// full says whether the packet before waited about as long as any lately: the
+// queue was full, if it has an end.
+func (d *delayMeter) full() bool {
+	most := d.deepest.get()
+	return most > fullLeast && d.last-d.base.get() >= most*3/4
+}
+
+const fullLeast = 10 * time.Millisecond
+
+// deepest is the longest queue of the last 1 to 2 s.
+type deepest struct {
+	most   [2]time.Duration
+	turned time.Duration
+}
+
+func (d *deepest) add(now, queue time.Duration) {
+	if now-d.turned > time.Second {
+		d.most[0], d.most[1], d.turned = 0, d.most[0], now
+	}
+	d.most[0] = max(d.most[0], queue)
+}
+
+func (d *deepest) get() time.Duration { return max(d.most[0], d.most[1]) }
 
 // acked is the rate of arrivals over the last 600 ms.
 func (d *delayMeter) acked() float64 {
@@ -176,13 +210,18 @@ func (d *delayMeter) acked() float64 {
 			bytes += int64(s.bytes)
 		}
 	}
-	return rate(bytes, ackedWindow)
+	return rate(bytes, max(min(ackedWindow, d.arrived-d.started), 4*slotSpan))
 }
 
 // settled says whether the least delay is known well enough to measure against.
-func (d *delayMeter) settled() bool { return d.heads >= settledHeads }
+func (d *delayMeter) settled() bool {
+	return d.heads >= settledHeads && d.arrived-d.started >= settledAfter
+}
 
-const settledHeads = 12
+const (
+	settledHeads = 12
+	settledAfter = 400 * time.Millisecond
+)
 
 // baseDelay is the least delay of the last 16 to 20 s: long enough to contain a
 // moment with an empty queue, short enough for clocks that drift (100 ppm make

@@ -68,13 +68,15 @@ type lossMeter struct {
 	newest int64         // the latest slot
 	from   time.Duration // nothing sent before counts
 	slots  [lossSlots]lossSlot
-	// chance is the share lost while no queue stood: what the path loses anyway.
+	// chance is the share lost without regard to the queue: what the path loses
+	// anyway.
 	chance float64
 }
 
 type lossSlot struct {
 	id             int64
 	received, lost int32
+	full           int32 // lost when the queue was about full
 }
 
 const (
@@ -82,11 +84,15 @@ const (
 	lossSlotSpan = 250 * time.Millisecond
 	// chancePackets is how many packets chance is the mean of, about.
 	chancePackets = 512
+	// fullShare of the losses, of at least fullPackets, come from a full queue if they
+	// have one reason.
+	fullShare   = 0.6
+	fullPackets = 4
 )
 
 // add counts packets sent at a time; one that was taken for lost and arrives after
 // all is counted off again.
-func (m *lossMeter) add(sent time.Duration, received, lost int32) {
+func (m *lossMeter) add(sent time.Duration, received, lost int32, full bool) {
 	id := int64(sent / lossSlotSpan)
 	if sent < m.from || id <= m.newest-lossSlots {
 		return
@@ -98,28 +104,34 @@ func (m *lossMeter) add(sent time.Duration, received, lost int32) {
 	m.newest = max(m.newest, id)
 	s.received += received
 	s.lost += lost
+	if full {
+		s.full += lost
+	}
 }
 
 // share returns the share lost of the packets sent in the last 2 s, and how many
-// they are. With reordering, those of the latest quarter of a second do not count,
-// for they may come yet.
-func (m *lossMeter) share(reordering bool) (float64, int) {
+// they are; full says that most of them were lost when the queue was full. With
+// reordering, those of the latest quarter to half a second do
+// not count, for they may come yet.
+func (m *lossMeter) share(reordering bool) (share float64, packets int, full bool) {
 	newest := m.newest
 	if reordering {
-		newest--
+		newest -= 2
 	}
-	var received, lost int32
+	var received, lost, whenFull int32
 	for _, s := range m.slots {
 		if s.id > m.newest-lossSlots && s.id <= newest {
 			received += s.received
 			lost += s.lost
+			whenFull += s.full
 		}
 	}
 	total := received + lost
 	if total <= 0 || lost <= 0 {
-		return 0, int(max(total, 0))
+		return 0, int(max(total, 0)), false
 	}
-	return min(1, float64(lost)/float64(total)), int(total)
+	full = lost >= fullPackets && float64(whenFull) >= fullShare*float64(lost)
+	return min(1, float64(lost)/float64(total)), int(total), full
 }
 
 // calm learns from a share of losses at a time without a queue.

@@ -45,13 +45,15 @@ type prober struct {
 	active   bool // one is under way
 	asked    time.Duration
 	target   float64
-	expected int
+	expected int // packets
+	reported int
 	train    train
 
 	any    bool          // one was asked for, ever
 	next   time.Duration // no other before
 	pause  time.Duration
 	resume float64       // rate to try at once, after an outage
+	slow   float64       // rate of the last one, if that could be seen
 	live   time.Duration // when the path was last tried in an outage
 }
 
@@ -61,26 +63,39 @@ func (p *prober) start(now time.Duration, bps float64, jitter time.Duration) Pro
 	bytes := min(max(int(bps*took.Seconds()/8), probePackets*100), probeBytesMax)
 	packets := max(probePackets, (bytes+probePacketSize-1)/probePacketSize)
 	p.id = (p.id + 1) & uint8(^probeKind)
-	p.active, p.any, p.asked, p.target, p.expected, p.train = true, true, now, bps, packets, train{}
+	p.active, p.any, p.asked, p.target, p.expected, p.reported, p.train = true, true, now, bps, packets, 0, train{}
 	return Probe{
 		ID: p.id, Bps: int64(bps), Bytes: bytes, Packets: packets,
 		Duration: time.Duration(float64(bytes) * 8 / bps * float64(time.Second)),
 	}
 }
 
-// add takes a packet of a probe.
-func (p *prober) add(r *Result, id uint8) {
-	if p.active && id == p.id {
+// add takes a packet. What is sent between the packets of a probe is part of its
+// train.
+func (p *prober) add(r *Result) {
+	if !p.active || p.reported >= p.expected {
+		return
+	}
+	if id, ok := r.Kind.Probe(); ok && id == p.id {
+		p.reported++
+	}
+	if p.reported > 0 {
 		p.train.add(r)
+	}
+}
+
+// spoil is told that the feedback on some packets is missing.
+func (p *prober) spoil() {
+	if p.reported > 0 {
+		p.reported, p.train = p.expected, train{}
 	}
 }
 
 // over says whether nothing more is to come of the probe: all is reported, or what
 // was sent well after it, or it took too long.
 func (p *prober) over(now, reported, patience time.Duration) bool {
-	n := p.train.packets + p.train.lost
-	return p.active && (n >= p.expected || now-p.asked > patience ||
-		n >= trainPackets && reported > p.train.sentLast+probeDuration)
+	return p.active && (p.reported >= p.expected || now-p.asked > patience ||
+		p.reported >= trainPackets && reported > p.train.sentLast+probeDuration)
 }
 
 // Wanted tells the controller which estimate would let the allocator take its next
@@ -148,13 +163,31 @@ func (c *Controller) endProbe(t time.Duration) {
 		c.pauseProbes()
 		return
 	}
-	bps := min(c.proof(&p.train), p.target)
+	bps := min(c.proof(&p.train), p.target+c.sent.bps(t))
 	c.trains.prove(t, bps)
 	if c.believe(t, bps, ReasonProbe) && bps > 0.8*p.target {
 		p.pause, p.next = probePause, t // and the next step at once
 		return
 	}
 	c.pauseProbes()
+	c.disproof(t, &p.train)
+}
+
+// disproof lowers the estimate where two probes in a row came out of the
+// bottleneck more slowly.
+func (c *Controller) disproof(t time.Duration, tr *train) {
+	bps, ok := tr.dispersion(c.delay.jitter / 2)
+	if !ok || c.reordering() {
+		c.probes.slow = 0
+		return
+	}
+	best := max(bps, c.probes.slow)
+	if c.probes.slow > 0 && best < c.bps && c.state != Decrease && !c.rivals.active {
+		c.capacity = best
+		c.set(min(c.bps, believeShare*best))
+		c.decision(c.state, ReasonSlow)
+	}
+	c.probes.slow = bps
 }
 
 func (c *Controller) pauseProbes() { c.probes.pause = min(c.probes.pause*3/2, probePauseMax) }

@@ -49,8 +49,8 @@ func (t *train) proven(base, jitter time.Duration) float64 {
 	return rate(int64(t.bytes-t.firstSize), took)
 }
 
-// lumps says whether most packets arrived at the same time as another.
-func (t *train) lumps() bool { return t.ticks*2 < t.packets }
+// lumps says whether many packets arrived at the same time as another.
+func (t *train) lumps() bool { return t.ticks*4 < t.packets*3 }
 
 // dispersion is the rate at which the train came out of the bottleneck, at the
 // most: as if jitter had stretched it and lost packets had been in it.

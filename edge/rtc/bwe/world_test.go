@@ -36,6 +36,7 @@ type world struct {
 	reports impair.Queue[[]byte] // feedback on its way
 	report  time.Duration        // when the next is due
 	pending []pendingPacket      // of probes
+	release time.Time            // of the next lump
 	probes  int
 	padding int // bytes of probes sent
 	samples []sample
@@ -61,10 +62,11 @@ type worldConfig struct {
 	back     time.Duration // delay of the feedback
 	backLoss float64
 	interval time.Duration // between feedback messages, 50 ms if zero
-	lump     time.Duration // arrivals wait for multiples of it
+	lump     time.Duration // arrivals wait for a time that comes as often, on average
 	drift    float64
 	held     bool // while the link is down, feedback is held rather than not made
 	bursts   bool // probes are sent at once
+	bucket   bucket
 	ctrl     Config
 }
 
@@ -80,7 +82,8 @@ func newWorld(t *testing.T, cfg worldConfig, src source) *world {
 	}
 	w := &world{
 		t: t, cfg: cfg, rng: rng, log: NewLog(epoch), link: link, src: src,
-		recv: receiver{offset: time.Hour, drift: cfg.drift, arrived: make(map[uint64]time.Duration)},
+		release: epoch,
+		recv:    receiver{offset: time.Hour, drift: cfg.drift, arrived: make(map[uint64]time.Duration)},
 	}
 	w.reader = NewReader(w.log)
 	if w.ctrl, err = New(cfg.ctrl, w.log); err != nil {
@@ -105,13 +108,15 @@ func (w *world) set(change func(*impair.Config)) {
 func (w *world) send(size int, kind Kind) {
 	index := w.log.Next()
 	w.log.Add(w.time(), size, kind)
-	at, drop := w.link.Send(w.time(), size)
+	at, drop := w.link.Send(w.time().Add(w.cfg.bucket.wait(w.now, size)), size)
 	if drop != impair.DropNone {
 		return
 	}
 	if w.cfg.lump > 0 {
-		since := at.Sub(epoch)
-		at = epoch.Add((since + w.cfg.lump - 1) / w.cfg.lump * w.cfg.lump)
+		for w.release.Before(at) {
+			w.release = w.release.Add(w.cfg.lump/2 + time.Duration(w.rng.Int64N(int64(w.cfg.lump))))
+		}
+		at = w.release
 	}
 	w.flying.Push(at, index)
 }
@@ -240,6 +245,24 @@ func (w *world) first(from time.Duration, is func(Estimate) bool) time.Duration 
 		}
 	}
 	return time.Hour
+}
+
+// bucket is a shaper: size bytes pass at once, what is more waits for tokens.
+type bucket struct {
+	rate, size float64 // bit/s, bytes; no shaper without rate
+	tokens     float64 // of the bytes; less than none for those that wait
+	filled     time.Duration
+}
+
+// wait takes tokens for a packet and says how long it waits for them.
+func (b *bucket) wait(now time.Duration, size int) time.Duration {
+	if b.rate == 0 {
+		return 0
+	}
+	b.tokens = min(b.size, b.tokens+(now-b.filled).Seconds()*b.rate/8)
+	b.filled = now
+	b.tokens -= float64(size)
+	return time.Duration(max(0, -b.tokens) * 8 / b.rate * float64(time.Second))
 }
 
 // source sends media.
