@@ -84,6 +84,8 @@ type outage struct {
 	next   time.Duration // when to halve again
 	ignore time.Duration // what was sent before does not count
 	ended  time.Duration
+	// draining: what was held up in the outage still comes before what is sent now.
+	draining bool
 }
 
 const (
@@ -92,6 +94,8 @@ const (
 	silenceLeast  = 400 * time.Millisecond
 	halvePause    = 500 * time.Millisecond
 	outageApart   = 2 * time.Second
+	outageDrain   = 2 * time.Second
+	outageProbe   = 300 * time.Millisecond // for a probe on an empty path, besides the RTT
 )
 
 // silence looks whether what was sent is not reported on for too long.
@@ -131,7 +135,7 @@ func (c *Controller) silence(t time.Duration) {
 
 // resume is the end of an outage. What it was before is tried with a probe.
 func (c *Controller) resume(t time.Duration) {
-	c.outage.ignore, c.outage.ended = t, t
+	c.outage.ignore, c.outage.ended, c.outage.draining = t, t, true
 	c.loss.reset(t)
 	c.delay.clear()
 	c.trains.forget()
@@ -142,4 +146,19 @@ func (c *Controller) resume(t time.Duration) {
 	c.holdUntil = t + c.rtt
 	c.decided = t
 	c.decision(Hold, ReasonResumed)
+}
+
+// drainOutage waits until what an outage held up has passed, which says nothing of
+// what the path carries now. If the probe was behind it, another one is sent.
+func (c *Controller) drainOutage(t time.Duration) (over bool) {
+	if c.last.queue > c.threshold() && t-c.outage.ended < outageDrain {
+		return false
+	}
+	c.outage.draining = false
+	late := t-c.outage.ended > c.rtt+outageProbe
+	if (late || !c.probes.active) && c.bps < believeShare*believeShare*c.outage.former {
+		c.probes.active = false
+		c.probes.resume, c.probes.next = c.outage.former, t
+	}
+	return true
 }

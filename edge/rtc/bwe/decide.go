@@ -118,6 +118,9 @@ func (c *Controller) decide(t time.Duration) {
 	if c.last.packets == 0 {
 		return
 	}
+	if c.outage.draining && !c.drainOutage(t) {
+		return
+	}
 	queue, sent := c.last.queue, c.sent.bps(t)
 	standing := queue > c.threshold() && c.last.packets >= windowPackets
 	if !standing {

@@ -90,6 +90,7 @@ func encodeTransport(t testing.TB, reference uint32, number uint8, statuses []St
 		if run < 0 {
 			run = len(symbols)
 		}
+		run = min(run, 0x1fff)
 		bits := 14
 		if slices.Contains(symbols[:min(bits, len(symbols))], uint16(symbolLarge)) {
 			bits = 7

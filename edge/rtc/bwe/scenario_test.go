@@ -3,6 +3,7 @@ package bwe
 import (
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -195,7 +196,7 @@ func scenarios() []scenario {
 		{"300 ms, 5 % loss", path(1*mbps, random(0.05), func(c *worldConfig) {
 			c.forward.Delay, c.back = 150*ms, 150*ms
 		}), greedy, steady, settled(1 * mbps)[:1]},
-		{"drop and rise", path(4 * mbps), greedy, drop, append(dropped,
+		{"drop and rise", path(4 * mbps), greedy, drop, append(slices.Clone(dropped),
 			after("s to rise", 20*time.Second, atLeast(3.4*mbps), 3))},
 		{"drop and rise, layers", path(4 * mbps), layers, drop, append(dropped[:2:2],
 			after("s to rise", 20*time.Second, atLeast(2*mbps), 3))},
@@ -215,6 +216,34 @@ func scenarios() []scenario {
 			steady, []want{mean("mean", 20*time.Second, 40*time.Second, 2*mbps, 0.5, 1.1), bounded(2*mbps, 0.5)}},
 		{"lumps of 10 ms, limited", path(2*mbps, lumps(10*ms, true)), func() source { return constant(600 * kbps) },
 			steady, []want{mean("mean", 20*time.Second, 40*time.Second, 2*mbps, 0.4, 1.1), bounded(2*mbps, 0.4)}},
+		{"drop and rise, feedback every 100 ms", path(4*mbps, func(c *worldConfig) { c.interval = 100 * ms }), greedy, drop,
+			append(dropped[1:2:2], after("s to rise", 20*time.Second, atLeast(3.4*mbps), 3))},
+		{"drop and rise, 300 ms", path(4*mbps, func(c *worldConfig) { c.forward.Delay, c.back = 150*ms, 150*ms }), greedy, drop,
+			append(dropped[2:3:3], after("s to rise", 20*time.Second, atLeast(3.4*mbps), 5))},
+		{"drop, policer", path(4*mbps, func(c *worldConfig) { c.forward.QueueBytes = 3000 }), greedy, drop, dropped[2:3:3]},
+		{"20 % random loss", path(1*mbps, random(0.2)), greedy, steady, []want{mean("mean", 20*time.Second, 40*time.Second, 1*mbps, 0.3, 1.05)}},
+		{"route longer by 80 ms", path(4 * mbps), func() source { return constant(600 * kbps) }, func(w *world) {
+			w.at(10*time.Second, func(c *impair.Config) { c.Delay += 80 * ms })
+			w.run(30 * time.Second)
+		}, []want{mean("mean", 20*time.Second, 40*time.Second, 1*mbps, 0.5, 4.2)}},
+		{"route longer by 80 ms, filled", path(4 * mbps), greedy, func(w *world) {
+			w.at(10*time.Second, func(c *impair.Config) { c.Delay += 80 * ms })
+			w.run(30 * time.Second)
+		}, []want{mean("mean", 10*time.Second, 40*time.Second, 4*mbps, 0.5, 1.05)}},
+		{"idle", path(4 * mbps), func() source {
+			m := adaptive(40 * mbps)
+			return pausing{m}
+		}, func(w *world) { w.run(30 * time.Second) }, []want{mean("mean", 10*time.Second, 30*time.Second, 4*mbps, 0.85, 1.05)}},
+		{"stall", path(2*mbps, func(c *worldConfig) { c.stall = stall{from: 10 * time.Second, to: 13 * time.Second} }), greedy,
+			func(w *world) { w.run(20 * time.Second) }, outages},
+		{"rival on 1 Mbit/s", path(1*mbps, func(c *worldConfig) { c.forward.QueueBytes = 40_000 }), greedy, rival, []want{
+			mean("ours", 15*time.Second, 65*time.Second, 1*mbps, 0.2, 0.8),
+			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (1 * mbps) }, 0.2, 0.8},
+		}},
+		{"rival, short queue", path(10*mbps, func(c *worldConfig) { c.forward.QueueBytes = 60_000 }), greedy, rival, []want{
+			mean("ours", 15*time.Second, 65*time.Second, 10*mbps, 0.2, 0.8),
+			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (10 * mbps) }, 0.2, 0.8},
+		}},
 		{"shaper", path(100*mbps, func(c *worldConfig) {
 			c.bucket = bucket{rate: 1 * mbps, size: 20_000, tokens: 20_000}
 		}), layers, steady, []want{mean("mean", 20*time.Second, 40*time.Second, 1*mbps, 0.7, 1.3)}},

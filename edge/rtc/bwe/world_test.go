@@ -67,6 +67,7 @@ type worldConfig struct {
 	held     bool // while the link is down, feedback is held rather than not made
 	bursts   bool // probes are sent at once
 	bucket   bucket
+	stall    stall
 	ctrl     Config
 }
 
@@ -112,6 +113,7 @@ func (w *world) send(size int, kind Kind) {
 	if drop != impair.DropNone {
 		return
 	}
+	at = epoch.Add(w.cfg.stall.pass(at.Sub(epoch), size, w.link.Config().RateBps))
 	if w.cfg.lump > 0 {
 		for w.release.Before(at) {
 			w.release = w.release.Add(w.cfg.lump/2 + time.Duration(w.rng.Int64N(int64(w.cfg.lump))))
@@ -265,6 +267,22 @@ func (b *bucket) wait(now time.Duration, size int) time.Duration {
 	return time.Duration(max(0, -b.tokens) * 8 / b.rate * float64(time.Second))
 }
 
+// stall is a time in which a radio holds all packets back, to send them after it at
+// the rate of the link.
+type stall struct {
+	from, to time.Duration
+	free     time.Duration // when what it held has passed
+}
+
+// pass says when a packet passes that would at a time.
+func (s *stall) pass(at time.Duration, size int, bps int64) time.Duration {
+	if at < s.from || s.to == 0 || at >= s.to && at >= s.free {
+		return at
+	}
+	s.free = max(s.free, s.to) + time.Duration(float64(size)*8/float64(bps)*float64(time.Second))
+	return s.free
+}
+
 // source sends media.
 type source interface{ tick(w *world) }
 
@@ -334,6 +352,17 @@ func layered(layers ...float64) *media {
 		w.ctrl.Wanted(int64(wanted))
 		return chosen
 	}}
+}
+
+// pausing sends nothing for half of the time, five seconds at a time.
+type pausing struct{ *media }
+
+func (p pausing) tick(w *world) {
+	if w.now/(5*time.Second)%2 == 0 {
+		p.media.tick(w)
+		return
+	}
+	p.next = w.now
 }
 
 // bulk is a transfer that is governed by losses alone, as TCP was in the
