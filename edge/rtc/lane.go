@@ -115,7 +115,7 @@ func (l *lane) climb(all []rendition) error {
 		// The ends of the ladder matter most.
 		all = append(slices.Clone(all[:maxLayers-1]), all[len(all)-1])
 	}
-	var next []*layer
+	next := make([]*layer, 0, len(all))
 	for _, r := range all {
 		i := slices.IndexFunc(l.layers, func(la *layer) bool { return la.name == r.track && la.codec == r.codec })
 		la := &layer{lane: l, name: r.track, codec: r.codec}

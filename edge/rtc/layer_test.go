@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"slices"
@@ -276,7 +277,7 @@ func TestLayerEnds(t *testing.T) {
 	checkStream(t, r.packets)
 	s.groups["video/q"].Close()
 	s.tracks["video/q"].Close(nil)
-	if err := s.lane.read(s.now); err != io.EOF {
+	if err := s.lane.read(s.now); !errors.Is(err, io.EOF) {
 		t.Errorf("the end of the last layer is %v", err)
 	}
 }

@@ -72,7 +72,7 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 	s := e.newSession(RoleViewer, req)
 	v := &viewing{edge: e, session: s}
 	err = s.connect(req.Expires, func() (connection, string, error) {
-		sections, err := v.prepare(choices)
+		sections, err := v.prepare(choices) //nolint:contextcheck // a lane outlives the viewer that it was opened for
 		if err != nil {
 			return nil, "", err
 		}
@@ -357,7 +357,7 @@ func (e *Edge) resume(ctx context.Context, key laneKey, log *slog.Logger) (*lane
 			err = errNoLayer(key)
 		}
 		if err == nil {
-			return e.egress.hold(key, all)
+			return e.egress.hold(key, all) //nolint:contextcheck // a lane outlives the viewer that it was opened for
 		}
 		log.Debug("resume", slog.Any("err", err))
 	}

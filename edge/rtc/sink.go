@@ -59,7 +59,7 @@ func (e *Edge) OpenSinks(ctx context.Context, b wire.Broadcast) (*Sinks, error) 
 		return nil, fmt.Errorf("sinks of %s: %w", b, err)
 	}
 	s := &Sinks{edge: e}
-	add := func(key laneKey, codec string) error {
+	add := func(key laneKey, codec string) error { //nolint:contextcheck // a lane outlives the viewer that it was opened for
 		p, err := framing.ParseParams(codec)
 		if err != nil {
 			return fmt.Errorf("sinks of %s: %w", b, err)

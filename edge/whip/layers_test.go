@@ -58,11 +58,10 @@ func (n *narrow) set(c impair.Config) {
 // simulcast is a broadcast of three layers, written straight into the node's
 // table as the backbone would.
 type simulcast struct {
-	table   *relay.Table
-	mu      sync.Mutex
-	fresh   map[string]bool
-	started time.Time
-	asked   int
+	table *relay.Table
+	mu    sync.Mutex
+	fresh map[string]bool
+	asked int
 }
 
 // layerBps are the layers' bitrates, and layerKey how much larger key frames are.

@@ -44,9 +44,11 @@ func (b *browser) close() {
 		_ = b.cmd.Wait() // it was told to end
 		close(done)
 	}()
+	patience := time.NewTimer(3 * time.Second)
+	defer patience.Stop()
 	select {
 	case <-done:
-	case <-time.After(3 * time.Second):
+	case <-patience.C:
 		_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL)
 		<-done
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // probeAnswer publishes nothing, and returns the answer of the server to that.
-func probeAnswer(base string) (string, error) {
+func probeAnswer(ctx context.Context, base string) (string, error) {
 	pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		return "", err
@@ -31,7 +31,7 @@ func probeAnswer(base string) (string, error) {
 		return "", err
 	}
 	<-gathered
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, base+"/whip/quality/probe", strings.NewReader(pc.LocalDescription().SDP))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/whip/quality/probe", strings.NewReader(pc.LocalDescription().SDP))
 	if err != nil {
 		return "", err
 	}

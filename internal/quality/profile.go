@@ -89,8 +89,10 @@ func Profiles() []Profile {
 // Pick returns the profiles with those names, all of them for "all".
 func Pick(names []string) ([]Profile, error) {
 	var picked []Profile
-	known := []string{"all"}
-	for _, p := range Profiles() {
+	all := Profiles()
+	known := make([]string, 1, len(all)+1)
+	known[0] = "all"
+	for _, p := range all {
 		known = append(known, p.Name)
 		if slices.Contains(names, p.Name) || slices.Contains(names, "all") {
 			picked = append(picked, p)

@@ -130,15 +130,15 @@ func (s *site) page(name, session string) string {
 
 // await waits until something is so.
 func (c *Config) await(ctx context.Context, limit time.Duration, so func() bool) error {
-	deadline := time.Now().Add(limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not within %v", limit))
+	defer cancel()
+	look := time.NewTicker(sampleEvery)
+	defer look.Stop()
 	for !so() {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("not within %v", limit)
-		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(50 * time.Millisecond):
+		case <-look.C:
 		}
 	}
 	return nil
@@ -148,12 +148,14 @@ func (c *Config) await(ctx context.Context, limit time.Duration, so func() bool)
 func (c *Config) follow(ctx context.Context, p *Profile, proxy *impair.Proxy, rec *recording) error {
 	began := time.Now()
 	rec.begin(began)
+	sample := time.NewTicker(sampleEvery)
+	defer sample.Stop()
 	next := 1
 	for at := time.Duration(0); at < p.Length; {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(sampleEvery):
+		case <-sample.C:
 		}
 		at = time.Since(began)
 		if next < len(p.Steps) && at >= p.Steps[next].At {
@@ -194,7 +196,7 @@ func (c *Config) startServer(ctx context.Context, server string) (base string, m
 		return "", media, nil, fmt.Errorf("start %s: %w", server, err)
 	}
 	base = strings.TrimSpace(line)
-	media, err = mediaAddr(base)
+	media, err = mediaAddr(ctx, base)
 	if err != nil {
 		stop()
 		return "", media, nil, err
@@ -204,12 +206,12 @@ func (c *Config) startServer(ctx context.Context, server string) (base string, m
 
 // mediaAddr finds out where a node's media comes from: it is in the answer to any
 // publisher, so that is asked for with a session that never connects.
-func mediaAddr(base string) (netip.AddrPort, error) {
+func mediaAddr(ctx context.Context, base string) (netip.AddrPort, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	answer, err := probeAnswer(base)
+	answer, err := probeAnswer(ctx, base)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}

@@ -192,7 +192,7 @@ func raise(choices []Choice, now time.Time, bps, used uint64, pictures []Picture
 			if now.Before(p.Memory.until) && !first {
 				break
 			}
-			if float64(after) > room && !(first && c.Layer == Paused) {
+			if float64(after) > room && (!first || c.Layer != Paused) {
 				if wanted == 0 {
 					wanted = uint64(float64(after) / Headroom * 1.02)
 				}

@@ -151,7 +151,7 @@ func (d *delayMeter) recent(span time.Duration) window {
 	var bytes, packets int64
 	var first, last *arrivalSlot
 	slots := min(int64(span/slotSpan), arrivalSlots-1)
-	for back := int64(0); back < arrivalSlots; back++ {
+	for back := range int64(arrivalSlots) {
 		if back >= slots && (packets >= windowPackets || back >= int64(windowMax/slotSpan)) {
 			break
 		}

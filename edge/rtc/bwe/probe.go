@@ -170,12 +170,12 @@ func (c *Controller) endProbe(t time.Duration) {
 		return
 	}
 	c.pauseProbes()
-	c.disproof(t, &p.train)
+	c.disproof(&p.train)
 }
 
 // disproof lowers the estimate where two probes in a row came out of the
 // bottleneck more slowly.
-func (c *Controller) disproof(t time.Duration, tr *train) {
+func (c *Controller) disproof(tr *train) {
 	bps, ok := tr.dispersion(c.delay.jitter / 2)
 	if !ok || c.reordering() {
 		c.probes.slow = 0

@@ -46,7 +46,12 @@ func TestReaderUnwraps(t *testing.T) {
 		reference uint32
 		step      time.Duration // from the message before
 	}{
-		{0xfffffe, 0}, {0xffffff, 64 * ms}, {0, 64 * ms}, {2, 128 * ms}, {0xffffff, -192 * ms}, {3, 256 * ms},
+		{0xfffffe, 0},
+		{0xffffff, 64 * ms},
+		{0, 64 * ms},
+		{2, 128 * ms},
+		{0xffffff, -192 * ms},
+		{3, 256 * ms},
 		{0x700000, (0x700000 - 3) * referenceTick},
 	} {
 		seq := l.Add(epoch, 100, Media)

@@ -37,8 +37,8 @@ func (r *receiver) receive(seq uint64, at time.Duration) {
 }
 
 // message is the feedback that is due, nil if there is none.
-func (r *receiver) message(t testing.TB) []byte {
-	t.Helper()
+func (r *receiver) message(tb testing.TB) []byte {
+	tb.Helper()
 	if r.next == r.newest {
 		return nil
 	}
@@ -50,14 +50,14 @@ func (r *receiver) message(t testing.TB) []byte {
 	for ; r.next < r.newest; r.next++ {
 		at, ok := r.arrived[r.next]
 		if ok && reference < 0 {
-			reference = at / referenceTick * referenceTick
+			reference = at.Truncate(referenceTick)
 		}
 		statuses = append(statuses, Status{Seq: uint16(r.next), Received: ok, Arrived: at})
 	}
 	for i := range statuses {
 		statuses[i].Arrived -= reference
 	}
-	b := encodeTransport(t, uint32(reference/referenceTick)&0xffffff, r.number, statuses)
+	b := encodeTransport(tb, uint32(reference/referenceTick)&0xffffff, r.number, statuses)
 	r.number++
 	return b
 }
@@ -65,8 +65,8 @@ func (r *receiver) message(t testing.TB) []byte {
 // encodeTransport writes a message with pion's encoder. It takes runs of equal
 // statuses into run length chunks, others into vectors of two bits, or of one bit
 // where they fit.
-func encodeTransport(t testing.TB, reference uint32, number uint8, statuses []Status) []byte {
-	t.Helper()
+func encodeTransport(tb testing.TB, reference uint32, number uint8, statuses []Status) []byte {
+	tb.Helper()
 	m := rtcp.TransportLayerCC{
 		SenderSSRC: 1, MediaSSRC: 2, BaseSequenceNumber: statuses[0].Seq, PacketStatusCount: uint16(len(statuses)),
 		ReferenceTime: reference, FbPktCount: number,
@@ -114,7 +114,7 @@ func encodeTransport(t testing.TB, reference uint32, number uint8, statuses []St
 	}
 	b, err := m.Marshal()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

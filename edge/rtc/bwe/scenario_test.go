@@ -26,8 +26,6 @@ type want struct {
 	least, most float64
 }
 
-const forever = 1e9
-
 func TestScenarios(t *testing.T) {
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
@@ -212,14 +210,24 @@ func scenarios() []scenario {
 		}, steady, []want{mean("mean", 20*time.Second, 40*time.Second, 4*mbps, 0.24, 1.05), bounded(4*mbps, 0.24)}},
 		{"lumps of 5 ms", path(2*mbps, lumps(5*ms, false)), greedy, steady, append(settled(2 * mbps)[:1], bounded(2*mbps, 0.8))},
 		{"lumps of 10 ms", path(2*mbps, lumps(10*ms, true)), greedy, steady, append(settled(2 * mbps)[:1], bounded(2*mbps, 0.8))},
-		{"lumps of 20 ms, layers", path(2*mbps, lumps(20*ms, true)), func() source { return layered(150*kbps, 500*kbps, 8*mbps) },
-			steady, []want{mean("mean", 20*time.Second, 40*time.Second, 2*mbps, 0.5, 1.1), bounded(2*mbps, 0.5)}},
-		{"lumps of 10 ms, limited", path(2*mbps, lumps(10*ms, true)), func() source { return constant(600 * kbps) },
-			steady, []want{mean("mean", 20*time.Second, 40*time.Second, 2*mbps, 0.4, 1.1), bounded(2*mbps, 0.4)}},
-		{"drop and rise, feedback every 100 ms", path(4*mbps, func(c *worldConfig) { c.interval = 100 * ms }), greedy, drop,
-			append(dropped[1:2:2], after("s to rise", 20*time.Second, atLeast(3.4*mbps), 3))},
-		{"drop and rise, 300 ms", path(4*mbps, func(c *worldConfig) { c.forward.Delay, c.back = 150*ms, 150*ms }), greedy, drop,
-			append(dropped[2:3:3], after("s to rise", 20*time.Second, atLeast(3.4*mbps), 5))},
+		{
+			"lumps of 20 ms, layers", path(2*mbps, lumps(20*ms, true)), func() source { return layered(150*kbps, 500*kbps, 8*mbps) },
+			steady,
+			[]want{mean("mean", 20*time.Second, 40*time.Second, 2*mbps, 0.5, 1.1), bounded(2*mbps, 0.5)},
+		},
+		{
+			"lumps of 10 ms, limited", path(2*mbps, lumps(10*ms, true)), func() source { return constant(600 * kbps) },
+			steady,
+			[]want{mean("mean", 20*time.Second, 40*time.Second, 2*mbps, 0.4, 1.1), bounded(2*mbps, 0.4)},
+		},
+		{
+			"drop and rise, feedback every 100 ms", path(4*mbps, func(c *worldConfig) { c.interval = 100 * ms }), greedy, drop,
+			append(dropped[1:2:2], after("s to rise", 20*time.Second, atLeast(3.4*mbps), 3)),
+		},
+		{
+			"drop and rise, 300 ms", path(4*mbps, func(c *worldConfig) { c.forward.Delay, c.back = 150*ms, 150*ms }), greedy, drop,
+			append(dropped[2:3:3], after("s to rise", 20*time.Second, atLeast(3.4*mbps), 5)),
+		},
 		{"drop, policer", path(4*mbps, func(c *worldConfig) { c.forward.QueueBytes = 3000 }), greedy, drop, dropped[2:3:3]},
 		{"20 % random loss", path(1*mbps, random(0.2)), greedy, steady, []want{mean("mean", 20*time.Second, 40*time.Second, 1*mbps, 0.3, 1.05)}},
 		{"route longer by 80 ms", path(4 * mbps), func() source { return constant(600 * kbps) }, func(w *world) {
@@ -234,8 +242,10 @@ func scenarios() []scenario {
 			m := adaptive(40 * mbps)
 			return pausing{m}
 		}, func(w *world) { w.run(30 * time.Second) }, []want{mean("mean", 10*time.Second, 30*time.Second, 4*mbps, 0.85, 1.05)}},
-		{"stall", path(2*mbps, func(c *worldConfig) { c.stall = stall{from: 10 * time.Second, to: 13 * time.Second} }), greedy,
-			func(w *world) { w.run(20 * time.Second) }, outages},
+		{
+			"stall", path(2*mbps, func(c *worldConfig) { c.stall = stall{from: 10 * time.Second, to: 13 * time.Second} }), greedy,
+			func(w *world) { w.run(20 * time.Second) }, outages,
+		},
 		{"rival on 1 Mbit/s", path(1*mbps, func(c *worldConfig) { c.forward.QueueBytes = 40_000 }), greedy, rival, []want{
 			mean("ours", 15*time.Second, 65*time.Second, 1*mbps, 0.2, 0.8),
 			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (1 * mbps) }, 0.2, 0.8},

@@ -47,11 +47,16 @@ func TestTransportVector(t *testing.T) {
 	}
 	us := time.Microsecond
 	want := []Status{
-		{Seq: 65534}, {Seq: 65535}, {Seq: 0},
-		{1, true, 1000 * us}, {2, true, 500 * us},
+		{Seq: 65534},
+		{Seq: 65535},
+		{Seq: 0},
+		{1, true, 1000 * us},
+		{2, true, 500 * us},
 		{Seq: 3},
 		{4, true, 2500 * us},
-		{Seq: 5}, {Seq: 6}, {Seq: 7},
+		{Seq: 5},
+		{Seq: 6},
+		{Seq: 7},
 		{8, true, 66250 * us},
 		{Seq: 9},
 	}
