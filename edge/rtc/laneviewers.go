@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"log/slog"
 	"time"
 
 	"trellis/edge/rtc/bwe"
@@ -128,6 +129,8 @@ func (l *lane) move(v *viewer, now time.Time) {
 	v.layer = to
 	l.count()
 	l.begin(v, now)
+	l.log.Debug("viewer begins on layer", slog.String("track", to.name), slog.Duration("group_age", to.groupAge()),
+		slog.Int("bytes", to.pending()), slog.Bool("waited", now.Sub(v.aim.since) > 0))
 }
 
 // begin starts a viewer at the first object of its layer's newest group.

@@ -243,6 +243,7 @@ func (st *steering) probe(now time.Time) {
 		return
 	}
 	for _, s := range st.videos() {
+		st.session.log.Debug("probe", slog.Int("packets", p.Packets), slog.Int64("bps", p.Bps))
 		if s.told { // also while it is paused: by what else could that end?
 			s.hold().feedback(laneCommand{kind: commandProbe, viewer: s.viewer, probe: probe{kind: p.Kind(), packets: p.Packets}})
 			return

@@ -15,8 +15,9 @@ type browser struct {
 	home string
 }
 
-// openBrowser starts a browser, with a camera and a microphone that are made up.
-func openBrowser(ctx context.Context, program, page string) (*browser, error) {
+// openBrowser starts a browser, with a microphone that is made up and a camera that
+// sees a film.
+func openBrowser(ctx context.Context, program, film, page string) (*browser, error) {
 	home, err := os.MkdirTemp("", "trellis-quality-")
 	if err != nil {
 		return nil, err
@@ -25,7 +26,7 @@ func openBrowser(ctx context.Context, program, page string) (*browser, error) {
 		"--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--disable-background-timer-throttling",
 		"--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding",
-		"--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+		"--use-fake-device-for-media-stream", "--use-file-for-fake-video-capture="+film, "--use-fake-ui-for-media-stream",
 		"--autoplay-policy=no-user-gesture-required", "--window-size=640,400", "--user-data-dir="+home, page)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

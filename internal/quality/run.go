@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +32,8 @@ type Config struct {
 	Browser string `json:"browser"`
 	// Progress is told what is going on. May be nil.
 	Progress func(string) `json:"-"`
+
+	film string // that the publisher's camera sees
 }
 
 // Ours is this repository's node.
@@ -37,6 +41,15 @@ const Ours = fanout.Ours
 
 // Run plays all profiles.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
+	dir, err := os.MkdirTemp("", "trellis-quality-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	cfg.film = filepath.Join(dir, "film.y4m")
+	if err := writeFilm(cfg.film, 1); err != nil {
+		return nil, fmt.Errorf("film: %w", err)
+	}
 	r := newReport(cfg)
 	for round := range cfg.Rounds {
 		for i := range cfg.Profiles {
@@ -97,7 +110,7 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 	defer func() { _ = s.close() }()
 	rec := &recording{}
 	s.record.Store(rec)
-	publisher, err := openBrowser(ctx, c.Browser, s.page("publish.html", "/whip/quality/picture"))
+	publisher, err := openBrowser(ctx, c.Browser, c.film, s.page("publish.html", "/whip/quality/picture"))
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -105,7 +118,7 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 	if err := c.await(ctx, warmUp, func() bool { return rec.layersSent() == len(layers) }); err != nil {
 		rec.problem(fmt.Sprintf("%d of %d layers are sent: %v", rec.layersSent(), len(layers), err))
 	}
-	viewer, err := openBrowser(ctx, c.Browser, s.page("view.html", "/whep/quality/picture"))
+	viewer, err := openBrowser(ctx, c.Browser, c.film, s.page("view.html", "/whep/quality/picture"))
 	if err != nil {
 		return Outcome{}, err
 	}

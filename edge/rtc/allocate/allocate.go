@@ -6,9 +6,9 @@
 //
 //   - Down at once, to the best that fits. What is measured of a layer varies, so a
 //     choice is kept until it is Tolerance beyond the estimate.
-//   - Up as far as fits with Headroom left, the more important picture first. Going
-//     up too early is what makes pictures flap: who has to come down soon after
-//     stays for twice as long as the last time.
+//   - Up as far as fits with Headroom left, the more important picture first, for
+//     what encoders send varies. Going up too early is what makes pictures flap: who
+//     has to come down soon after stays for twice as long as the last time.
 //   - A picture whose smallest layer does not fit is paused, the least important
 //     first, rather than all of them starved; not before it has not fitted for a
 //     while, for estimates dip.
@@ -23,7 +23,7 @@ import (
 // The shares of an estimate that count: see the package documentation.
 const (
 	Tolerance = 1.05
-	Headroom  = 0.92
+	Headroom  = 0.86
 	// PauseBelow is the share of the smallest layer below which the picture is
 	// paused, after PauseAfter. Some loss is better than no picture.
 	PauseBelow = 0.75
@@ -33,6 +33,9 @@ const (
 	soon    = 8 * time.Second
 	minHold = 4 * time.Second
 	maxHold = 32 * time.Second
+	// Who has come down for any reason stays for that long: what is measured then is
+	// the queue that is left.
+	afterDown = 2 * time.Second
 )
 
 // Reason says why a picture is sent as it is.
@@ -245,6 +248,7 @@ func remember(c *Choice, now time.Time, p *Picture) {
 		c.Reason, m.raised = Room, now
 	default:
 		c.Reason = Estimate
+		m.until = now.Add(afterDown)
 		if !m.raised.IsZero() && now.Sub(m.raised) < soon {
 			m.hold = min(max(2*m.hold, minHold), maxHold)
 			m.until = now.Add(m.hold)
