@@ -107,6 +107,12 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 			WithValueAttribute("fmtp", fmt.Sprintf("%s apt=%s", rtx, pt)).
 			WithValueAttribute("ssrc-group", fmt.Sprintf("FID %d %d", cfg.ssrc, cfg.rtxSSRC)) // RFC 5576, Section 4.2
 	}
+	if cfg.redPT != 0 {
+		red := strconv.Itoa(int(cfg.redPT))
+		md.MediaName.Formats = append(md.MediaName.Formats, red)
+		md.WithValueAttribute("rtpmap", red+" "+redMapping).
+			WithValueAttribute("fmtp", fmt.Sprintf("%s %s/%s", red, pt, pt))
+	}
 	if cfg.capture != 0 {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.capture, stream.AbsCaptureTimeURI))
 	}

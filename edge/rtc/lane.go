@@ -88,6 +88,7 @@ type laneCommand struct {
 	aim        aim         // commandAim
 	renditions []rendition // commandLadder
 	probe      probe       // commandProbe
+	protect    bool        // commandProtect
 }
 
 type commandKind uint8
@@ -100,6 +101,7 @@ const (
 	commandAim
 	commandLadder
 	commandProbe
+	commandProtect
 )
 
 // trackName returns the whole name of a layer's track.
@@ -271,6 +273,9 @@ func (l *lane) command(c laneCommand, now time.Time) error {
 		return nil
 	case commandProbe:
 		l.probe(c.viewer, c.probe, now)
+		return nil
+	case commandProtect:
+		l.protect(c.viewer, c.protect)
 		return nil
 	case commandAim:
 		if slices.Contains(l.viewers, c.viewer) {

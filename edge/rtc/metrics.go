@@ -154,6 +154,7 @@ type metrics struct {
 	bytesOut     prometheus.Counter
 	resent       prometheus.Counter
 	probes       prometheus.Counter
+	redViewers   prometheus.Counter                      // began to be sent sound twice
 	switches     [allocate.NumReasons]prometheus.Counter // of viewers between layers
 	lanes        prometheus.Gauge
 }
@@ -176,6 +177,7 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 		packetsOut:   counter("trellis_rtc_egress_packets_total", "RTP packets written to viewers."),
 		bytesOut:     counter("trellis_rtc_egress_bytes_total", "RTP payload bytes written to viewers."),
 		resent:       counter("trellis_rtc_egress_resent_total", "RTP packets written again on a viewer's NACK."),
+		redViewers:   counter("trellis_rtc_egress_protected_total", "Times that a viewer began to be sent its sound twice, because of loss."),
 		probes:       counter("trellis_rtc_egress_probes_total", "Trains of packets sent to find out what a viewer's path can carry."),
 		lanes:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "trellis_rtc_lanes", Help: "Tracks that are packetized for viewers."}),
 	}
@@ -219,7 +221,7 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 	}
 	all := []prometheus.Collector{
 		m.setup, m.age, endings, refused, skipped, keyRequests, m.keyRequested, m.restarts,
-		m.packetsOut, m.bytesOut, m.resent, m.probes, m.lanes, switches,
+		m.packetsOut, m.bytesOut, m.resent, m.probes, m.redViewers, m.lanes, switches,
 	}
 	for r := range numRoles {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -152,6 +152,9 @@ func (st *steering) tick(now time.Time) {
 	defer st.mu.Unlock()
 	st.control.Tick(now)
 	st.decide(now, st.control.Estimate())
+	for _, s := range st.tracks {
+		s.protect(now, st.control.Estimate().Loss)
+	}
 	st.probe(now)
 }
 
