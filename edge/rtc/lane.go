@@ -272,7 +272,9 @@ func (l *lane) command(c laneCommand, now time.Time) error {
 		l.restart(c.viewer, now)
 		return nil
 	case commandProbe:
-		l.probe(c.viewer, c.probe, now)
+		c.viewer.probing = c.probe
+		c.viewer.probing.began = now
+		l.probe(c.viewer, now)
 		return nil
 	case commandProtect:
 		l.protect(c.viewer, c.protect)
