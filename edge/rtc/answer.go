@@ -116,6 +116,9 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 	if cfg.capture != 0 {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.capture, stream.AbsCaptureTimeURI))
 	}
+	if cfg.playout != 0 {
+		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.playout, stream.PlayoutDelayURI))
+	}
 	if cfg.transport != 0 {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.transport, stream.TransportCCURI))
 	}

@@ -117,7 +117,7 @@ func (l *lane) climb(all []rendition) error {
 		// The ends of the ladder matter most.
 		all = append(slices.Clone(all[:maxLayers-1]), all[len(all)-1])
 	}
-	next := make([]*layer, 0, len(all))
+	next := make([]*layer, 0, len(all)) // the largest first
 	for _, r := range all {
 		i := slices.IndexFunc(l.layers, func(la *layer) bool { return la.name == r.track && la.codec == r.codec })
 		la := &layer{lane: l, name: r.track, codec: r.codec}
@@ -132,6 +132,7 @@ func (l *lane) climb(all []rendition) error {
 			l.remove(la)
 		}
 	}
+	slices.Reverse(next) // of those that look alike, the catalog's order tells
 	return l.publish(next)
 }
 

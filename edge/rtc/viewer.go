@@ -27,9 +27,11 @@ type viewerConfig struct {
 	ssrc      uint32
 	rtxSSRC   uint32 // zero without retransmission format
 	pt, rtxPT uint8
-	redPT     uint8 // payload type of sound with redundancy, zero without
-	capture   uint8 // id of the abs-capture-time extension, zero without
-	transport uint8 // id of the transport-wide sequence number extension, zero without
+	redPT     uint8   // payload type of sound with redundancy, zero without
+	capture   uint8   // id of the abs-capture-time extension, zero without
+	playout   uint8   // id of the playout-delay extension, zero without
+	delays    [3]byte // that it says
+	transport uint8   // id of the transport-wide sequence number extension, zero without
 	clockRate uint32
 	audio     bool
 	sent      *bwe.Log // of all tracks of the connection; nil without transport
@@ -163,8 +165,8 @@ func (v *viewer) settle(newest int64, now time.Time) {
 const minTicks = -1 << 60
 
 // maxHeader is an RTP header with the extensions that we send: 3 bytes of
-// transport-wide sequence number and 9 of capture time.
-const maxHeader = 12 + 4 + 12
+// transport-wide sequence number, 9 of capture time and 4 of playout delay.
+const maxHeader = 12 + 4 + 16
 
 // rtpHeader writes a header: RFC 3550, Section 5.1.
 func (v *viewer) rtpHeader(pt uint8, marker bool, seq uint16, ts, ssrc uint32) {
@@ -189,6 +191,10 @@ func (v *viewer) extend(ingress int64, payload int, kind bwe.Kind, now time.Time
 	if v.cfg.capture != 0 && ingress != 0 {
 		h = append(h, v.cfg.capture<<4|7)
 		h = binary.BigEndian.AppendUint64(h, stream.NTP(time.UnixMicro(ingress)))
+	}
+	if v.cfg.playout != 0 && v.packets < playoutPackets {
+		h = append(h, v.cfg.playout<<4|2)
+		h = append(h, v.cfg.delays[:]...)
 	}
 	if len(h) == 16 {
 		return h[:12]
