@@ -12,11 +12,13 @@ const (
 	// demandLinger is how long a layer that nobody wants any more goes on being sent:
 	// viewers on the edge of it come back, and each return costs a key frame.
 	demandLinger = 4 * time.Second
-	// demandLearn is how long a publisher is let send everything at first, and
-	// demandSettle after the demand has risen: until the catalog knows all layers, and
-	// until it is known what they take.
-	demandLearn  = 8 * time.Second
-	demandSettle = 3 * time.Second
+	// demandLearn is how long a publisher is let send everything at first, until it is
+	// known what its layers take; demandPatience for as long as not all of them have
+	// come, for only what the catalog has can be wanted. demandSettle is how long after
+	// the demand has risen.
+	demandLearn    = 8 * time.Second
+	demandPatience = 30 * time.Second
+	demandSettle   = 3 * time.Second
 	// demandSlack is by how much the limit is above what the wanted layers took when
 	// they were free: encoders vary.
 	demandSlack = 1.15
@@ -62,8 +64,8 @@ type demand struct {
 
 // decide returns the limit for all that the publisher sends, zero for none, and the
 // highest layer that it is meant to send. The layers come the smallest first; other
-// is what sound takes.
-func (d *demand) decide(now time.Time, layers []layerUse, other uint64) (limit uint64, top int) {
+// is what sound takes, and hidden says that there are layers which have not come yet.
+func (d *demand) decide(now time.Time, layers []layerUse, other uint64, hidden bool) (limit uint64, top int) {
 	if d.began.IsZero() {
 		d.began = now
 	}
@@ -75,7 +77,11 @@ func (d *demand) decide(now time.Time, layers []layerUse, other uint64) (limit u
 		d.limit, d.bound = 0, 0
 	}
 	d.layers, d.top = len(layers), top
-	free := top >= len(layers)-1 || now.Sub(d.began) < demandLearn || now.Sub(d.freed) < demandSettle
+	learn := demandLearn
+	if hidden {
+		learn = demandPatience
+	}
+	free := top >= len(layers)-1 || now.Sub(d.began) < learn || now.Sub(d.freed) < demandSettle
 	switch {
 	case free:
 		d.limit = 0

@@ -49,6 +49,7 @@ type demandWorld struct {
 	e      *encoder
 	layers []layerUse
 	limit  uint64
+	hidden bool
 }
 
 func newDemandWorld() *demandWorld {
@@ -69,7 +70,7 @@ func (w *demandWorld) run(d time.Duration, wanted ...int) {
 		for _, i := range wanted {
 			w.layers[i].wanted = w.now
 		}
-		w.limit, _ = w.d.decide(w.now, w.layers, sound)
+		w.limit, _ = w.d.decide(w.now, w.layers, sound, w.hidden)
 	}
 }
 
@@ -149,5 +150,20 @@ func TestDemandKeepsAStalledLayerWanted(t *testing.T) {
 	w.run(30*time.Second, 0)
 	if w.limit == 0 {
 		t.Error("not limited though nobody wants the next best layer")
+	}
+}
+
+// TestDemandWaitsForLayers lets a publisher send everything while not all of its
+// layers have come: encoders begin with the small ones.
+func TestDemandWaitsForLayers(t *testing.T) {
+	w := newDemandWorld()
+	w.hidden = true
+	w.run(demandPatience-time.Second, 0)
+	if w.limit != 0 {
+		t.Errorf("limited to %d", w.limit)
+	}
+	w.run(2*time.Second, 0)
+	if w.limit == 0 {
+		t.Error("not limited though the last layer does not come")
 	}
 }

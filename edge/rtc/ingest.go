@@ -26,6 +26,7 @@ type ingest struct {
 	timeline *stream.Timeline
 	catalog  *catalog
 	onDemand func([]LayerDemand)    // nil: the publisher is told by RTCP
+	streams  int                    // of video, as offered
 	pc       *webrtc.PeerConnection // set in prepare
 
 	mu        sync.Mutex
@@ -42,9 +43,9 @@ var (
 	_ relay.Refresher         = (*ingest)(nil)
 )
 
-func newIngest(e *Edge, s *Session, audio, video bool, onDemand func([]LayerDemand)) *ingest {
+func newIngest(e *Edge, s *Session, audio, video bool, streams int, onDemand func([]LayerDemand)) *ingest {
 	return &ingest{
-		edge: e, session: s, onDemand: onDemand, log: s.log, timeline: stream.NewTimeline(),
+		edge: e, session: s, streams: streams, onDemand: onDemand, log: s.log, timeline: stream.NewTimeline(),
 		catalog: newCatalog(e.cfg.CatalogWait, audio, video, s.log),
 		meter:   ingestDemand{poke: make(chan struct{}, 1)},
 	}

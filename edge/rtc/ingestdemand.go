@@ -67,24 +67,31 @@ func (in *ingest) want(l *ingestLayer) {
 
 // videoLayers returns the layers of the picture, the smallest first, and the
 // bitrate of the sound. Those with fewer pictures than another, which are of the
-// smallest, are not among them: it is always sent.
-func (in *ingest) videoLayers() (layers []*ingestLayer, sound uint64) {
+// smallest, are not among them: it is always sent. hidden: there are more layers,
+// which have not come yet.
+func (in *ingest) videoLayers() (layers []*ingestLayer, sound uint64, hidden bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	all := 0
 	for _, t := range in.tracks {
 		for _, l := range t.all() {
 			switch {
 			case l.codec.Audio():
 				sound += l.bps.Load() + soundSpare
-			case l.lines.Load() != 0 && !l.thinned:
+			case l.thinned:
+			case l.lines.Load() != 0:
 				layers = append(layers, l)
+				all++
+			default:
+				all++
 			}
 		}
 	}
+	hidden = len(layers) < max(all, in.streams)
 	slices.SortStableFunc(layers, func(a, b *ingestLayer) int {
 		return cmp.Or(cmp.Compare(a.lines.Load(), b.lines.Load()), cmp.Compare(a.bps.Load(), b.bps.Load()))
 	})
-	return layers, sound
+	return layers, sound, hidden
 }
 
 // soundSpare is what packet headers add to sound, and its own variation.
@@ -92,7 +99,7 @@ const soundSpare = 25_000
 
 func (in *ingest) meetDemand(now time.Time) {
 	m := &in.meter
-	layers, sound := in.videoLayers()
+	layers, sound, hidden := in.videoLayers()
 	if len(layers) < 2 {
 		return
 	}
@@ -107,7 +114,7 @@ func (in *ingest) meetDemand(now time.Time) {
 		}
 		uses = append(uses, use)
 	}
-	limit, top := m.decide(now, uses, sound)
+	limit, top := m.decide(now, uses, sound, hidden)
 	for i, l := range layers {
 		in.hold(l, limit != 0 && i > top, uses[i], now)
 	}

@@ -159,6 +159,19 @@ func (m *offeredMedia) readFormats() {
 	}
 }
 
+// streams returns how many streams of a picture are offered: RFC 8853, Section 5.1.
+func (m *offeredMedia) streams() int {
+	n := 0
+	if m != nil {
+		for _, a := range m.desc.Attributes {
+			if a.Key == "rid" && strings.HasSuffix(a.Value, " send") {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // readRED returns the payload types of redundant audio by those of what they hold:
 // "red/48000/2" with the format parameters "111/111".
 func (m *offeredMedia) readRED() map[uint8]uint8 {

@@ -28,6 +28,11 @@ type Config struct {
 	Rounds int      `json:"rounds"`
 	// Self is the command of which fanout.ServerCommand runs a node.
 	Self []string `json:"-"`
+	// Codec and Mode are what the publisher's browser encodes with: a codec's name in
+	// SDP, and a scalability mode (W3C Scalable Video Coding, Section 9), empty for
+	// simulcast.
+	Codec string `json:"codec"`
+	Mode  string `json:"mode,omitempty"`
 	// Browser is the program of Chromium.
 	Browser string `json:"browser"`
 	// Progress is told what is going on. May be nil.
@@ -110,15 +115,16 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 	defer func() { _ = s.close() }()
 	rec := &recording{}
 	s.record.Store(rec)
-	publisher, err := openBrowser(ctx, c.Browser, c.film, s.page("publish.html", "/whip/quality/picture"))
+	publisher, err := openBrowser(ctx, c.Browser, c.film, s.page("publish.html", "/whip/quality/picture", c))
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer publisher.close()
-	if err := c.await(ctx, warmUp, func() bool { return rec.layersSent() == len(layers) }); err != nil {
-		rec.problem(fmt.Sprintf("%d of %d layers are sent: %v", rec.layersSent(), len(layers), err))
+	streams := len(c.encodings())
+	if err := c.await(ctx, warmUp, func() bool { return rec.layersSent() == streams }); err != nil {
+		rec.problem(fmt.Sprintf("%d of %d streams are sent: %v", rec.layersSent(), streams, err))
 	}
-	viewer, err := openBrowser(ctx, c.Browser, c.film, s.page("view.html", "/whep/quality/picture"))
+	viewer, err := openBrowser(ctx, c.Browser, c.film, s.page("view.html", "/whep/quality/picture", c))
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -134,10 +140,10 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 }
 
 // page is the address of a page for a session.
-func (s *site) page(name, session string) string {
+func (s *site) page(name, session string, c *Config) string {
 	camera, _ := json.Marshal(map[string]int{"width": cameraWidth, "height": cameraHeight, "rate": cameraRate})
-	all, _ := json.Marshal(layers)
-	q := url.Values{"url": {session}, "camera": {string(camera)}, "layers": {string(all)}}
+	all, _ := json.Marshal(c.encodings())
+	q := url.Values{"url": {session}, "camera": {string(camera)}, "layers": {string(all)}, "codec": {c.Codec}}
 	return s.url + "/" + name + "?" + q.Encode()
 }
 
