@@ -230,7 +230,11 @@ func (s *Split) complete(o Output, st *outputState) Made {
 		case l < lowest && p.there:
 			st.missed[l] = true
 		case l >= lowest && p.there:
-			st.frame = append(st.frame, p.data...)
+			if key && l == lowest && s.codec == AV1 && o.Spatial+1 < s.spatials {
+				st.frame = restrictAV1(st.frame, p.data, o.Spatial)
+			} else {
+				st.frame = append(st.frame, p.data...)
+			}
 			sizes[n] = len(p.data)
 			n++
 		}
