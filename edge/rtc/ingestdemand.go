@@ -132,13 +132,13 @@ func (in *ingest) hold(l *ingestLayer, held bool, use layerUse, now time.Time) {
 		in.log.Info("layer demand", slog.String("track", l.name), slog.Bool("wanted", !held))
 		if !held {
 			l.freed.Store(now.UnixMilli())
-			l.paused = false
 		}
 	}
-	if held && !l.paused && now.Sub(use.heard) > layerSilence {
-		l.paused = true
+	silent := now.Sub(use.heard) > layerSilence
+	if held && silent && !l.paused {
 		l.track.GiveUp(relay.DropPaused)
 	}
+	l.paused = held && silent
 }
 
 // tellLimit tells the publisher how much it may send, by what browsers take for the
@@ -189,6 +189,11 @@ func (in *ingest) listen(l *ingestLayer, now time.Time) {
 	was := l.heard.Swap(ms)
 	if l.stalled.Swap(false) {
 		in.catalog.stall(l.name, false)
+	}
+	if freed := l.freed.Load(); was != 0 && was < freed && ms-freed < resumeWithin.Milliseconds() {
+		after := time.Duration(ms-freed) * time.Millisecond
+		in.edge.metrics.resume.Observe(after.Seconds())
+		in.log.Info("layer is back", slog.String("track", l.name), slog.Duration("after", after))
 	}
 	if ms/250 == was/250 {
 		return // not with every frame

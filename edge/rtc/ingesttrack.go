@@ -31,7 +31,7 @@ type ingestTrack struct {
 	inbound   *stream.Inbound
 	rid       string
 
-	codec    framing.Codec // written under mu, for status
+	codec    framing.Codec // these two are written under mu, for status
 	switches int
 	whole    *ingestLayer // what is written as it comes
 	split    *framing.Split
@@ -156,9 +156,9 @@ func (t *ingestTrack) Lost() {
 func (t *ingestTrack) Switched(c framing.Codec) {
 	old := t.all()
 	t.close()
-	t.switches++
 	t.whole, t.split, t.parts = nil, nil, nil
 	t.mu.Lock()
+	t.switches++
 	t.codec, t.layers = c, nil
 	t.mu.Unlock()
 	for _, l := range old {

@@ -147,6 +147,7 @@ func endingOf(cause error) int {
 type metrics struct {
 	setup        prometheus.Histogram
 	age          prometheus.Histogram
+	resume       prometheus.Histogram
 	endings      [numRoles][numEndings]prometheus.Counter
 	refused      [numRefusals]prometheus.Counter
 	skipped      [numSkips]prometheus.Counter
@@ -174,6 +175,10 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 		age: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "trellis_rtc_egress_age_seconds", Help: "Age of objects when their packets were sent to viewers.",
 			Buckets: []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5},
+		}),
+		resume: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "trellis_rtc_layer_resume_seconds", Help: "Time from when a held layer was wanted until it came again.",
+			Buckets: []float64{0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 3},
 		}),
 		keyRequested: counter("trellis_rtc_keyframe_requests_received_total", "Key frames asked for by viewers."),
 		restarts:     counter("trellis_rtc_egress_restarts_total", "Viewers sent the cached group again instead of a key frame request."),
@@ -223,7 +228,7 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 		return m, nil
 	}
 	all := []prometheus.Collector{
-		m.setup, m.age, endings, refused, skipped, keyRequests, m.keyRequested, m.restarts,
+		m.setup, m.age, m.resume, endings, refused, skipped, keyRequests, m.keyRequested, m.restarts,
 		m.packetsOut, m.bytesOut, m.resent, m.probes, m.redViewers, m.lanes, switches,
 	}
 	for r := range numRoles {

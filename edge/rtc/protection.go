@@ -11,6 +11,9 @@ const (
 	// no longer is, once that has lasted for redCalm.
 	redFrom, redUntil = 0.02, 0.01
 	redCalm           = 15 * time.Second
+	// redLeast is the estimate below which it is not: there the path is full, and loses
+	// all the more of what is sent twice.
+	redLeast = 150_000
 )
 
 // protection decides whether a viewer is sent its sound twice (RFC 2198). Its

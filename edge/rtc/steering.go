@@ -156,8 +156,10 @@ func (st *steering) tick(now time.Time) {
 	defer st.mu.Unlock()
 	st.control.Tick(now)
 	st.decide(now, st.control.Estimate())
-	for _, s := range st.tracks {
-		s.protect(now, st.control.Estimate().Loss)
+	if e := st.control.Estimate(); e.Bps >= redLeast {
+		for _, s := range st.tracks {
+			s.protect(now, e.Loss)
+		}
 	}
 	st.probe(now)
 }
