@@ -48,7 +48,7 @@ func (r *recording) score(p *Profile) Score {
 	s.rate(frames, p)
 	s.freeze(frames, p)
 	s.plot(frames, r.carried, p)
-	s.use(r.carried, p)
+	s.use(r.carried, r.sent(p.Steady, p.until(p.Steady)), p)
 	s.react(frames, p)
 	s.hear(r.seen)
 	if n := len(r.carried); n > 0 {
@@ -148,11 +148,11 @@ func bytesBetween(path []carried, from, to time.Duration) uint64 {
 	return at(to) - at(from)
 }
 
-func (s *Score) use(path []carried, p *Profile) {
+func (s *Score) use(path []carried, sent []float64, p *Profile) {
 	from, to := p.Steady, p.until(p.Steady)
 	rate := p.rate(from)
 	got := float64(bytesBetween(path, from, to)) * 8 / (to - from).Seconds()
-	s.Used, s.UsedOfLink = got/fits(rate), got/rate
+	s.Used, s.UsedOfLink = got/fits(rate, p.loss(from), sent), got/rate
 }
 
 // flowing is for how long pictures must come without a freeze to count as
