@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
 	"sync"
 
 	"github.com/pion/ice/v4"
@@ -25,8 +27,8 @@ type plain struct {
 	conns   []*webrtc.PeerConnection
 }
 
-// servePlain runs the baseline until ctx ends. ready is given its base URL.
-func servePlain(ctx context.Context, ready func(url string)) error {
+// servePlain runs the baseline until ctx ends.
+func servePlain(ctx context.Context, ready func(Served)) error {
 	var listen net.ListenConfig
 	udp, err := listen.ListenPacket(ctx, "udp4", "127.0.0.1:0")
 	if err != nil {
@@ -53,7 +55,11 @@ func servePlain(ctx context.Context, ready func(url string)) error {
 	server := &http.Server{Handler: mux} //nolint:gosec // on loopback, for a benchmark
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	ready("http://" + listener.Addr().String())
+	at, err := netip.ParseAddrPort(udp.LocalAddr().String())
+	if err != nil {
+		return errors.Join(err, listener.Close(), udp.Close())
+	}
+	ready(Served{URL: "http://" + listener.Addr().String(), PID: os.Getpid(), Media: at})
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
