@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -48,7 +49,9 @@ func servePlain(ctx context.Context, ready func(Served)) error {
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	p.api = webrtc.NewAPI(webrtc.WithMediaEngine(&media), webrtc.WithSettingEngine(settings))
+	// Without a registry of its own the API would register pion's default interceptors.
+	none := &interceptor.Registry{}
+	p.api = webrtc.NewAPI(webrtc.WithMediaEngine(&media), webrtc.WithSettingEngine(settings), webrtc.WithInterceptorRegistry(none))
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /whip/", p.answering(p.publisher))
 	mux.HandleFunc("POST /whep/", p.answering(p.viewer))
