@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"trellis/edge/rtc/allocate"
+	"trellis/edge/allocate"
 	"trellis/edge/rtc/bwe"
 	"trellis/internal/telemetry"
 )
