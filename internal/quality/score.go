@@ -8,7 +8,7 @@ import (
 // Score is what a viewer saw of one profile.
 type Score struct {
 	FPS    float64 `json:"fps"`
-	Height float64 `json:"mean_height"` // of what was shown, over time; nothing counts as zero
+	Height float64 `json:"mean_height"` // of what was shown, over time; a picture that is frozen counts as zero
 	// Freezes are those of webrtc-stats: two frames further apart than thrice the
 	// mean, and by 150 ms more than it.
 	Freezes       int     `json:"freezes"`
@@ -83,7 +83,7 @@ func (s *Score) rate(frames []shownFrame, p *Profile) {
 		if i+1 < len(frames) {
 			until = frames[i+1].at
 		}
-		s.Height += float64(f.height) * min(until-f.at, time.Second).Seconds()
+		s.Height += float64(f.height) * min(until-f.at, freezeLimit).Seconds()
 	}
 	s.Height /= p.Length.Seconds()
 }
@@ -98,14 +98,13 @@ func gaps(frames []shownFrame, p *Profile, yield func(from, to time.Duration)) {
 	yield(last, p.Length)
 }
 
+// freezeLimit is how far apart frames must be for a freeze: by webrtc-stats, for the
+// camera's mean distance.
+const freezeLimit = max(3*time.Second/cameraRate, time.Second/cameraRate+150*time.Millisecond)
+
 func (s *Score) freeze(frames []shownFrame, p *Profile) {
-	mean := p.Length
-	if len(frames) > 0 {
-		mean = time.Second / cameraRate
-	}
-	limit := max(3*mean, mean+150*time.Millisecond)
 	gaps(frames, p, func(from, to time.Duration) {
-		if d := to - from; d > limit {
+		if d := to - from; d > freezeLimit {
 			s.Freezes++
 			s.Frozen += d.Seconds()
 			s.LongestFreeze = max(s.LongestFreeze, d.Seconds())
@@ -163,14 +162,13 @@ func (s *Score) react(frames []shownFrame, p *Profile) {
 	if p.Drop == 0 {
 		return
 	}
-	const freeze = 190 * time.Millisecond
 	before := 0
 	settled := p.Drop
 	gaps(frames, p, func(from, to time.Duration) {
 		if to <= p.Drop || from >= p.Drop+10*time.Second {
 			return
 		}
-		if d := to - from; d > freeze {
+		if d := to - from; d > freezeLimit {
 			s.DropFreeze = max(s.DropFreeze, d.Seconds())
 			if from < p.Drop+5*time.Second && from < settled+flowing {
 				settled = to
