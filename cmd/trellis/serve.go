@@ -102,7 +102,6 @@ func (b *builder) build(ctx context.Context) (node.Config, error) {
 			Sessions: c.Limits.Sessions, SessionsPerIdentity: c.Limits.SessionsPerIdentity,
 			Connections: c.Limits.Connections, HalfOpen: c.Limits.HalfOpen, Children: c.Limits.Children,
 		},
-		PlayoutMin: c.Edge.PlayoutMin, PlayoutMax: c.Edge.PlayoutMax,
 		Shutdown: c.Node.Shutdown,
 		Log:      b.log,
 	}

@@ -60,10 +60,6 @@ type Config struct {
 	// for a key frame. Browsers send none by themselves, and whoever joins is sent
 	// the whole group. Default 4 s.
 	MaxGroup time.Duration
-	// PlayoutMin and PlayoutMax bound how long viewers' players hold pictures back
-	// before they are shown, where the player lets itself be told. Both zero: that is
-	// left to the player. In steps of 10 ms, at most 40.95 s.
-	PlayoutMin, PlayoutMax time.Duration
 	// CatalogWait is how long the first catalog waits until all tracks of the
 	// publisher are known. Default 2 s.
 	CatalogWait time.Duration
@@ -119,9 +115,6 @@ func (c Config) withDefaults() (Config, error) {
 		if *f.v == 0 {
 			*f.v = f.def
 		}
-	}
-	if c.PlayoutMin < 0 || c.PlayoutMax < c.PlayoutMin || c.PlayoutMax > maxPlayout {
-		return c, fmt.Errorf("rtc.Config: playout of %v to %v: must be within 0 and %v", c.PlayoutMin, c.PlayoutMax, maxPlayout)
 	}
 	for _, a := range c.PublicAddrs {
 		if !a.IsValid() || a.IsUnspecified() {

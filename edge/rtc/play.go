@@ -270,7 +270,6 @@ func (v *viewing) prepare(choices []choice) ([]answered, error) {
 			return nil, err
 		}
 		t := newViewerTrack(ch.media, ch.codec, sent)
-		t.limitPlayout(ch.media, v.edge.cfg.PlayoutMin, v.edge.cfg.PlayoutMax)
 		t.swap(h)
 		v.tracks = append(v.tracks, t)
 		v.steering.steer(t)

@@ -1,14 +1,12 @@
 package rtc
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"trellis/edge/framing"
-	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
 	"trellis/internal/relay"
 	"trellis/wire"
@@ -66,7 +64,7 @@ func soundLane(tb testing.TB, viewers ...*viewer) *lane {
 	la := l.layers[0]
 	tb.Cleanup(la.close)
 	for _, v := range viewers {
-		v.begin(la.packets, la.packets.head)
+		v.begin(la.packets, la.packets.head, 0)
 		v.state, v.layer, v.aim = viewerLive, la, aim{layer: la}
 		l.viewers = append(l.viewers, v)
 	}
@@ -183,36 +181,6 @@ func TestAnswerTakesRedundancy(t *testing.T) {
 	for _, want := range []string{"SAVPF 100 63\r\n", "a=rtpmap:63 red/48000/2\r\n", "a=fmtp:63 100/100\r\n"} {
 		if !strings.Contains(answer, want) {
 			t.Errorf("no %q in\n%s", want, answer)
-		}
-	}
-}
-
-// TestPlayoutDelay has the first packets say how long a player should wait.
-func TestPlayoutDelay(t *testing.T) {
-	o, err := parseOffer(sessionLines + section("video", "recvonly", "VP8/90000") + "a=extmap:5 " + stream.PlayoutDelayURI + "\r\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := o.section(false)
-	track := newViewerTrack(m, m.codecs[0], nil)
-	track.limitPlayout(m, 20*time.Millisecond, 2*time.Second)
-	answer, err := writeAnswer(o, []answered{{media: m, codec: m.codecs[0], track: track}}, transport.Local{}, "sha-256 AB")
-	if err != nil || !strings.Contains(answer, "a=extmap:5 "+stream.PlayoutDelayURI) {
-		t.Errorf("answer (%v)\n%s", err, answer)
-	}
-	l, r := newLaneLog(), &recorder{}
-	fill(t, l, 200, 900_000, time.Unix(1_700_000_000, 0))
-	track.cfg.out, track.cfg.clockRate = r, 90_000
-	v := newViewer(track.cfg)
-	v.begin(l, l.groupStart)
-	sendAll(t, v, l)
-	for i, p := range r.packets {
-		want := []byte(nil)
-		if i < playoutPackets {
-			want = []byte{0, 0x20, 200} // 2 and 200 steps of 10 ms
-		}
-		if got := p.GetExtension(5); !bytes.Equal(got, want) {
-			t.Fatalf("packet %d has %x, want %x", i, got, want)
 		}
 	}
 }

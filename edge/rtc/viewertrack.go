@@ -38,6 +38,8 @@ func newViewerTrack(m *offeredMedia, c offeredCodec, sent *bwe.Log) *viewerTrack
 	}
 	if t.cfg.audio {
 		t.cfg.redPT = c.red
+	} else {
+		t.cfg.playout = m.extension(stream.PlayoutDelayURI)
 	}
 	if c.rtx != 0 && !t.cfg.audio {
 		t.cfg.rtxPT, t.cfg.rtxSSRC = c.rtx, randomSSRC()

@@ -6,18 +6,15 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Edge is what clients and other nodes are told of this node as an edge.
 type Edge struct {
-	URL         string        `key:"url" doc:"where clients reach WHIP, WHEP and MoQ, such as https://eu-west.example.com:4443; empty: clients of other nodes are not sent here"`
-	Place       string        `key:"place" doc:"LATITUDE,LONGITUDE in degrees, such as 50.1,8.7; empty: not told"`
-	PlayoutMin  time.Duration `key:"playout_min" doc:"least time that WebRTC players hold pictures back"`
-	PlayoutMax  time.Duration `key:"playout_max" doc:"most time that they do, at most 40.95s; 0: both are left to the player"`
-	Viewers     int           `key:"viewers" doc:"viewers from which on newcomers are sent elsewhere; 0: only limits.sessions and limits.connections count"`
-	EgressMbps  int           `key:"egress_mbps" doc:"Mbit/s that the node may send; 0: not told"`
-	EgressPrice int           `key:"egress_usd_per_tb" doc:"what a terabyte sent to clients costs, in US dollars: of equals, the cheaper edge is chosen"`
+	URL         string `key:"url" doc:"where clients reach WHIP, WHEP and MoQ, such as https://eu-west.example.com:4443; empty: clients of other nodes are not sent here"`
+	Place       string `key:"place" doc:"LATITUDE,LONGITUDE in degrees, such as 50.1,8.7; empty: not told"`
+	Viewers     int    `key:"viewers" doc:"viewers from which on newcomers are sent elsewhere; 0: only limits.sessions and limits.connections count"`
+	EgressMbps  int    `key:"egress_mbps" doc:"Mbit/s that the node may send; 0: not told"`
+	EgressPrice int    `key:"egress_usd_per_tb" doc:"what a terabyte sent to clients costs, in US dollars: of equals, the cheaper edge is chosen"`
 }
 
 // Coordinates returns the place, false if none is told.
@@ -38,10 +35,6 @@ func (l *loader) checkEdge(e Edge) {
 		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
 			l.wrong("edge.url", fmt.Sprintf("%q is not the base of a node", e.URL), "write scheme, host and port, such as https://eu-west.example.com:4443")
 		}
-	}
-	const most = 4095 * 10 * time.Millisecond // what the header extension holds
-	if e.PlayoutMin < 0 || e.PlayoutMax < e.PlayoutMin || e.PlayoutMax > most {
-		l.wrong("edge.playout_max", fmt.Sprintf("playout of %v to %v", e.PlayoutMin, e.PlayoutMax), fmt.Sprintf("write times between 0 and %v", most))
 	}
 	if _, _, ok := e.Coordinates(); e.Place != "" && !ok {
 		l.wrong("edge.place", fmt.Sprintf("%q is not a place", e.Place), "write latitude and longitude in degrees, such as 50.1,8.7")

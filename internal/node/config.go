@@ -52,9 +52,6 @@ type Config struct {
 	HTTPS bool
 	// Public says how clients find the node, and what it costs.
 	Public Public
-	// PlayoutMin and PlayoutMax bound how long WebRTC players hold pictures back; both
-	// zero: they decide.
-	PlayoutMin, PlayoutMax time.Duration
 	// AllowedOrigins are origins of pages that may use the node beside its own.
 	AllowedOrigins []string
 

@@ -96,7 +96,8 @@ func (n *Node) assemble() error {
 	}
 	n.moq, err = moq.New(moq.Config{
 		Table: n.table, Verifier: cfg.Verifier, NodeID: cfg.ID, Origins: cfg.AllowedOrigins,
-		MaxSessions: cfg.Limits.Connections, Elsewhere: n.elsewhere, Clock: cfg.WallClock, Log: n.log, Metrics: n.registry,
+		MaxSessions: cfg.Limits.Connections, Elsewhere: n.elsewhere, Clock: cfg.WallClock, Decisions: n.layers, Log: n.log,
+		Metrics: n.registry,
 	})
 	if err != nil {
 		return err
@@ -105,7 +106,7 @@ func (n *Node) assemble() error {
 	n.rtc, err = rtc.New(rtc.Config{
 		Table: n.table, Origin: cfg.ID, UDP: cfg.Sockets.WebRTC, TCP: cfg.Sockets.WebRTCTCP, Net: cfg.WebRTCNet,
 		PublicAddrs: cfg.PublicAddrs, MaxSessions: cfg.Limits.Sessions, MaxSessionsPerIdentity: cfg.Limits.SessionsPerIdentity, Events: n.events,
-		Decisions: n.layers, PlayoutMin: cfg.PlayoutMin, PlayoutMax: cfg.PlayoutMax, Log: n.log, Metrics: n.registry,
+		Decisions: n.layers, Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {
 		return err
