@@ -60,6 +60,8 @@ type demand struct {
 	moved  time.Time // when it was last changed
 	bound  uint64    // a limit with which too much was sent, zero if none is known
 	layers int
+
+	learning bool // everything is let come, wanted or not
 }
 
 // decide returns the limit for all that the publisher sends, zero for none, and the
@@ -77,11 +79,8 @@ func (d *demand) decide(now time.Time, layers []layerUse, other uint64, hidden b
 		d.limit, d.bound = 0, 0
 	}
 	d.layers, d.top = len(layers), top
-	learn := demandLearn
-	if hidden {
-		learn = demandPatience
-	}
-	free := top >= len(layers)-1 || now.Sub(d.began) < learn || now.Sub(d.freed) < demandSettle
+	d.learning = now.Sub(d.began) < demandLearn || hidden && now.Sub(d.began) < demandPatience
+	free := top >= len(layers)-1 || d.learning || now.Sub(d.freed) < demandSettle
 	switch {
 	case free:
 		d.limit = 0

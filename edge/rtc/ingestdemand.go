@@ -115,11 +115,15 @@ func (in *ingest) meetDemand(now time.Time) {
 		uses = append(uses, use)
 	}
 	limit, top := m.decide(now, uses, sound, hidden)
+	hold := limit != 0
+	if in.onDemand != nil {
+		hold = !m.learning // exactly those that nobody wants
+	}
 	for i, l := range layers {
-		in.hold(l, limit != 0 && i > top, uses[i], now)
+		in.hold(l, hold && i > top, uses[i], now)
 	}
 	if in.onDemand != nil {
-		in.sayDemand(layers, top)
+		in.sayDemand(layers)
 		return
 	}
 	in.tellLimit(now, limit)
@@ -168,11 +172,11 @@ func (in *ingest) tellLimit(now time.Time, limit uint64) {
 }
 
 // sayDemand tells who makes the publisher's signalling which layers are wanted.
-func (in *ingest) sayDemand(layers []*ingestLayer, top int) {
+func (in *ingest) sayDemand(layers []*ingestLayer) {
 	m := &in.meter
 	now := make([]LayerDemand, len(layers))
 	for i, l := range layers {
-		now[i] = LayerDemand{Track: l.name, RID: l.from.rid, Wanted: i <= top || !l.mute.Load()}
+		now[i] = LayerDemand{Track: l.name, RID: l.from.rid, Wanted: !l.mute.Load()}
 	}
 	if !slices.Equal(now, m.said) {
 		m.said = now

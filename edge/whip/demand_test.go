@@ -18,6 +18,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc"
 	rtcstream "trellis/edge/rtc/stream"
 	"trellis/internal/relay"
 	"trellis/wire"
@@ -31,6 +32,8 @@ type browser struct {
 	pc     *webrtc.PeerConnection
 	layers []*browserLayer
 	wg     sync.WaitGroup
+	// onDemand is told what is wanted, instead of the limit; nil for that.
+	onDemand func([]rtc.LayerDemand)
 
 	mu    sync.Mutex
 	limit float32 // bit/s, zero for none
@@ -48,9 +51,9 @@ type browserLayer struct {
 	frames, begins int
 }
 
-func newBrowser(w *world) *browser {
+func newBrowser(w *world, onDemand func([]rtc.LayerDemand)) *browser {
 	w.t.Helper()
-	b := &browser{w: w, pli: map[uint32]bool{}, layers: []*browserLayer{
+	b := &browser{w: w, onDemand: onDemand, pli: map[uint32]bool{}, layers: []*browserLayer{
 		{rid: "q", height: 180, least: 30_000, target: 110_000},
 		{rid: "h", height: 360, least: 150_000, target: 380_000},
 		{rid: "f", height: 720, least: 350_000, target: 1_300_000},
@@ -91,21 +94,32 @@ func (b *browser) connect() {
 	gathered := webrtc.GatheringCompletePromise(b.pc)
 	w.must(b.pc.SetLocalDescription(offer))
 	<-gathered
-	rec := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, "http://10.0.0.1/whip/room/alice", strings.NewReader(b.pc.LocalDescription().SDP))
-	r.Header.Set("Content-Type", "application/sdp")
-	w.handler.ServeHTTP(rec, r)
-	if rec.Code != http.StatusCreated {
-		w.t.Fatalf("publish: %d %s", rec.Code, rec.Body)
-	}
+	answer := b.publish(b.pc.LocalDescription().SDP)
 	connected := make(chan struct{})
 	b.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		if s == webrtc.PeerConnectionStateConnected {
 			close(connected)
 		}
 	})
-	w.must(b.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: rec.Body.String()}))
+	w.must(b.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}))
 	<-connected
+}
+
+// publish returns the node's answer.
+func (b *browser) publish(offer string) string {
+	if b.onDemand != nil {
+		s, err := b.w.edge.Publish(b.w.t.Context(), rtc.Request{Broadcast: "room/alice", Identity: "alice", Offer: offer, OnDemand: b.onDemand})
+		b.w.must(err)
+		return s.Answer()
+	}
+	rec := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, "http://10.0.0.1/whip/room/alice", strings.NewReader(offer))
+	r.Header.Set("Content-Type", "application/sdp")
+	b.w.handler.ServeHTTP(rec, r)
+	if rec.Code != http.StatusCreated {
+		b.w.t.Fatalf("publish: %d %s", rec.Code, rec.Body)
+	}
+	return rec.Body.String()
 }
 
 // listen takes feedback for one layer.
@@ -233,7 +247,7 @@ func (w *world) stalled() (stalled []string, all int) {
 func TestPublisherSendsWhatIsWanted(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		t := w.t
-		b := newBrowser(w)
+		b := newBrowser(w, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		b.wg.Go(func() { b.run(ctx) })
 		time.Sleep(5 * time.Second)
@@ -302,6 +316,49 @@ func TestPublisherSendsWhatIsWanted(t *testing.T) {
 		if stalled, _ := w.stalled(); len(stalled) != 0 {
 			t.Errorf("%v count as stalled", stalled)
 		}
+		cancel()
+		w.must(b.pc.GracefulClose())
+		b.wg.Wait()
+	})
+}
+
+// TestDemandIsSaid has a protocol that can tell its client which layers are wanted:
+// it hears of each change, and the client is not limited.
+func TestDemandIsSaid(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		t := w.t
+		var mu sync.Mutex
+		var said []string
+		b := newBrowser(w, func(all []rtc.LayerDemand) {
+			mu.Lock()
+			defer mu.Unlock()
+			s := ""
+			for _, l := range all {
+				if l.Wanted {
+					s += l.RID
+				}
+			}
+			said = append(said, s)
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		b.wg.Go(func() { b.run(ctx) })
+		time.Sleep(15 * time.Second)
+		sub, err := w.table.Subscribe(wire.TrackName{Broadcast: "room/alice", Track: "video/h"}, relay.SubscribeOptions{Viewers: 1})
+		w.must(err)
+		time.Sleep(5 * time.Second)
+		sub.Close()
+		time.Sleep(5 * time.Second)
+		mu.Lock()
+		got := strings.Join(said, " ")
+		mu.Unlock()
+		if want := "qhf q qh q"; got != want {
+			t.Errorf("%q was said, want %q", got, want)
+		}
+		b.mu.Lock()
+		if b.limit != 0 {
+			t.Errorf("limited to %v", b.limit)
+		}
+		b.mu.Unlock()
 		cancel()
 		w.must(b.pc.GracefulClose())
 		b.wg.Wait()
