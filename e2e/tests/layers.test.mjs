@@ -10,6 +10,8 @@ import { publishEncodings, sent } from "../lib/svc.mjs";
 
 const [a, b, c] = ["us-east", "eu-west", "ap-southeast"];
 const camera = { width: 960, height: 540 };
+/** @moq/watch takes what fits its place on the page. */
+const wide = { width: 1600, height: 1100 };
 const simulcast = [
 	{ rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
 	{ rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000 },
@@ -66,7 +68,7 @@ describe("layers", () => {
 		assert.deepEqual(alone, [false, false, true], "encoded without a viewer: f, h, q");
 
 		const began = Date.now();
-		const moq = await openPage(t, browser, demo, { region: b, via: "moq", broadcast });
+		const moq = await openPage(t, browser, demo, { region: b, via: "moq", broadcast }, { viewport: wide });
 		await untilPlaying(moq, "MoQ viewer", { withSound: false });
 		await until("the largest picture by MoQ", async () => (await height(moq)) === 540);
 		t.diagnostic(`largest picture by @moq/watch ${Date.now() - began} ms after its page was opened`);
@@ -92,7 +94,7 @@ describe("layers", () => {
 			const broadcast = `demo/e2e-svc-${codec}-${mode}`.toLowerCase();
 			const page = await publisher(t, broadcast, codec, [{ scalabilityMode: mode, maxBitrate: 1_500_000 }]);
 			// A viewer that wants the best keeps all layers coming.
-			const moq = await openPage(t, browser, demo, { region: b, via: "moq", broadcast });
+			const moq = await openPage(t, browser, demo, { region: b, via: "moq", broadcast }, { viewport: wide });
 			const whep = await openPage(t, browser, demo, { region: c, via: "whep", broadcast });
 			await untilPlaying(whep, "WHEP viewer", { withSound: false });
 			await untilPlaying(moq, "MoQ viewer", { withSound: false });

@@ -22,7 +22,6 @@ import (
 	rtcstream "trellis/edge/rtc/stream"
 	"trellis/internal/relay"
 	"trellis/wire"
-	"trellis/wire/hang"
 )
 
 // browser publishes three layers of VP8 as browsers do: the smallest first, as many
@@ -222,16 +221,7 @@ func (b *browser) encodes() string {
 // stalled lists the tracks that the catalog says deliver nothing, and how many it has.
 func (w *world) stalled() (stalled []string, all int) {
 	w.t.Helper()
-	sub, err := w.table.Subscribe(wire.TrackName{Broadcast: "room/alice", Track: hang.CatalogTrack}, relay.SubscribeOptions{})
-	w.must(err)
-	defer sub.Close()
-	g, err := sub.NextGroup(w.t.Context())
-	w.must(err)
-	defer g.Close()
-	c, err := g.Next(w.t.Context())
-	w.must(err)
-	catalog, err := hang.ParseCatalog(c.Payload)
-	w.must(err)
+	catalog := w.catalog()
 	for _, v := range catalog.VideoTracks() {
 		all++
 		if v.Stalled {
