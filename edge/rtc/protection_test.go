@@ -130,7 +130,11 @@ func TestSoundIsSentTwice(t *testing.T) {
 				}
 			}
 		}
-		checkStream(t, r.packets[1:])
+		for j, p := range r.packets[1:] {
+			if last := r.packets[j]; p.SequenceNumber != last.SequenceNumber+1 || p.Timestamp != last.Timestamp+960 {
+				t.Errorf("viewer %d: packet %d at %d follows %d at %d", i, p.SequenceNumber, p.Timestamp, last.SequenceNumber, last.Timestamp)
+			}
+		}
 	}
 	// It is not sent again as something else under the same number.
 	before := len(out[0].packets)
