@@ -50,6 +50,9 @@ describe("layers", () => {
 		return page;
 	}
 
+	/** The pictures that a region's node has. */
+	const carried = async (region, broadcast) => Object.keys(await demo.tracks(region, broadcast)).filter((name) => name.startsWith("video/"));
+
 	const layersOf = async (broadcast) => {
 		const { webrtc } = await demo.status(a);
 		const found = webrtc.publishers.find((p) => p.broadcast === broadcast);
@@ -66,6 +69,7 @@ describe("layers", () => {
 		await sleep(1500);
 		const alone = await encoded(page, 4000);
 		assert.deepEqual(alone, [false, false, true], "encoded without a viewer: f, h, q");
+		assert.deepEqual(await carried(b, broadcast), [], "what nobody reads does not leave the origin");
 
 		const began = Date.now();
 		const moq = await openPage(t, browser, demo, { region: b, via: "moq", broadcast }, { viewport: wide });
@@ -73,6 +77,7 @@ describe("layers", () => {
 		await until("the largest picture by MoQ", async () => (await height(moq)) === 540);
 		t.diagnostic(`largest picture by @moq/watch ${Date.now() - began} ms after its page was opened`);
 		assert.ok((await encoded(page, 2000))[0], "the largest layer is encoded again");
+		await until("one layer to be carried to the viewer's region", async () => (await carried(b, broadcast)).join() === "video/f");
 		await moq.evaluate(() => window.trellis.stop());
 
 		await until("the upper layers to be held again", async () => (await layersOf(broadcast)).filter((l) => l.held).length === 2, {
