@@ -31,20 +31,11 @@ func (t *ingestTrack) layer(f stream.FrameInfo) {
 func (t *ingestTrack) splitFor(l framing.Layer) bool {
 	t.split = framing.NewSplit(t.codec, l, t.rid == "")
 	t.parts = t.parts[:0]
-	known := t.all()
 	for _, o := range t.split.Outputs() {
-		name := t.base() + o.Suffix()
-		var part *ingestLayer
-		for _, k := range known {
-			if k.name == name {
-				part = k
-			}
-		}
+		part := t.named(t.base()+o.Suffix(), o.Thinned())
 		if part == nil {
-			if part = t.add(name, o.Thinned()); part == nil {
-				t.split = nil
-				return false
-			}
+			t.split = nil
+			return false
 		}
 		t.parts = append(t.parts, part)
 	}

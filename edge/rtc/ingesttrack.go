@@ -61,9 +61,13 @@ func (t *ingestTrack) base() string {
 	return name
 }
 
-// add makes a track. If that cannot be, the session ends: the publisher's grant
-// or the relay's limits do not allow it.
-func (t *ingestTrack) add(name string, thinned bool) *ingestLayer {
+// named returns the layer with that name, a new one if there is none: a stream may
+// change its layers and come back to those that it had. If it cannot be made, the
+// session ends: the publisher's grant or the relay's limits do not allow it.
+func (t *ingestTrack) named(name string, thinned bool) *ingestLayer {
+	if i := slices.IndexFunc(t.layers, func(l *ingestLayer) bool { return l.name == name }); i >= 0 {
+		return t.layers[i]
+	}
 	l, err := t.newIngestLayer(name, thinned)
 	if err != nil {
 		t.ingest.session.end(err)
@@ -114,10 +118,11 @@ func (t *ingestTrack) askKeyframe(reason keyframeReason) {
 func (t *ingestTrack) Begin(f stream.FrameInfo) {
 	if f.Layer.Alone() {
 		if t.whole == nil {
-			if t.whole = t.add(t.base(), false); t.whole == nil {
+			if t.whole = t.named(t.base(), false); t.whole == nil {
 				return
 			}
 		}
+		t.whole.width, t.whole.height = 0, 0 // its frames say themselves
 		t.whole.begin(f)
 		return
 	}
