@@ -87,7 +87,10 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 	if s.codec.fmtp != "" {
 		md.WithValueAttribute("fmtp", pt+" "+s.codec.fmtp)
 	}
-	feedback := []string{"nack", "nack pli", "ccm fir"}
+	feedback := []string{"nack pli", "ccm fir"}
+	if s.track != nil && s.track.cfg.repeatable() {
+		feedback = append(feedback, "nack")
+	}
 	if s.track != nil && s.track.cfg.transport != 0 {
 		feedback = append(feedback, "transport-cc")
 	}

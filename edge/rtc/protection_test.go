@@ -188,3 +188,43 @@ func TestAnswerTakesRedundancy(t *testing.T) {
 		}
 	}
 }
+
+// verbatim keeps the bytes of packets.
+type verbatim struct{ packets map[uint64][]string }
+
+func (r *verbatim) Send(_ *transport.Batch, header, payload []byte, _ uint32, index uint64) error {
+	r.packets[index] = append(r.packets[index], string(header)+string(payload))
+	return nil
+}
+
+func (r *verbatim) WriteRTCP([]byte) error { return nil }
+
+// TestRepeatedPacketsAreTheSame has a viewer ask again without the retransmission
+// format: what is sealed under one index must be the same each time.
+func TestRepeatedPacketsAreTheSame(t *testing.T) {
+	out := &verbatim{packets: map[uint64][]string{}}
+	v := soundViewer(out, 111, 0)
+	v.cfg.capture = 3
+	l := soundLane(t, v)
+	next := speak(l)
+	for range 10 {
+		next()
+	}
+	first := v.run.firstSeq
+	if err := l.command(laneCommand{kind: commandResend, viewer: v, seqs: []uint16{uint16(first + 2), uint16(first + 5)}}, time.Unix(1_700_000_001, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(10) {
+		got := out.packets[first+i]
+		if want := map[uint64]int{2: 2, 5: 2}[i]; len(got) != max(want, 1) {
+			t.Errorf("packet %d was sent %d times", i, len(got))
+		}
+		if len(got) == 2 && got[0] != got[1] {
+			t.Errorf("packet %d: %x, then %x", i, got[0], got[1])
+		}
+	}
+	// Pictures without the format are not sent again at all.
+	if c := (viewerConfig{transport: 1}); c.repeatable() {
+		t.Error("pictures could be sent again as other bytes")
+	}
+}

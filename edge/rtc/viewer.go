@@ -267,7 +267,7 @@ func (v *viewer) rewrite(
 	// How far back it is tells in which turn of the 16 bits it was sent.
 	index := v.seq - 1 - uint64(uint16(v.seq-1)-seq)
 	v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, seq, v.tsBase+uint32(run.ticks(n, o)), v.cfg.ssrc)
-	return v.cfg.out.Send(b, v.extend(0, len(payload), bwe.Resend, now), payload, v.cfg.ssrc, index)
+	return v.cfg.out.Send(b, v.extend(o.ingress, len(payload), bwe.Resend, now), payload, v.cfg.ssrc, index)
 }
 
 // repeat sends a packet again in the retransmission format.

@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,9 @@ func newViewerTrack(m *offeredMedia, c offeredCodec, sent *bwe.Log) *viewerTrack
 	}
 	if t.cfg.audio {
 		t.cfg.redPT = c.red
+		if c.rtx == 0 && slices.Contains(c.feedback, "nack") {
+			t.cfg.transport = 0 // its packets are sent again as they were: see repeatable
+		}
 	} else {
 		t.cfg.playout = m.extension(stream.PlayoutDelayURI)
 	}
