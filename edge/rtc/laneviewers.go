@@ -269,6 +269,10 @@ func (l *lane) report(v *viewer, now time.Time) {
 
 // resend answers a NACK from the lane's own packets.
 func (l *lane) resend(v *viewer, seq uint16, now time.Time) {
+	if !v.cfg.repeatable() || v.redUsed { // nor what may have been sent in another form
+		l.metrics.skipped[skipHistory].Inc()
+		return
+	}
 	packet, run, ok := v.locate(seq)
 	if !ok {
 		l.metrics.skipped[skipHistory].Inc()
