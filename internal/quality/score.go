@@ -29,6 +29,8 @@ type Score struct {
 	NACKs       float64 `json:"nacks"`
 	PLIs        float64 `json:"plis"`
 	PathDropped uint64  `json:"path_dropped"`
+	// Spans are the freezes, from when to when in seconds.
+	Spans [][2]float64 `json:"freeze_spans_s"`
 	// Series for the plots, one value each tick.
 	Received []float64 `json:"received_bps"`
 	Heights  []float64 `json:"heights"`
@@ -109,6 +111,7 @@ func (s *Score) freeze(frames []shownFrame, p *Profile) {
 			s.Freezes++
 			s.Frozen += d.Seconds()
 			s.LongestFreeze = max(s.LongestFreeze, d.Seconds())
+			s.Spans = append(s.Spans, [2]float64{from.Seconds(), to.Seconds()})
 		}
 	})
 }
