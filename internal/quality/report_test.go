@@ -93,6 +93,21 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// TestSound: what is concealed counts, silence does not, and no sound is a problem.
+func TestSound(t *testing.T) {
+	p := testProfile
+	r := played(&p, 0, 0, func(time.Duration) int { return 540 })
+	r.addSeen(seen{Audio: &audioStats{Samples: 48_000, Concealed: 1000, Silent: 1000}})
+	if s := r.score(&p); s.Concealed != 0 || len(r.problems) != 1 {
+		t.Errorf("%.3f concealed, problems %q of a sound that stood still", s.Concealed, r.problems)
+	}
+	r.problems = nil
+	r.addSeen(seen{Audio: &audioStats{Samples: 148_000, Concealed: 7000, Silent: 2000}})
+	if s := r.score(&p); s.Concealed != 0.05 || len(r.problems) != 0 {
+		t.Errorf("%.3f concealed, problems %q, want 0.05 and none", s.Concealed, r.problems)
+	}
+}
+
 // TestAround: a viewer that knows the server at another port is found out.
 func TestAround(t *testing.T) {
 	r := &recording{path: 4000}

@@ -152,7 +152,8 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 	if port := rec.around(); port != 0 {
 		return Outcome{}, fmt.Errorf("the viewer knows a way around the path, by port %d", port)
 	}
-	return Outcome{Server: server, Profile: p.Name, Problems: rec.problems, Score: rec.score(p), Published: rec.layersSent()}, nil
+	score := rec.score(p) // which may find problems
+	return Outcome{Server: server, Profile: p.Name, Problems: rec.problems, Score: score, Published: rec.layersSent()}, nil
 }
 
 // await waits until something is so.

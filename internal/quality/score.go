@@ -52,7 +52,9 @@ func (r *recording) score(p *Profile) Score {
 	s.plot(frames, r.carried, p)
 	s.use(r.carried, r.sent(p.Steady, p.until(p.Steady)), p)
 	s.react(frames, p)
-	s.hear(r.seen)
+	if !s.hear(r.seen) && len(r.problems) < maxProblems {
+		r.problems = append(r.problems, "no sound was played")
+	}
 	if n := len(r.carried); n > 0 {
 		s.PathDropped = r.carried[n-1].dropped - r.carried[0].dropped
 	}
@@ -192,7 +194,8 @@ func (s *Score) react(frames []shownFrame, p *Profile) {
 	}
 }
 
-func (s *Score) hear(all []seen) {
+// hear reports whether there was sound.
+func (s *Score) hear(all []seen) bool {
 	var first, last *audioStats
 	for i := range all {
 		if a := all[i].Audio; a != nil {
@@ -205,7 +208,9 @@ func (s *Score) hear(all []seen) {
 			s.NACKs, s.PLIs = v.NACKs, v.PLIs
 		}
 	}
-	if first != nil && last.Samples > first.Samples {
-		s.Concealed = (last.Concealed - last.Silent - first.Concealed + first.Silent) / (last.Samples - first.Samples)
+	if first == nil || last.Samples <= first.Samples {
+		return false
 	}
+	s.Concealed = (last.Concealed - last.Silent - first.Concealed + first.Silent) / (last.Samples - first.Samples)
+	return true
 }
