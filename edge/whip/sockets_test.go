@@ -48,8 +48,8 @@ func TestSockets(t *testing.T) {
 	}
 	if l, err := net.ListenUDP("udp6", &net.UDPAddr{IP: six}); err == nil { // not every machine has it
 		_ = l.Close()
+		// Not TCP: pion's client dials from no address like ::1.
 		cases["udp over IPv6"] = socketCase{ip: six}
-		cases["tcp over IPv6"] = socketCase{ip: six, tcpOnly: true}
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
