@@ -76,7 +76,7 @@ func Publish(ctx context.Context, cfg PublishConfig) (PublishReport, error) {
 	}
 	p.stats.connected(time.Since(started))
 	err = p.run(ctx)
-	p.moving.close()
+	p.moving.close() //nolint:contextcheck // what is left outlives the publishing, by its own limit
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	if p.sink != nil {
@@ -132,8 +132,8 @@ func (p *publishing) run(ctx context.Context) error {
 		if ok, err := p.wait(ctx, timer, due); err != nil || !ok {
 			return err
 		}
-		p.turn(i, f, start)
-		written, err := p.write(i, f)
+		p.turn(i, f, start)           //nolint:contextcheck // what is left outlives the publishing, by its own limit
+		written, err := p.write(i, f) //nolint:contextcheck // what is left outlives the publishing, by its own limit
 		if err != nil {
 			return err
 		}
