@@ -122,6 +122,11 @@ func newViewer(cfg viewerConfig) *viewer {
 // begin starts a run at object first of the log; what is there already is sent
 // one packet every pace.
 func (v *viewer) begin(l *laneLog, first uint64, pace time.Duration) {
+	if v.packet > 0 {
+		// The frame that was being sent has no end. Without a hole players would take
+		// what they have of it for all.
+		v.seq++
+	}
 	if v.run.valid && !v.moved {
 		v.before = v.run
 	}
