@@ -238,18 +238,27 @@ func TestUnfinishedFrame(t *testing.T) {
 func TestFrameIsFinished(t *testing.T) {
 	s, r := newLadderStory(t), &recorder{}
 	s.step("video/f")
-	v := s.join(r, aim{layer: s.layer("video/f"), slice: 3, gap: 10 * time.Millisecond})
+	v := s.join(r, aim{layer: s.layer("video/f"), slice: 3, gap: 10 * time.Millisecond, burst: 1 << 20})
 	s.step()
 	s.step()
-	for range 100 {
-		if v.packet > 0 {
+	left := func() int { return v.run.log.at(v.next).payloads.Len() - v.packet }
+	for range 1000 {
+		if v.packet > 0 && left() <= 3 {
 			break
 		}
-		s.step()
+		s.now = s.now.Add(10 * time.Millisecond)
+		s.lane.advance(s.now)
+		if v.state == viewerLive {
+			s.step()
+		}
 	}
 	if v.packet == 0 {
 		t.Fatal("no frame is sent in slices")
 	}
 	s.tell(laneCommand{kind: commandRestart, viewer: v})
+	if v.restarts != 1 {
+		t.Error("the viewer was not restarted")
+	}
+	s.step()
 	checkStream(t, r.packets)
 }
