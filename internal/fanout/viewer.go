@@ -19,6 +19,8 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/transport/v4/packetio"
+
+	"trellis/edge/whip/whipclient"
 )
 
 // counters are what all viewers of a process have received.
@@ -26,7 +28,7 @@ type counters struct {
 	packets, bytes, lost, frames, opened atomic.Uint64
 
 	mu   sync.Mutex
-	late Histogram // since it was last taken
+	late *Histogram // since it was last taken
 }
 
 // viewer is one WebRTC viewer: real up to the keys, cheap behind them.
@@ -42,7 +44,12 @@ type viewer struct {
 	begun chan struct{}    // closed with the first packet
 	ended chan struct{}    // closed when nothing is read any more
 
+	// What some servers need beyond media. May be nil.
+	leave   func() error
+	channel func(context.Context, *dtls.Conn) error
+
 	mu      sync.Mutex
+	picture uint8 // payload type
 	streams map[uint32]*inbound
 }
 
@@ -71,10 +78,30 @@ type identity struct {
 	fingerprint string
 }
 
-// join opens a WHEP session and returns when packets come.
-func join(ctx context.Context, url string, id identity, gro bool, all *counters) (*viewer, error) {
+// door is how one comes in at a server.
+type door struct {
+	publish whipclient.Config
+	// enter exchanges session descriptions, and returns the server's side. Viewers
+	// are numbered.
+	enter func(ctx context.Context, v *viewer, number int, us local) (answered, error)
+}
+
+func doorOf(server, base string) (door, error) {
+	if server == LiveKit {
+		return livekitDoor(base)
+	}
+	return door{
+		publish: whipclient.Config{URL: base + "/whip/fanout/clip", Token: "publisher"},
+		enter: func(ctx context.Context, _ *viewer, _ int, us local) (answered, error) {
+			return post(ctx, base+"/whep/fanout/clip", offer(us))
+		},
+	}, nil
+}
+
+// join opens a session and returns when packets come.
+func join(ctx context.Context, d door, number int, id identity, gro bool, all *counters) (*viewer, error) {
 	v := &viewer{
-		all: all, streams: map[uint32]*inbound{}, begun: make(chan struct{}), ended: make(chan struct{}),
+		all: all, picture: videoType, streams: map[uint32]*inbound{}, begun: make(chan struct{}), ended: make(chan struct{}),
 		inbox: packetio.NewBuffer(),
 	}
 	opts := []ice.AgentOption{
@@ -94,7 +121,7 @@ func join(ctx context.Context, url string, id identity, gro bool, all *counters)
 	if v.agent, err = ice.NewAgentWithOptions(opts...); err != nil {
 		return nil, err
 	}
-	if err := v.connect(ctx, url, id); err != nil {
+	if err := v.connect(ctx, d, number, id); err != nil {
 		return nil, errors.Join(err, v.close())
 	}
 	select {
@@ -117,21 +144,18 @@ func groMux() (ice.UDPMux, error) {
 	return ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: gro}), nil
 }
 
-func (v *viewer) connect(ctx context.Context, url string, id identity) error {
-	local, err := v.gather(ctx)
+func (v *viewer) connect(ctx context.Context, d door, number int, id identity) error {
+	us, err := v.gather(ctx)
 	if err != nil {
 		return err
 	}
-	answer, err := post(ctx, url, offer(local, id.fingerprint))
+	us.fingerprint = id.fingerprint
+	answer, err := d.enter(ctx, v, number, us)
 	if err != nil {
 		return err
 	}
 	for _, c := range answer.candidates {
-		remote, err := ice.UnmarshalCandidate(c)
-		if err != nil || remote.NetworkType() != ice.NetworkTypeUDP4 {
-			continue // TCP, IPv6
-		}
-		if err := v.agent.AddRemoteCandidate(remote); err != nil {
+		if err := v.reach(c); err != nil {
 			return err
 		}
 	}
@@ -166,13 +190,25 @@ func (v *viewer) connect(ctx context.Context, url string, id identity) error {
 		return err
 	}
 	close(keyed)
+	if v.channel != nil {
+		return v.channel(ctx, v.dtls)
+	}
 	return nil
 }
 
-// local is our side of the ICE session.
+// reach adds a candidate of the server.
+func (v *viewer) reach(candidate string) error {
+	remote, err := ice.UnmarshalCandidate(candidate)
+	if err != nil || remote.NetworkType() != ice.NetworkTypeUDP4 {
+		return nil //nolint:nilerr // TCP, IPv6, or what we do not know
+	}
+	return v.agent.AddRemoteCandidate(remote)
+}
+
+// local is our side of the transport.
 type local struct {
-	ufrag, pwd string
-	candidates []string
+	ufrag, pwd, fingerprint string
+	candidates              []string
 }
 
 func (v *viewer) gather(ctx context.Context) (l local, err error) {
@@ -199,7 +235,7 @@ func (v *viewer) gather(ctx context.Context) (l local, err error) {
 }
 
 // offer asks for a VP8 picture and an Opus sound on one transport.
-func offer(l local, fingerprint string) string {
+func offer(l local) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("v=0")
@@ -227,7 +263,7 @@ func offer(l local, fingerprint string) string {
 		}
 		line("a=ice-ufrag:%s", l.ufrag)
 		line("a=ice-pwd:%s", l.pwd)
-		line("a=fingerprint:%s", fingerprint)
+		line("a=fingerprint:%s", l.fingerprint)
 		line("a=setup:active")
 		if mid == 0 {
 			for _, c := range l.candidates {
@@ -354,7 +390,7 @@ func (v *viewer) rtp(b, plain []byte, now time.Time) {
 	v.mu.Lock()
 	s := v.streams[ssrc]
 	if s == nil {
-		s = &inbound{first: seq, last: seq - 1, video: b[1]&0x7f == videoType}
+		s = &inbound{first: seq, last: seq - 1, video: b[1]&0x7f == v.picture}
 		v.streams[ssrc] = s
 	}
 	step := seq - s.last
@@ -437,6 +473,9 @@ func (v *viewer) report() error {
 
 func (v *viewer) close() error {
 	var errs []error
+	if v.leave != nil {
+		errs = append(errs, v.leave())
+	}
 	if v.dtls != nil {
 		errs = append(errs, v.dtls.Close())
 	}

@@ -15,6 +15,7 @@ type frame struct {
 type seen struct {
 	At     float64     `json:"at"`
 	Frames []frame     `json:"frames"`
+	Ports  []uint16    `json:"ports"` // at which the viewer knows the server
 	Video  *videoStats `json:"video"`
 	Audio  *audioStats `json:"audio"`
 }
@@ -63,6 +64,8 @@ type carried struct {
 
 // recording is one profile with one server. Its methods are safe for concurrent use.
 type recording struct {
+	path uint16 // its port: the only one at which a viewer may know the server
+
 	mu        sync.Mutex
 	began     time.Time // zero before the profile begins
 	frames    []frame
@@ -134,4 +137,48 @@ func (r *recording) pictures() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.frames)
+}
+
+// sent returns what the publisher sent of each layer between two times, in bit/s, by
+// its own count.
+func (r *recording) sent(from, to time.Duration) []float64 {
+	at := func(p *published) time.Duration {
+		return time.Duration((p.At - float64(r.began.UnixMicro())/1e3) * float64(time.Millisecond))
+	}
+	var first, last *published
+	for i := range r.published {
+		switch p := &r.published[i]; {
+		case at(p) <= from || first == nil:
+			first = p
+		case at(p) <= to:
+			last = p
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	var all []float64
+	for _, l := range last.Layers {
+		for _, b := range first.Layers {
+			if b.RID == l.RID {
+				all = append(all, (l.Bytes-b.Bytes)*8/(at(last)-at(first)).Seconds())
+			}
+		}
+	}
+	return all
+}
+
+// around returns a port at which the viewer knows the server, other than the path's;
+// zero if there is none.
+func (r *recording) around() uint16 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.seen {
+		for _, port := range r.seen[i].Ports {
+			if port != r.path {
+				return port
+			}
+		}
+	}
+	return 0
 }
