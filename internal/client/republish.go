@@ -155,7 +155,7 @@ func (p *publishing) wait(ctx context.Context, timer *time.Timer, due time.Time)
 		case <-ctx.Done():
 			return false, nil
 		case <-done:
-			if err := p.lost(p.cause()); err != nil { //nolint:contextcheck // what is left outlives the publishing, by its own limit
+			if err := p.lost(p.cause()); err != nil { //nolint:contextcheck // the farewell has a time of its own
 				return false, err
 			}
 		case <-leave:
