@@ -104,10 +104,14 @@ func (r *viewerRun) ticks(object uint64, own int64) int64 {
 
 func newViewer(cfg viewerConfig) *viewer {
 	return &viewer{
-		cfg: cfg, tsBase: rand.Uint32(),
-		seq: uint64(rand.Uint32() & 0xffff), rtxSeq: uint64(rand.Uint32() & 0xffff),
+		cfg: cfg, tsBase: rand.Uint32(), seq: firstSequence(), rtxSeq: firstSequence(),
 	}
 }
+
+// firstSequence is random (RFC 3550, Section 5.1), but not close to a wrap: who
+// loses the packets before it would begin with the wrong roll-over counter and
+// never open one (RFC 3711, Section 3.3.1).
+func firstSequence() uint64 { return uint64(rand.Uint32N(1 << 15)) }
 
 // begin starts a run at object first of the log; what is there already is sent
 // as fast as the lane lets it.
