@@ -45,6 +45,7 @@ func fanoutCommand() *cobra.Command {
 	fl.BoolVar(&f.cfg.GRO, "gro", false, "viewers take datagrams in batches from the kernel (UDP_GRO)")
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
 	fl.StringVar(&f.out, "out", "", "directory for fanout.json and fanout.html")
+	fl.StringVar(&f.cfg.Profiles, "profile", "", "directory for profiles of our server, of each measurement")
 	fl.StringVar(&f.check, "check", "", "fanout.json of an earlier run: fail if a ratio to a peer is smaller by more than a fifth")
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,9 @@ type Config struct {
 	// Self is the command that runs a process of this package: it is called with
 	// ServerCommand or LoadCommand and their arguments.
 	Self []string `json:"-"`
+	// Profiles is a directory for profiles of our server, one for each measurement;
+	// empty for none. They cost something themselves.
+	Profiles string `json:"profiles,omitempty"`
 	// Progress is told what is going on. May be nil.
 	Progress func(string) `json:"-"`
 }
@@ -58,7 +62,7 @@ func RunServer(ctx context.Context, peer string, in io.Reader, out io.Writer) er
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
-		_, _ = io.Copy(io.Discard, in)
+		obey(in, out)
 		cancel(errOver)
 	}()
 	err := serve(ctx, func(url string) { _, _ = fmt.Fprintln(out, url) }) // whoever reads it is gone, then
@@ -111,11 +115,10 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 				if cfg.Progress != nil {
 					cfg.Progress(fmt.Sprintf("round %d of %d: %s, %d viewers", round+1, cfg.Rounds, peer, n))
 				}
-				m, err := cfg.measure(ctx, peer, n)
+				m, err := cfg.measure(ctx, peer, n, round)
 				if err != nil {
 					return nil, fmt.Errorf("%s with %d viewers: %w", peer, n, err)
 				}
-				m.Round = round
 				r.Measurements = append(r.Measurements, m)
 			}
 		}
@@ -169,8 +172,8 @@ func (p *process) ask(line string) (Counts, error) {
 }
 
 // measure starts a server and a load, and looks at them for a slice.
-func (cfg *Config) measure(ctx context.Context, peer string, n int) (m Measurement, err error) {
-	m = Measurement{Peer: peer, Viewers: n}
+func (cfg *Config) measure(ctx context.Context, peer string, n, round int) (m Measurement, err error) {
+	m = Measurement{Peer: peer, Viewers: n, Round: round}
 	server, err := cfg.start(ctx, ServerCommand, peer)
 	if err != nil {
 		return m, err
@@ -202,6 +205,16 @@ func (cfg *Config) measure(ctx context.Context, peer string, n int) (m Measureme
 	}
 	if err := settle(ctx, time.Second); err != nil {
 		return m, err
+	}
+	if cfg.Profiles != "" && peer == Ours {
+		if err := server.tell(fmt.Sprintf("profile %s", filepath.Join(cfg.Profiles, fmt.Sprintf("viewers-%d-round-%d", n, round+1)))); err != nil {
+			return m, fmt.Errorf("profile: %w", err)
+		}
+		defer func() {
+			if told := server.tell("profiled"); told != nil {
+				err = errors.Join(err, fmt.Errorf("profile: %w", told))
+			}
+		}()
 	}
 	if err := cfg.slice(ctx, &m, pid, load); err != nil {
 		return m, err
