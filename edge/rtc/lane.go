@@ -270,7 +270,9 @@ func (l *lane) command(c laneCommand, now time.Time) error {
 		l.restart(c.viewer, now)
 		return nil
 	case commandProbe:
-		l.probe(c.viewer, c.probe, now)
+		c.viewer.probing = c.probe
+		c.viewer.probing.began = now
+		l.probe(c.viewer, now)
 		return nil
 	case commandAim:
 		if slices.Contains(l.viewers, c.viewer) {

@@ -30,13 +30,34 @@ type aim struct {
 	// both to the lane.
 	slice int
 	gap   time.Duration
+	// rtt is the round-trip time, zero if it is not known.
+	rtt time.Duration
 }
 
 // probe is a train of packets that shows what the path to a viewer can carry.
 type probe struct {
 	kind    bwe.Kind // says which train it is
 	packets int
+	took    time.Duration
+	began   time.Time // set by the lane
+	sent    int
 }
+
+// probeStep is the least time between the parts of a probe that takes longer.
+const probeStep = 5 * time.Millisecond
+
+// due is how many packets should have left, and when the next should.
+func (p *probe) due(now time.Time) (packets int, next time.Time) {
+	since := now.Sub(p.began)
+	if p.took <= probeAtOnce || since >= p.took {
+		return p.packets, time.Time{}
+	}
+	packets = int(float64(p.packets)*float64(since)/float64(p.took)) + 1
+	return min(packets, p.packets), now.Add(max(probeStep, p.took/time.Duration(p.packets)))
+}
+
+// probeAtOnce is how short a probe may be meant to take that leaves at once.
+const probeAtOnce = 100 * time.Millisecond
 
 // advance does what depends on time: moves viewers between layers, begins waiting
 // ones, sends the next burst to those that catch up, and sender reports. It
@@ -52,6 +73,9 @@ func (l *lane) advance(now time.Time) {
 		}
 		if v.state == viewerCatchingUp {
 			l.catchUp(v, now)
+		}
+		if v.probing.packets > 0 {
+			l.probe(v, now)
 		}
 		if v.sent && v.layer != nil {
 			if !now.Before(v.reportDue) {
@@ -239,10 +263,15 @@ func (l *lane) resend(v *viewer, seq uint16, now time.Time) {
 		l.metrics.skipped[skipHistory].Inc()
 		return
 	}
-	if !v.resend.take(now, resendRate, resendBurst) {
+	if v.resends.recently(seq, v.aim.rtt, now) {
+		l.metrics.skipped[skipResendSoon].Inc()
+		return
+	}
+	if !v.resends.allowance.take(now, resendRate, resendBurst) {
 		l.metrics.skipped[skipResendLimit].Inc()
 		return
 	}
+	v.resends.note(seq, now)
 	if err := v.rewrite(l.batch, run.log.at(object), object, i, seq, run, now); err != nil {
 		l.metrics.skipped[skipWriteFailed].Inc()
 		return
@@ -253,28 +282,37 @@ func (l *lane) resend(v *viewer, seq uint16, now time.Time) {
 	l.metrics.resent.Inc()
 }
 
-// probe sends a viewer its newest packets once more, back to back: what arrives
-// how fast shows what the path can carry, and what was lost of them is mended.
-func (l *lane) probe(v *viewer, p probe, now time.Time) {
-	r := &v.run
+// probe sends a viewer its newest packets once more, back to back or in steps: what
+// arrives how fast shows what the path can carry, and what was lost of them is
+// mended.
+func (l *lane) probe(v *viewer, now time.Time) {
+	p, r := &v.probing, &v.run
 	if !r.valid || r.count == 0 || v.cfg.rtxSSRC == 0 {
+		*p = probe{}
 		return
 	}
 	defer l.flush()
+	due, next := p.due(now)
+	if !next.IsZero() {
+		l.at(next)
+	}
 	last := r.firstSeq + r.count - 1
 	n := min(uint64(p.packets), r.count)
-	for sent := 0; sent < p.packets; sent++ {
-		seq := last - n + 1 + uint64(sent)%n
+	for p.sent < due {
+		seq := last - n + 1 + uint64(p.sent)%n
+		p.sent++
 		object, i, ok := r.log.find(r.firstPacket + seq - r.firstSeq)
 		if !ok {
 			continue
 		}
 		if err := v.repeat(l.batch, r.log.at(object), object, i, uint16(seq), r, p.kind, now); err != nil {
 			l.metrics.skipped[skipWriteFailed].Inc()
-			return
 		}
 	}
-	l.metrics.probes.Inc()
+	if p.sent >= p.packets {
+		*p = probe{}
+		l.metrics.probes.Inc()
+	}
 }
 
 // restart answers a viewer that asks for a key frame: with the cached group, from

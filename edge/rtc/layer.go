@@ -26,9 +26,11 @@ const (
 	// timelineBreak is by how much times may jump before that counts as a new
 	// timeline: another publisher under the same name.
 	timelineBreak = 10 * time.Second
-	// rateWindow is over how long the bitrate of a layer is averaged: longer than
-	// the time between the frames of a slow picture, shorter than a viewer's queue.
-	rateWindow = 500 * time.Millisecond
+	// rateWindow and rateWindows are over how long the bitrate of a layer is averaged,
+	// and in what steps: longer than the time between the frames of a slow picture, and
+	// altogether as long as the groups that we ask publishers for.
+	rateWindow  = 500 * time.Millisecond
+	rateWindows = 8
 )
 
 // layer is one quality of a lane's picture, or its sound: it reads objects of one
@@ -114,11 +116,20 @@ func (la *layer) update(r rendition) {
 	if la.meter.known {
 		return // we have seen it
 	}
-	if r.bps == 0 {
+	switch {
+	case r.bps > 0:
+	case la.lane.key.codec.Audio():
+		r.bps = guessAudioBps
+	default:
 		r.bps = guessBps(r.height)
 	}
 	la.bps.Store(r.bps)
+	la.meter.expect(r.bps)
 }
+
+// guessAudioBps is what sound takes where nobody says: Opus as browsers send it,
+// with the headers of its packets.
+const guessAudioBps = 50_000
 
 // guessBps is what a picture of so many lines takes where nobody says: 2.5 Mbit/s
 // at 720, with the square of it as common encoder settings do.
@@ -315,7 +326,7 @@ func (la *layer) skip(s skip) {
 	case skipLate, skipStalled, skipAborted:
 		la.tell(s, time.Now())
 	case skipWaitKey, skipGroupRefuse, skipMalformed, skipBehind, skipWriteFailed, skipFeedback, skipHistory,
-		skipResendLimit, numSkips:
+		skipResendLimit, skipResendSoon, numSkips:
 		// Not a gap for all viewers of the layer.
 	}
 }
@@ -340,14 +351,20 @@ func (la *layer) tell(s skip, now time.Time) {
 // headers of IPv4, UDP and RTP with two extensions, and the authentication tag.
 const packetOverhead = 20 + 8 + maxHeader + 16
 
-// rateMeter averages a bitrate, beginning with what bps says, if anything. Time is
-// an argument.
+// rateMeter averages a bitrate over some groups, whose key frames are several times
+// as large as the other frames. Time is an argument.
 type rateMeter struct {
-	began time.Time
-	bytes int
-	bps   uint64
-	known bool
+	began   time.Time
+	bytes   int
+	windows [rateWindows]uint64 // bit/s, the latest in a ring
+	count   int
+	prior   uint64 // what counts in the place of windows that are not over yet
+	bps     uint64
+	known   bool // bps was measured, at least in part
 }
+
+// expect says what the rate is thought to be, before it is measured.
+func (m *rateMeter) expect(bps uint64) { m.prior = bps }
 
 // add counts bytes, and reports whether there is a new average.
 func (m *rateMeter) add(now time.Time, bytes int) bool {
@@ -360,10 +377,22 @@ func (m *rateMeter) add(now time.Time, bytes int) bool {
 	if d < rateWindow {
 		return false
 	}
-	bps := uint64(float64(m.bytes) * 8 / d.Seconds())
-	if m.bps > 0 { // the first may have had a key frame
-		bps = (3*m.bps + bps) / 4
+	m.windows[m.count%rateWindows] = uint64(float64(m.bytes) * 8 / d.Seconds())
+	m.count++
+	m.began, m.bytes = now, 0
+	n := min(m.count, rateWindows)
+	sum := uint64(0)
+	for _, w := range m.windows[:n] {
+		sum += w
 	}
-	m.bps, m.known, m.began, m.bytes = bps, true, now, 0
+	switch {
+	case m.prior > 0:
+		m.bps = (sum + m.prior*uint64(rateWindows-n)) / rateWindows
+	case n < rateWindows/2:
+		return false
+	default:
+		m.bps = sum / uint64(n)
+	}
+	m.known = true
 	return true
 }

@@ -301,7 +301,7 @@ func TestSlices(t *testing.T) {
 func TestRateMeter(t *testing.T) {
 	var m rateMeter
 	now := time.Unix(1_700_000_000, 0)
-	for range 100 {
+	for range 150 {
 		m.add(now, 1000)
 		now = now.Add(20 * time.Millisecond)
 	}

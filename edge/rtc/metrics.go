@@ -54,6 +54,7 @@ const (
 	skipFeedback                // egress: more feedback than the lane can handle
 	skipHistory                 // egress: asked again for a packet that is no longer kept
 	skipResendLimit             // egress: a viewer asked for more than its share
+	skipResendSoon              // egress: a viewer asked again for what is on its way
 	numSkips
 )
 
@@ -79,6 +80,8 @@ func (s skip) String() string {
 		return "feedback_overflow"
 	case skipHistory:
 		return "not_in_history"
+	case skipResendSoon:
+		return "resend_soon"
 	case skipResendLimit:
 		return "resend_limit"
 	case numSkips:

@@ -31,6 +31,10 @@ const (
 	wideEnough = 20_000_000
 	// freshPatience is how long a viewer waits for a new group, where what is cached
 	// of the old one is too much. With urgency there is no picture meanwhile.
+	// startBps is what a path is taken for that nothing is known of. Going up from
+	// there takes a few round trips, coming down from more a queue that stands for
+	// seconds.
+	startBps       = 500_000
 	freshPatience  = 5 * time.Second
 	urgentPatience = 1200 * time.Millisecond
 )
@@ -69,7 +73,7 @@ func newSteering(s *Session, sent *bwe.Log) *steering {
 	st := &steering{session: s, events: s.edge.decisions, metrics: s.edge.metrics}
 	if sent != nil {
 		st.reader = bwe.NewReader(sent)
-		st.control, _ = bwe.New(bwe.Config{}, sent) // the default is in order
+		st.control, _ = bwe.New(bwe.Config{Start: startBps}, sent) // the default is in order
 	}
 	return st
 }
@@ -137,7 +141,7 @@ func (st *steering) feedback(packet []byte, now time.Time) {
 	before := st.control.Estimate()
 	st.control.Feedback(now, st.results)
 	after := st.control.Estimate()
-	if !st.heard || after.Bps < before.Bps*9/10 {
+	if !st.heard || after.SustainedBps < before.SustainedBps*9/10 {
 		st.heard = true
 		st.decide(now, after)
 	}
@@ -157,7 +161,7 @@ func (st *steering) tick(now time.Time) {
 
 // choose divides the estimate among the pictures.
 func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
-	bps := float64(e.Bps) * (1 - min(max(e.Loss-lossIncluded, 0), 0.3)) // what is lost is sent again
+	bps := float64(e.SustainedBps) * (1 - min(max(e.Loss-lossIncluded, 0), 0.3)) // what is lost is sent again
 	st.pictures = st.pictures[:0]
 	for _, s := range st.tracks {
 		rungs := *s.hold().rungs.Load()
@@ -186,7 +190,7 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 	var wanted uint64
 	st.choices, wanted = allocate.Decide(st.choices[:0], now, uint64(max(bps, 0)), st.pictures)
 	if wanted > 0 {
-		wanted += uint64(float64(e.Bps) - max(bps, 0))
+		wanted += uint64(float64(e.SustainedBps) - max(bps, 0))
 	}
 	st.control.Wanted(int64(wanted))
 	return st.choices
@@ -206,7 +210,7 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 			next.layer = s.rungs[c.Layer]
 		}
 		moves := !s.told || next.layer != s.aim.layer || next.pause != s.aim.pause
-		if !moves && !differs(next.slice, s.aim.slice) {
+		if !moves && !differs(next.slice, s.aim.slice) && !differs(int(next.rtt), int(s.aim.rtt)) {
 			continue
 		}
 		if !moves {
@@ -227,7 +231,7 @@ func differs(a, b int) bool { return a != b && (a == 0 || b == 0 || 2*a < b || a
 
 // newAim says how to send to a viewer on a path like this.
 func newAim(e bwe.Estimate) aim {
-	a := aim{burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
+	a := aim{rtt: e.RTT, burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
 	if e.Bps < wideEnough {
 		const bits = 8 * 1200
 		a.slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))
@@ -245,7 +249,7 @@ func (st *steering) probe(now time.Time) {
 	for _, s := range st.videos() {
 		st.session.log.Debug("probe", slog.Int("packets", p.Packets), slog.Int64("bps", p.Bps))
 		if s.told { // also while it is paused: by what else could that end?
-			s.hold().feedback(laneCommand{kind: commandProbe, viewer: s.viewer, probe: probe{kind: p.Kind(), packets: p.Packets}})
+			s.hold().feedback(laneCommand{kind: commandProbe, viewer: s.viewer, probe: probe{kind: p.Kind(), packets: p.Packets, took: p.Duration}})
 			return
 		}
 	}
@@ -255,8 +259,11 @@ func (st *steering) probe(now time.Time) {
 func (st *steering) remember(now time.Time, s *steered, c allocate.Choice, to aim, e bwe.Estimate) {
 	st.metrics.switches[c.Reason].Inc()
 	track, bps := "", uint64(0)
-	if to.layer != nil {
+	switch {
+	case to.layer != nil:
 		track, bps = to.layer.name, to.layer.bps.Load()
+	case len(s.rates) > 0:
+		bps = s.rates[0] // which does not fit
 	}
 	ev := telemetry.Event{
 		At: now, Kind: telemetry.LayerChosen, Reason: c.Reason.String(), Viewer: st.session.id[:logIDLen],

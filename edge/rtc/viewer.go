@@ -70,7 +70,8 @@ type viewer struct {
 	packets, octets uint32 // for sender reports
 	reportDue       time.Time
 	nextBurst       time.Time // while catching up
-	resend          allowance
+	probing         probe     // what is left of the one that is being sent
+	resends         resends
 	restartAfter    time.Time // earliest time of the next restart
 	restarts        int
 }

@@ -208,6 +208,7 @@ func watch(t *testing.T, d time.Duration, path ...pathChange) (frames []seen, de
 		running.Go(func() { w.must(s.run(ctx, b)) })
 		time.Sleep(1100 * time.Millisecond)
 		line.set(path[0].Config)
+		w.patience = time.Second // about that of browsers
 		player := w.play(framing.VP8)
 		began := time.Now()
 		for _, p := range path[1:] {

@@ -35,6 +35,8 @@ type world struct {
 	edge    *rtc.Edge
 	handler http.Handler
 	metrics *prometheus.Registry
+	// patience is that of players.
+	patience time.Duration
 
 	hostMu sync.Mutex // vnet numbers its hosts without a lock
 	hosts  int
@@ -169,7 +171,9 @@ func (w *world) publish(tracks ...whipclient.Source) *whipclient.Publisher {
 // play starts a viewer of room/alice.
 func (w *world) play(codecs ...framing.Codec) *whipclient.Player {
 	w.t.Helper()
-	p, err := whipclient.Play(w.t.Context(), whipclient.PlayConfig{Config: w.client("/whep/room/alice"), Codecs: codecs})
+	p, err := whipclient.Play(w.t.Context(), whipclient.PlayConfig{
+		Config: w.client("/whep/room/alice"), Codecs: codecs, Patience: w.patience,
+	})
 	w.must(err)
 	return p
 }

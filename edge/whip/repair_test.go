@@ -51,18 +51,22 @@ func TestLossIsRepaired(t *testing.T) {
 				t := w.t
 				seed := rand.Uint64()
 				rng := rand.New(rand.NewPCG(seed, 1))
-				seen, dropped := 0, 0
+				seen, kept, dropped := 0, 0, 0
 				w.setDrop(func(c vnet.Chunk) bool {
 					toNode := c.DestinationAddr().String() == "10.0.0.1:3478"
 					if !isMedia(c) || toNode != towardsNode {
 						return false
 					}
 					// Nobody can miss a packet before the first that arrives.
-					if seen++; seen > 100 && len(c.UserData()) > 200 && rng.IntN(100) < 5 {
-						dropped++
-						return true
+					if seen++; seen <= 100 || len(c.UserData()) <= 200 {
+						return false
 					}
-					return false
+					if kept++; kept < 30 && rng.IntN(100) >= 5 {
+						return false
+					}
+					kept = 0
+					dropped++
+					return true
 				})
 				got := w.session(8*time.Second, func(pub *whipclient.Publisher, player *whipclient.Player) {
 					s := player.VideoStats()

@@ -70,7 +70,7 @@ func (c *Controller) Feedback(now time.Time, results []Result) {
 		c.resume(t)
 	}
 	c.decide(t)
-	if n := len(results); c.probes.over(t, results[n-1].Sent, c.patience()) {
+	if n := len(results); c.probeOver(t, results[n-1].Sent) {
 		c.endProbe(t)
 	}
 }
@@ -110,6 +110,7 @@ func (c *Controller) take(t time.Duration, r *Result) bool {
 		}
 	}
 	if r.Received {
+		c.probes.spread.add(&c.probes, r)
 		c.delay.add(t, r, c.likely(), missing+c.passed, inOrder)
 		c.passed = 0
 		c.takeRTT(t - r.Sent)
@@ -208,12 +209,20 @@ func (c *Controller) likely() float64 {
 // Bps is the estimate alone, in bits per second.
 func (c *Controller) Bps() int64 { return int64(c.bps) }
 
+// sustained is the estimate after a decrease.
+func (c *Controller) sustained() float64 {
+	if c.state != Decrease {
+		return c.bps
+	}
+	return max(c.bps, min(c.cut.from, afterDrain*c.capacity))
+}
+
 // Estimate returns the estimate and the figures behind it, as of the last call of
 // Feedback or Tick.
 func (c *Controller) Estimate() Estimate {
 	loss, _, _ := c.loss.share(c.reordering())
 	return Estimate{
-		Bps: int64(c.bps), State: c.state, Reason: c.reason, Decisions: c.decisions,
+		Bps: int64(c.bps), SustainedBps: int64(c.sustained()), State: c.state, Reason: c.reason, Decisions: c.decisions,
 		QueueDelay: c.last.queue, Threshold: c.threshold(), Jitter: c.delay.jitter, RTT: c.rtt, Loss: loss,
 		SentBps: int64(c.sent.bps(c.decided)), AckedBps: int64(c.delay.acked()),
 		CapacityBps: int64(c.capacity), ProvenBps: int64(max(c.trains.best[0], c.trains.best[1])),

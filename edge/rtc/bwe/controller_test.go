@@ -52,7 +52,7 @@ func TestAnyFeedback(t *testing.T) {
 			for range rng.IntN(20) {
 				kind := Media
 				if p, ok := c.Probe(now); ok {
-					if p.Bytes < p.Packets || p.Packets < 1 || p.Bps <= 0 || p.Bytes > probeBytesMax || p.Duration < 0 || p.Duration > time.Second {
+					if p.Bytes < p.Packets || p.Packets < 1 || p.Bps <= 0 || p.Bytes > max(probeBytesMax, spreadBytesMax) || p.Duration < 0 || p.Duration > time.Second {
 						t.Fatalf("a probe %+v", p)
 					}
 					kind = p.Kind()

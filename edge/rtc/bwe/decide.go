@@ -227,7 +227,7 @@ func (c *Controller) drain(t, step time.Duration) {
 const drainPatience = time.Second
 
 func (c *Controller) endDrain(t time.Duration, r Reason) {
-	c.set(max(c.bps, min(c.cut.from, afterDrain*c.capacity)))
+	c.set(c.sustained())
 	c.holdUntil = t + c.rtt
 	c.probes.next = max(c.probes.next, t+probePause/2)
 	c.decision(Hold, r)

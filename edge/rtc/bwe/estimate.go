@@ -59,9 +59,12 @@ const (
 // decides by.
 type Estimate struct {
 	// Bps is what the path can be asked to carry in all, in bits per second.
-	Bps    int64
-	State  State
-	Reason Reason
+	Bps int64
+	// SustainedBps is what that is once the queue that now drains is gone: Bps,
+	// unless State is Decrease.
+	SustainedBps int64
+	State        State
+	Reason       Reason
 	// Decisions counts the changes of State, and those of Bps that were not growth
 	// or draining bit by bit. Where it went up there is something to tell.
 	Decisions uint64

@@ -48,6 +48,7 @@ type prober struct {
 	expected int // packets
 	reported int
 	train    train
+	spread   spread
 
 	any    bool          // one was asked for, ever
 	next   time.Duration // no other before
@@ -57,10 +58,16 @@ type prober struct {
 	live   time.Duration // when the path was last tried in an outage
 }
 
-// start makes a probe for a rate.
-func (p *prober) start(now time.Duration, bps float64, jitter time.Duration) Probe {
-	took := min(probeDuration+3*jitter, probeDurationMax)
-	bytes := min(max(int(bps*took.Seconds()/8), probePackets*100), probeBytesMax)
+// start makes a probe for a rate. Where packets overtake one another, spread is by
+// how much their delays differ, else zero.
+func (p *prober) start(now time.Duration, bps float64, jitter, spread time.Duration) Probe {
+	took, most := min(probeDuration+3*jitter, probeDurationMax), probeBytesMax
+	p.spread.took, p.spread.arrived, p.spread.arrivals = 0, 0, p.spread.arrivals[:0]
+	if spread > 0 {
+		took, most = min(max(spreadTimes*spread, probeDurationMax), spreadMax), spreadBytesMax
+		p.spread.took = took
+	}
+	bytes := min(max(int(bps*took.Seconds()/8), probePackets*100), most)
 	packets := max(probePackets, (bytes+probePacketSize-1)/probePacketSize)
 	p.id = (p.id + 1) & uint8(^probeKind)
 	p.active, p.any, p.asked, p.target, p.expected, p.reported, p.train = true, true, now, bps, packets, 0, train{}
@@ -73,7 +80,7 @@ func (p *prober) start(now time.Duration, bps float64, jitter time.Duration) Pro
 // add takes a packet. What is sent between the packets of a probe is part of its
 // train.
 func (p *prober) add(r *Result) {
-	if !p.active || p.reported >= p.expected {
+	if !p.active || p.spread.took > 0 || p.reported >= p.expected {
 		return
 	}
 	if id, ok := r.Kind.Probe(); ok && id == p.id {
@@ -96,6 +103,16 @@ func (p *prober) spoil() {
 func (p *prober) over(now, reported, patience time.Duration) bool {
 	return p.active && (p.reported >= p.expected || now-p.asked > patience ||
 		p.reported >= trainPackets && reported > p.train.sentLast+probeDuration)
+}
+
+// probeOver says whether the probe can be judged, after a report on what was sent
+// until then.
+func (c *Controller) probeOver(t, sent time.Duration) bool {
+	p := &c.probes
+	if p.active && p.spread.took > 0 {
+		return p.spread.over(p, t, c.rtt)
+	}
+	return p.over(t, sent, c.patience())
 }
 
 // Wanted tells the controller which estimate would let the allocator take its next
@@ -129,7 +146,11 @@ func (c *Controller) Probe(now time.Time) (Probe, bool) {
 	if c.wanted > 0 {
 		bps = min(bps, max(c.wanted*wantFactor, c.bps*wantFactor))
 	}
-	return p.start(t, min(bps, float64(c.cfg.Max)*wantFactor), c.delay.jitter), true
+	spread := time.Duration(0)
+	if c.reordering() {
+		spread = c.delay.deepest.get()
+	}
+	return p.start(t, min(bps, float64(c.cfg.Max)*wantFactor), c.delay.jitter, spread), true
 }
 
 // probeLife tries a path without feedback, if nothing else is sent on it.
@@ -158,12 +179,12 @@ func (c *Controller) endProbe(t time.Duration) {
 	p := &c.probes
 	p.active = false
 	p.next = t + p.pause
-	n := p.train.packets + p.train.lost
-	if p.train.packets < trainPackets || p.train.lost*5 > n || c.state == Outage {
+	proven, ok := c.provenByProbe()
+	if !ok || c.state == Outage {
 		c.pauseProbes()
 		return
 	}
-	bps := min(c.proof(&p.train), p.target+c.sent.bps(t))
+	bps := min(proven, p.target+c.sent.bps(t))
 	c.trains.prove(t, bps)
 	if c.believe(t, bps, ReasonProbe) && bps > 0.8*p.target {
 		p.pause, p.next = probePause, t // and the next step at once
@@ -173,11 +194,21 @@ func (c *Controller) endProbe(t time.Duration) {
 	c.disproof(&p.train)
 }
 
+// provenByProbe is the rate that the probe proves, if too much of it was not lost.
+func (c *Controller) provenByProbe() (bps float64, ok bool) {
+	p := &c.probes
+	if p.spread.took > 0 {
+		return p.spread.bps(), p.spread.arrived*5 >= p.expected*4
+	}
+	n := p.train.packets + p.train.lost
+	return c.proof(&p.train), p.train.packets >= trainPackets && p.train.lost*5 <= n
+}
+
 // disproof lowers the estimate where two probes in a row came out of the
 // bottleneck more slowly.
 func (c *Controller) disproof(tr *train) {
 	bps, ok := tr.dispersion(c.delay.jitter / 2)
-	if !ok || c.reordering() {
+	if !ok || c.reordering() || c.probes.spread.took > 0 {
 		c.probes.slow = 0
 		return
 	}
@@ -190,4 +221,12 @@ func (c *Controller) disproof(tr *train) {
 	c.probes.slow = bps
 }
 
-func (c *Controller) pauseProbes() { c.probes.pause = min(c.probes.pause*3/2, probePauseMax) }
+// pauseProbes makes the time until the next probes longer.
+func (c *Controller) pauseProbes() {
+	p := &c.probes
+	if p.spread.took > 0 {
+		p.pause = min(2*p.pause, spreadPauseMax)
+		return
+	}
+	p.pause = min(p.pause*3/2, probePauseMax)
+}

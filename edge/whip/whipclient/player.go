@@ -28,6 +28,9 @@ type PlayConfig struct {
 	// Queue is how many frames wait for Next before the oldest are dropped.
 	// Default 1024.
 	Queue int
+	// Patience is how long a missing packet holds up those behind it. Default: 250 ms
+	// where it can be asked for again, else 50 ms.
+	Patience time.Duration
 }
 
 const defaultPlayQueue = 1024
@@ -66,6 +69,7 @@ type Player struct {
 	session *session
 	frames  chan Received
 	tracks  sync.WaitGroup
+	wait    time.Duration // PlayConfig.Patience
 
 	// By kind: audio, video.
 	dropped, skipped [2]atomic.Uint64
@@ -111,7 +115,7 @@ func Play(ctx context.Context, cfg PlayConfig) (*Player, error) {
 	if err != nil {
 		return nil, fmt.Errorf("play: %w", err)
 	}
-	p := &Player{session: s, frames: make(chan Received, cfg.Queue)}
+	p := &Player{session: s, frames: make(chan Received, cfg.Queue), wait: cfg.Patience}
 	if err := p.connect(ctx, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("play %s: %w", cfg.URL, err), p.Close(context.WithoutCancel(ctx)))
 	}
@@ -150,7 +154,7 @@ func (p *Player) connect(ctx context.Context, cfg PlayConfig) error {
 func (p *Player) receive(t *webrtc.TrackRemote, r *webrtc.RTPReceiver, clock *stream.Timeline) {
 	in, err := stream.NewInbound(stream.InboundConfig{
 		Track: t, Receiver: r, Timeline: clock, Log: p.session.cfg.Log,
-		WriteRTCP: p.session.pc.WriteRTCP,
+		WriteRTCP: p.session.pc.WriteRTCP, MaxWait: p.wait,
 	})
 	if err != nil {
 		p.session.end(fmt.Errorf("play: %w", err))
