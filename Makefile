@@ -18,6 +18,8 @@ DEMOFLAGS ?=
 BIN       := bin/trellis
 # The Consul agent of the tests is built once for each version and machine, outside the checkout.
 CONSUL    ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trellis/consul-$(shell sed -n 's|.*github.com/hashicorp/consul v||p' tools/consul/go.mod)
+# So is livekit-server, which the comparisons know as the peer "livekit", with its SDK for browsers.
+LIVEKIT   ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/trellis/livekit-$(shell sed -n 's|.*github.com/livekit/livekit-server v\([^ ]*\).*|\1|p' tools/livekit/go.mod)
 
 .PHONY: help
 help: ## list the targets
@@ -73,6 +75,25 @@ $(CONSUL): tools/consul/go.mod tools/consul/go.sum tools/consul/tools.go
 	@mkdir -p '$(@D)'
 	cd tools/consul && $(GO) build -o '$@.new' github.com/hashicorp/consul
 	mv '$@.new' '$@'
+
+.PHONY: livekit-server
+livekit-server: $(LIVEKIT)/livekit-server $(LIVEKIT)/livekit-client.js ## build the server to compare with (tools/livekit; minutes of processor time when cold)
+
+# No `go mod tidy` for this module: what only the server's own tests need is not needed here.
+$(LIVEKIT)/livekit-server: tools/livekit/go.mod tools/livekit/go.sum tools/livekit/tools.go
+	@mkdir -p '$(@D)'
+	cd tools/livekit && $(GO) build -o '$@.new' github.com/livekit/livekit-server/cmd/server
+	mv '$@.new' '$@'
+
+$(LIVEKIT)/livekit-client.js: tools/livekit/package.json tools/livekit/package-lock.json tools/livekit/.npmrc
+	@mkdir -p '$(@D)'
+	cd tools/livekit && npm ci --ignore-scripts
+	install -m 644 tools/livekit/node_modules/livekit-client/dist/livekit-client.umd.js '$@'
+
+.PHONY: e2e-livekit
+e2e-livekit: livekit-server ## our viewers at a real livekit-server
+	TRELLIS_LIVEKIT='$(LIVEKIT)' $(GOTEST) -tags e2e -count=1 -timeout 5m -v -run LiveKit ./internal/fanout
+	@echo 'e2e-livekit: all scenarios passed with $(LIVEKIT)'
 
 .PHONY: e2e-browser
 e2e-browser: build e2e/node_modules/.package-lock.json ## real Chromium against a real `trellis demo`
@@ -145,4 +166,4 @@ vuln: ## known vulnerabilities in what we call (GOVULNDB names another database)
 
 .PHONY: clean
 clean: ## remove what the other targets built
-	rm -rf bin web/node_modules e2e/node_modules e2e/build
+	rm -rf bin web/node_modules e2e/node_modules e2e/build tools/livekit/node_modules

@@ -19,12 +19,13 @@ import (
 
 // fanoutFlags are the options of `trellis-bench fanout`.
 type fanoutFlags struct {
-	cfg     fanout.Config
-	bitrate string
-	seconds int
-	json    bool
-	out     string
-	check   string
+	cfg       fanout.Config
+	bitrate   string
+	seconds   int
+	json      bool
+	out       string
+	check     string
+	benchstat string
 }
 
 func fanoutCommand() *cobra.Command {
@@ -39,6 +40,7 @@ func fanoutCommand() *cobra.Command {
 	fl.IntSliceVar(&f.cfg.Viewers, "viewers", []int{100}, "how many viewers, one audience after another")
 	fl.StringVar(&f.bitrate, "bitrate", "2.5M", "of the picture, in bit/s")
 	fl.StringSliceVar(&f.cfg.Peers, "peer", []string{"plain-pion"}, fmt.Sprintf("what to compare with: %s", strings.Join(fanout.Peers(), ", ")))
+	fl.StringVar(&f.cfg.LiveKit, "livekit", os.Getenv("TRELLIS_LIVEKIT"), "directory of livekit-server (default: where make livekit-server puts it)")
 	fl.IntVar(&f.cfg.Rounds, "rounds", 5, "how often each is measured, in turns")
 	fl.IntVar(&f.seconds, "seconds", 5, "how long each time")
 	fl.BoolVar(&f.cfg.Paced, "paced", false, "evenly paced packets, instead of 30 frames a second")
@@ -47,6 +49,7 @@ func fanoutCommand() *cobra.Command {
 	fl.StringVar(&f.out, "out", "", "directory for fanout.json and fanout.html")
 	fl.StringVar(&f.cfg.Profiles, "profile", "", "directory for profiles of our server, of each measurement")
 	fl.StringVar(&f.check, "check", "", "fanout.json of an earlier run: fail if a ratio to a peer is smaller by more than a fifth")
+	fl.StringVar(&f.benchstat, "benchstat", "", "file for the rounds in the format of Go's benchmarks")
 	return c
 }
 
@@ -90,6 +93,11 @@ func (f *fanoutFlags) run(c *cobra.Command) error {
 			if err := os.WriteFile(filepath.Join(f.out, name), b, 0o644); err != nil { //nolint:gosec // as above
 				return err
 			}
+		}
+	}
+	if f.benchstat != "" {
+		if err := os.WriteFile(f.benchstat, []byte(r.Benchmarks()), 0o644); err != nil { //nolint:gosec // as above
+			return err
 		}
 	}
 	text := r.Text()
@@ -139,19 +147,19 @@ func parseBitrate(s string) (int, error) {
 // fanoutProcesses are the commands of the processes that a comparison starts.
 func fanoutProcesses() []*cobra.Command {
 	server := &cobra.Command{
-		Use: fanout.ServerCommand + " PEER", Hidden: true, Args: cobra.ExactArgs(1),
+		Use: fanout.ServerCommand + " SERVER DIRECTORY", Hidden: true, Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			return fanout.RunServer(c.Context(), args[0], os.Stdin, os.Stdout)
+			return fanout.RunServer(c.Context(), args[0], args[1], os.Stdin, os.Stdout)
 		},
 	}
 	load := &cobra.Command{
-		Use: fanout.LoadCommand + " URL ...", Hidden: true, Args: cobra.MinimumNArgs(1),
+		Use: fanout.LoadCommand + " SERVER URL ...", Hidden: true, Args: cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			l, err := fanout.ParseLoad(args[1:])
+			l, err := fanout.ParseLoad(args[2:])
 			if err != nil {
 				return err
 			}
-			return fanout.RunLoad(c.Context(), l, args[0], os.Stdin, os.Stdout)
+			return fanout.RunLoad(c.Context(), l, args[0], args[1], os.Stdin, os.Stdout)
 		},
 	}
 	return []*cobra.Command{server, load}

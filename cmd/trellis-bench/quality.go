@@ -6,10 +6,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"trellis/internal/livekit"
 	"trellis/internal/quality"
 )
 
@@ -17,6 +20,7 @@ import (
 type qualityFlags struct {
 	cfg      quality.Config
 	profiles []string
+	peers    []string
 	json     bool
 	out      string
 }
@@ -35,6 +39,9 @@ func qualityCommand() *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.StringSliceVar(&f.profiles, "profiles", []string{"all"}, "which, by name")
+	fl.StringSliceVar(&f.peers, "peer", nil, fmt.Sprintf("what to compare with: none, or %s (default: livekit, when it is installed)", strings.Join(quality.Peers(), ", ")))
+	fl.StringVar(&f.cfg.LiveKit, "livekit", os.Getenv("TRELLIS_LIVEKIT"), "directory of livekit-server (default: where make livekit-server puts it)")
+	fl.BoolVar(&f.cfg.PeersOnly, "peers-only", false, "leave our own node out")
 	fl.IntVar(&f.cfg.Rounds, "rounds", 1, "how often each is played")
 	fl.StringVar(&f.cfg.Browser, "browser", browser, "program of Chromium")
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
@@ -50,6 +57,7 @@ func (f *qualityFlags) run(c *cobra.Command) error {
 	if f.cfg.Profiles, err = quality.Pick(f.profiles); err != nil {
 		return err
 	}
+	f.choosePeers()
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -82,4 +90,19 @@ func (f *qualityFlags) run(c *cobra.Command) error {
 	}
 	_, err = fmt.Print(text)
 	return err
+}
+
+// choosePeers takes livekit-server if none is named and it is installed.
+func (f *qualityFlags) choosePeers() {
+	switch {
+	case slices.Equal(f.peers, []string{"none"}):
+	case f.peers != nil:
+		f.cfg.Peers = f.peers
+	default:
+		if _, err := livekit.Find(f.cfg.LiveKit); err != nil {
+			fmt.Fprintf(os.Stderr, "\nWITHOUT A PEER, nothing to compare with: %v\n\n", err)
+			return
+		}
+		f.cfg.Peers = []string{quality.LiveKit}
+	}
 }

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"encoding/json"
 	"math/bits"
 	"time"
 )
@@ -64,4 +65,37 @@ func (h *Histogram) Quantile(share float64) time.Duration {
 		left -= n
 	}
 	return h.max
+}
+
+// histogramJSON is a histogram for files: microseconds and how often, in pairs.
+type histogramJSON struct {
+	MaxUs  int64       `json:"max_us"`
+	Counts [][2]uint64 `json:"us_counts"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (h *Histogram) MarshalJSON() ([]byte, error) {
+	doc := histogramJSON{MaxUs: h.max.Microseconds(), Counts: [][2]uint64{}}
+	for i, n := range h.counts {
+		if n > 0 {
+			doc.Counts = append(doc.Counts, [2]uint64{uint64(middle(i).Microseconds()), n})
+		}
+	}
+	return json.Marshal(doc)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (h *Histogram) UnmarshalJSON(b []byte) error {
+	var doc histogramJSON
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return err
+	}
+	*h = Histogram{max: time.Duration(doc.MaxUs) * time.Microsecond}
+	for _, c := range doc.Counts {
+		if i := bucketOf(c[0]); i < buckets {
+			h.counts[i] += c[1]
+			h.total += c[1]
+		}
+	}
+	return nil
 }

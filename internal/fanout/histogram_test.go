@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 )
@@ -27,5 +28,26 @@ func TestHistogram(t *testing.T) {
 	}
 	if h.total != 100_002 || h.Quantile(0) != 0 {
 		t.Errorf("%d, least %v", h.total, h.Quantile(0))
+	}
+}
+
+// TestHistogramJSON: quantiles are the same after a round trip.
+func TestHistogramJSON(t *testing.T) {
+	var h, again Histogram
+	for i := range 1000 {
+		h.Add(time.Duration(i*i) * time.Microsecond)
+	}
+	doc, err := json.Marshal(&h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(doc, &again); err != nil {
+		t.Fatal(err)
+	}
+	if again != h {
+		t.Errorf("p50 %v, was %v; max %v, was %v", again.Quantile(0.5), h.Quantile(0.5), again.max, h.max)
+	}
+	if err := json.Unmarshal([]byte(`{"us_counts":[[18446744073709551615,1]]}`), &again); err != nil || again.total != 0 {
+		t.Errorf("a count out of range: %v, %d", err, again.total)
 	}
 }

@@ -24,23 +24,22 @@ import (
 
 // Counts is what the load has seen since the counts before.
 type Counts struct {
-	Packets   uint64  `json:"packets"`
-	Bytes     uint64  `json:"bytes"`
-	Lost      uint64  `json:"lost"`
-	Frames    uint64  `json:"frames"`
-	Opened    uint64  `json:"opened"`
-	P50Ms     float64 `json:"p50_ms"`
-	P99Ms     float64 `json:"p99_ms"`
-	MaxMs     float64 `json:"max_ms"`
-	Published uint64  `json:"published"`      // frames of the picture
-	LateP99Ms float64 `json:"publish_p99_ms"` // that the publisher wrote them after they were due
-	Viewers   int     `json:"viewers"`
-	Error     string  `json:"error,omitempty"`
+	Packets   uint64     `json:"packets"`
+	Bytes     uint64     `json:"bytes"`
+	Lost      uint64     `json:"lost"`
+	Frames    uint64     `json:"frames"`
+	Opened    uint64     `json:"opened"`
+	Latency   *Histogram `json:"latency"`
+	Published uint64     `json:"published"`      // frames of the picture
+	LateP99Ms float64    `json:"publish_p99_ms"` // that the publisher wrote them after they were due
+	Viewers   int        `json:"viewers"`
+	Error     string     `json:"error,omitempty"`
 }
 
 // load is the process of the publisher and the viewers.
 type load struct {
 	cfg     Load
+	door    door
 	all     counters
 	id      identity
 	viewers []*viewer
@@ -53,14 +52,18 @@ type load struct {
 
 // RunLoad publishes to a server and obeys the lines that it reads, each of which
 // it answers with Counts: "join N" until so many viewers watch, and "counts".
-func RunLoad(ctx context.Context, cfg Load, base string, in io.Reader, out io.Writer) error {
+func RunLoad(ctx context.Context, cfg Load, server, base string, in io.Reader, out io.Writer) error {
 	l := &load{cfg: cfg}
+	l.all.late = &Histogram{}
 	var err error
 	if l.id, err = newIdentity(); err != nil {
 		return err
 	}
+	if l.door, err = doorOf(server, base); err != nil {
+		return err
+	}
 	publisher, err := whipclient.Publish(ctx, whipclient.PublishConfig{
-		Config: whipclient.Config{URL: base + "/whip/fanout/clip", Token: "publisher"},
+		Config: l.door.publish,
 		Tracks: []whipclient.Source{{Codec: framing.VP8}, {Codec: framing.Opus}},
 	})
 	if err != nil {
@@ -84,7 +87,7 @@ func RunLoad(ctx context.Context, cfg Load, base string, in io.Reader, out io.Wr
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		var n int
 		if _, err := fmt.Sscanf(lines.Text(), "join %d", &n); err == nil {
-			l.fail(l.join(ctx, base+"/whep/fanout/clip", n))
+			l.fail(l.join(ctx, n))
 		}
 		if err := enc.Encode(l.counts()); err != nil {
 			break // whoever asked is gone
@@ -137,6 +140,11 @@ func (l *load) publish(ctx context.Context, p *whipclient.Publisher) error {
 		}
 		pictures++
 		key := pts-lastKey >= gop
+		select {
+		case <-p.KeyframeRequests(): // as encoders do
+			key = true
+		default:
+		}
 		if key {
 			lastKey = pts
 		}
@@ -171,7 +179,7 @@ func (l *load) reports(ctx context.Context) {
 }
 
 // join adds viewers until there are n, a few at a time.
-func (l *load) join(ctx context.Context, url string, n int) error {
+func (l *load) join(ctx context.Context, n int) error {
 	const atOnce = 8
 	for len(l.viewers) < n {
 		batch := make([]*viewer, min(atOnce, n-len(l.viewers)))
@@ -181,7 +189,7 @@ func (l *load) join(ctx context.Context, url string, n int) error {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 				defer cancel()
-				batch[i], errs[i] = join(ctx, url, l.id, l.cfg.GRO, &l.all)
+				batch[i], errs[i] = join(ctx, l.door, len(l.viewers)+i, l.id, l.cfg.GRO, &l.all)
 			})
 		}
 		wg.Wait()
@@ -201,8 +209,7 @@ func (l *load) counts() Counts {
 		Frames: l.all.frames.Swap(0), Opened: l.all.opened.Swap(0),
 	}
 	l.all.mu.Lock()
-	c.P50Ms, c.P99Ms, c.MaxMs = millis(l.all.late.Quantile(0.5)), millis(l.all.late.Quantile(0.99)), millis(l.all.late.max)
-	l.all.late = Histogram{}
+	c.Latency, l.all.late = l.all.late, &Histogram{}
 	l.all.mu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()

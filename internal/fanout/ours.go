@@ -3,6 +3,8 @@ package fanout
 import (
 	"context"
 	"log/slog"
+	"net/netip"
+	"os"
 	"time"
 
 	"trellis/internal/auth"
@@ -11,8 +13,8 @@ import (
 	"trellis/routing/discovery"
 )
 
-// serveOurs runs one node until ctx ends. ready is given its base URL.
-func serveOurs(ctx context.Context, ready func(url string)) error {
+// serveOurs runs one node until ctx ends.
+func serveOurs(ctx context.Context, ready func(Served)) error {
 	socks, err := node.Listen(ctx, node.Addresses{QUIC: "127.0.0.1:0", HTTP: "127.0.0.1:0", WebRTC: "127.0.0.1:0"})
 	if err != nil {
 		return err
@@ -38,7 +40,11 @@ func serveOurs(ctx context.Context, ready func(url string)) error {
 	if err != nil {
 		return err
 	}
-	ready("http://" + socks.HTTP.Addr().String())
+	media, err := netip.ParseAddrPort(socks.WebRTC.LocalAddr().String())
+	if err != nil {
+		return err
+	}
+	ready(Served{URL: "http://" + socks.HTTP.Addr().String(), PID: os.Getpid(), Media: media})
 	return n.Run(ctx)
 }
 

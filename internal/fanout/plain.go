@@ -7,9 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
 	"sync"
 
 	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -25,8 +28,8 @@ type plain struct {
 	conns   []*webrtc.PeerConnection
 }
 
-// servePlain runs the baseline until ctx ends. ready is given its base URL.
-func servePlain(ctx context.Context, ready func(url string)) error {
+// servePlain runs the baseline until ctx ends.
+func servePlain(ctx context.Context, ready func(Served)) error {
 	var listen net.ListenConfig
 	udp, err := listen.ListenPacket(ctx, "udp4", "127.0.0.1:0")
 	if err != nil {
@@ -46,14 +49,20 @@ func servePlain(ctx context.Context, ready func(url string)) error {
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	p.api = webrtc.NewAPI(webrtc.WithMediaEngine(&media), webrtc.WithSettingEngine(settings))
+	// Without a registry of its own the API would register pion's default interceptors.
+	none := &interceptor.Registry{}
+	p.api = webrtc.NewAPI(webrtc.WithMediaEngine(&media), webrtc.WithSettingEngine(settings), webrtc.WithInterceptorRegistry(none))
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /whip/", p.answering(p.publisher))
 	mux.HandleFunc("POST /whep/", p.answering(p.viewer))
 	server := &http.Server{Handler: mux} //nolint:gosec // on loopback, for a benchmark
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	ready("http://" + listener.Addr().String())
+	at, err := netip.ParseAddrPort(udp.LocalAddr().String())
+	if err != nil {
+		return errors.Join(err, listener.Close(), udp.Close())
+	}
+	ready(Served{URL: "http://" + listener.Addr().String(), PID: os.Getpid(), Media: at})
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}

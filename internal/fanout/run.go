@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -28,6 +27,8 @@ type Config struct {
 	Rounds int `json:"rounds"`
 	// Slice is how long each measurement takes.
 	Slice time.Duration `json:"slice_ns"`
+	// LiveKit is the directory of livekit-server, see livekit.Find.
+	LiveKit string `json:"-"`
 	// Self is the command that runs a process of this package: it is called with
 	// ServerCommand or LoadCommand and their arguments.
 	Self []string `json:"-"`
@@ -36,40 +37,6 @@ type Config struct {
 	Profiles string `json:"profiles,omitempty"`
 	// Progress is told what is going on. May be nil.
 	Progress func(string) `json:"-"`
-}
-
-// Commands of the processes that take part.
-const (
-	ServerCommand = "fanout-server" // PEER
-	LoadCommand   = "fanout-load"   // BASE-URL, then Load's arguments
-)
-
-// Ours is this repository's node.
-const Ours = "ours"
-
-// servers are the peers by name.
-var servers = map[string]func(ctx context.Context, ready func(url string)) error{Ours: serveOurs, "plain-pion": servePlain}
-
-// Peers lists what may be compared with.
-func Peers() []string { return []string{"plain-pion"} }
-
-// RunServer is the process of a server. It prints its base URL, and ends with its
-// standard input.
-func RunServer(ctx context.Context, peer string, in io.Reader, out io.Writer) error {
-	serve := servers[peer]
-	if serve == nil {
-		return fmt.Errorf("no server %q: there are %s and %v", peer, Ours, Peers())
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		obey(in, out)
-		cancel(errOver)
-	}()
-	err := serve(ctx, func(url string) { _, _ = fmt.Fprintln(out, url) }) // whoever reads it is gone, then
-	if errors.Is(err, errOver) {
-		return nil
-	}
-	return err
 }
 
 // Measurement is one slice of one server with so many viewers.
@@ -89,6 +56,8 @@ type Measurement struct {
 	LostPercent float64 `json:"lost_percent"`
 	LoadCores   float64 `json:"load_cores"`
 	Packets     uint64  `json:"packets"`
+	// Latency is of frames, from when one was due to its last packet at a viewer.
+	Latency *Histogram `json:"latency,omitempty"`
 }
 
 // What makes a measurement invalid: the load did not do its part.
@@ -100,8 +69,8 @@ const (
 // Run measures all, in turns.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	for _, p := range cfg.Peers {
-		if !slices.Contains(Peers(), p) {
-			return nil, fmt.Errorf("no peer %q: there are %v", p, Peers())
+		if err := Check(p, Peers(), cfg.LiveKit); err != nil {
+			return nil, err
 		}
 	}
 	r := newReport(cfg)
@@ -174,16 +143,16 @@ func (p *process) ask(line string) (Counts, error) {
 // measure starts a server and a load, and looks at them for a slice.
 func (cfg *Config) measure(ctx context.Context, peer string, n, round int) (m Measurement, err error) {
 	m = Measurement{Peer: peer, Viewers: n, Round: round}
-	server, err := cfg.start(ctx, ServerCommand, peer)
+	server, err := cfg.start(ctx, ServerCommand, peer, cfg.LiveKit)
 	if err != nil {
 		return m, err
 	}
 	defer func() { err = errors.Join(err, server.close()) }()
-	url, err := server.out.ReadString('\n')
+	served, err := ReadServed(server.out)
 	if err != nil {
-		return m, fmt.Errorf("the server did not start: %w", err)
+		return m, err
 	}
-	load, err := cfg.start(ctx, append([]string{LoadCommand, strings.TrimSpace(url)}, cfg.args()...)...)
+	load, err := cfg.start(ctx, append([]string{LoadCommand, peer, served.URL}, cfg.args()...)...)
 	if err != nil {
 		return m, err
 	}
@@ -191,7 +160,7 @@ func (cfg *Config) measure(ctx context.Context, peer string, n, round int) (m Me
 	if _, err := load.ask("join 1"); err != nil { // the server's own memory is not the viewers'
 		return m, err
 	}
-	pid := server.cmd.Process.Pid
+	pid := served.PID
 	before, err := usage(pid)
 	if err != nil {
 		return m, err
@@ -261,7 +230,8 @@ func (cfg *Config) slice(ctx context.Context, m *Measurement, pid int, load *pro
 		return err
 	}
 	seconds := to.wall.Sub(from.wall).Seconds()
-	m.Packets, m.P50Ms, m.P99Ms = c.Packets, c.P50Ms, c.P99Ms
+	m.Packets, m.Latency = c.Packets, c.Latency
+	m.P50Ms, m.P99Ms = millis(c.Latency.Quantile(0.5)), millis(c.Latency.Quantile(0.99))
 	m.Cores, m.LoadCores = (to.cpu-from.cpu).Seconds()/seconds, (loadTo-loadFrom).Seconds()/seconds
 	if c.Packets == 0 {
 		return errors.New("no packet came")

@@ -12,17 +12,17 @@ import (
 
 // TestMain lets the test binary be the processes of a comparison.
 func TestMain(m *testing.M) {
-	if len(os.Args) < 3 {
+	if len(os.Args) < 4 {
 		os.Exit(m.Run())
 	}
 	var err error
 	switch ctx := context.Background(); os.Args[1] {
 	case ServerCommand:
-		err = RunServer(ctx, os.Args[2], os.Stdin, os.Stdout)
+		err = RunServer(ctx, os.Args[2], os.Args[3], os.Stdin, os.Stdout)
 	case LoadCommand:
 		var l Load
-		if l, err = ParseLoad(os.Args[3:]); err == nil {
-			err = RunLoad(ctx, l, os.Args[2], os.Stdin, os.Stdout)
+		if l, err = ParseLoad(os.Args[4:]); err == nil {
+			err = RunLoad(ctx, l, os.Args[2], os.Args[3], os.Stdin, os.Stdout)
 		}
 	default:
 		os.Exit(m.Run())
@@ -64,7 +64,7 @@ func TestComparison(t *testing.T) {
 			t.Errorf("the text lacks %q:\n%s", want, r.Text())
 		}
 	}
-	if page := string(r.HTML()); strings.Count(page, "<svg") != 3 || strings.Contains(page, "http") {
+	if page := string(r.HTML()); strings.Count(page, "<svg") != 5 || strings.Contains(page, "http") {
 		t.Error("the page lacks its plots, or wants something from elsewhere")
 	}
 }
@@ -101,6 +101,51 @@ func TestMedians(t *testing.T) {
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("goals %v, want %v", got, want)
+	}
+}
+
+// TestInvalid: what does not count is said, in the text and in the plots, and that
+// nothing is left.
+func TestInvalid(t *testing.T) {
+	r := &Report{Config: Config{Viewers: []int{100}, Peers: []string{LiveKit}}}
+	h := &Histogram{}
+	h.Add(3 * time.Millisecond)
+	r.Measurements = []Measurement{
+		{Peer: Ours, Viewers: 100, NsPerPacket: 2000, P99Ms: 4, Latency: h},
+		{Peer: LiveKit, Viewers: 100, NsPerPacket: 16000, P99Ms: 20, Invalid: "the publisher was 12.0 ms late (p99)"},
+	}
+	r.conclude()
+	for _, want := range []string{
+		"INVALID livekit, 100 viewers, round 1: the publisher was 12.0 ms late (p99)\n",
+		"NO FIGURE for livekit, 100 viewers: no round is valid\n",
+	} {
+		if !strings.Contains(r.Text(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, r.Text())
+		}
+	}
+	if strings.Contains(r.Text(), "livekit / ours") || strings.Contains(r.Benchmarks(), "livekit") {
+		t.Error("an invalid round counts")
+	}
+	if page := string(r.HTML()); !strings.Contains(page, `stroke="#c22"`) {
+		t.Error("the page does not mark the invalid round")
+	}
+}
+
+// TestGoals: livekit-server is to be further behind than plain pion, less so when
+// viewers take over the kernel's part or nothing can be sent together.
+func TestGoals(t *testing.T) {
+	for _, c := range []struct {
+		load Load
+		want string
+	}{
+		{Load{}, "livekit 4.0 plain 2.5 p99 0.33"},
+		{Load{GRO: true}, "livekit 5.0 plain 3.5 p99 0.33"},
+		{Load{Paced: true}, "livekit 4.0 plain 2.5 p99 1.00"},
+	} {
+		cfg := Config{Load: c.load}
+		if got := fmt.Sprintf("livekit %.1f plain %.1f p99 %.2f", cfg.cheaper(LiveKit), cfg.cheaper(PlainPion), cfg.sooner()); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.load, got, c.want)
+		}
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/transport/v4/packetio"
+
+	"trellis/edge/whip/whipclient"
 )
 
 // counters are what all viewers of a process have received.
@@ -26,7 +28,7 @@ type counters struct {
 	packets, bytes, lost, frames, opened atomic.Uint64
 
 	mu   sync.Mutex
-	late Histogram // since it was last taken
+	late *Histogram // since it was last taken
 }
 
 // viewer is one WebRTC viewer: real up to the keys, cheap behind them.
@@ -37,12 +39,19 @@ type viewer struct {
 	in    *srtp.Context
 	out   *srtp.Context
 	dtls  *dtls.Conn
-	mux   ice.UDPMux       // of a socket of its own, with UDP_GRO; nil: the agent's socket
+	mux   ice.UDPMux       // of a socket of its own
 	inbox *packetio.Buffer // DTLS
+	keyed chan struct{}    // closed once in and out are there
+	plain []byte           // owned by the socket's reader
 	begun chan struct{}    // closed with the first packet
 	ended chan struct{}    // closed when nothing is read any more
 
+	// What some servers need beyond media. May be nil.
+	leave   func() error
+	channel func(context.Context, *dtls.Conn) error
+
 	mu      sync.Mutex
+	picture uint8 // payload type
 	streams map[uint32]*inbound
 }
 
@@ -71,30 +80,45 @@ type identity struct {
 	fingerprint string
 }
 
-// join opens a WHEP session and returns when packets come.
-func join(ctx context.Context, url string, id identity, gro bool, all *counters) (*viewer, error) {
+// door is how one comes in at a server.
+type door struct {
+	publish whipclient.Config
+	// enter exchanges session descriptions, and returns the server's side. Viewers
+	// are numbered.
+	enter func(ctx context.Context, v *viewer, number int, us local) (answered, error)
+}
+
+func doorOf(server, base string) (door, error) {
+	if server == LiveKit {
+		return livekitDoor(base)
+	}
+	return door{
+		publish: whipclient.Config{URL: base + "/whip/fanout/clip", Token: "publisher"},
+		enter: func(ctx context.Context, _ *viewer, _ int, us local) (answered, error) {
+			return post(ctx, base+"/whep/fanout/clip", offer(us))
+		},
+	}, nil
+}
+
+// join opens a session and returns when packets come.
+func join(ctx context.Context, d door, number int, id identity, gro bool, all *counters) (*viewer, error) {
 	v := &viewer{
-		all: all, streams: map[uint32]*inbound{}, begun: make(chan struct{}), ended: make(chan struct{}),
-		inbox: packetio.NewBuffer(),
+		all: all, picture: videoType, streams: map[uint32]*inbound{}, begun: make(chan struct{}), ended: make(chan struct{}),
+		inbox: packetio.NewBuffer(), keyed: make(chan struct{}), plain: make([]byte, 0, mtu),
+	}
+	var err error
+	if v.mux, err = tapped(gro, v.media); err != nil {
+		return nil, err
 	}
 	opts := []ice.AgentOption{
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}), ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4}),
 		ice.WithIncludeLoopback(), ice.WithIPFilter(func(ip net.IP) (keep bool) { return ip.IsLoopback() }),
-		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
+		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled), ice.WithUDPMux(v.mux),
 	}
-	if gro {
-		mux, err := groMux()
-		if err != nil {
-			return nil, err
-		}
-		v.mux = mux
-		opts = append(opts, ice.WithUDPMux(mux))
-	}
-	var err error
 	if v.agent, err = ice.NewAgentWithOptions(opts...); err != nil {
-		return nil, err
+		return nil, errors.Join(err, v.mux.Close())
 	}
-	if err := v.connect(ctx, url, id); err != nil {
+	if err := v.connect(ctx, d, number, id); err != nil {
 		return nil, errors.Join(err, v.close())
 	}
 	select {
@@ -105,41 +129,25 @@ func join(ctx context.Context, url string, id identity, gro bool, all *counters)
 	}
 }
 
-func groMux() (ice.UDPMux, error) {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return nil, err
-	}
-	gro, err := withGRO(conn)
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: gro}), nil
-}
-
-func (v *viewer) connect(ctx context.Context, url string, id identity) error {
-	local, err := v.gather(ctx)
+func (v *viewer) connect(ctx context.Context, d door, number int, id identity) error {
+	us, err := v.gather(ctx)
 	if err != nil {
 		return err
 	}
-	answer, err := post(ctx, url, offer(local, id.fingerprint))
+	us.fingerprint = id.fingerprint
+	answer, err := d.enter(ctx, v, number, us)
 	if err != nil {
 		return err
 	}
 	for _, c := range answer.candidates {
-		remote, err := ice.UnmarshalCandidate(c)
-		if err != nil || remote.NetworkType() != ice.NetworkTypeUDP4 {
-			continue // TCP, IPv6
-		}
-		if err := v.agent.AddRemoteCandidate(remote); err != nil {
+		if err := v.reach(c); err != nil {
 			return err
 		}
 	}
 	if v.conn, err = v.agent.Dial(ctx, answer.ufrag, answer.pwd); err != nil {
 		return fmt.Errorf("ICE: %w", err)
 	}
-	keyed := make(chan struct{})
-	go v.read(keyed)
+	go v.read()
 	if v.dtls, err = dtls.ClientWithOptions(&dtlsPipe{v.inbox, v.conn}, v.conn.RemoteAddr(),
 		dtls.WithCertificates(id.cert), dtls.WithInsecureSkipVerify(true), // both ends are ours
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM),
@@ -165,14 +173,26 @@ func (v *viewer) connect(ctx context.Context, url string, id identity) error {
 	if v.out, err = srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile); err != nil {
 		return err
 	}
-	close(keyed)
+	close(v.keyed)
+	if v.channel != nil {
+		return v.channel(ctx, v.dtls)
+	}
 	return nil
 }
 
-// local is our side of the ICE session.
+// reach adds a candidate of the server.
+func (v *viewer) reach(candidate string) error {
+	remote, err := ice.UnmarshalCandidate(candidate)
+	if err != nil || remote.NetworkType() != ice.NetworkTypeUDP4 {
+		return nil //nolint:nilerr // TCP, IPv6, or what we do not know
+	}
+	return v.agent.AddRemoteCandidate(remote)
+}
+
+// local is our side of the transport.
 type local struct {
-	ufrag, pwd string
-	candidates []string
+	ufrag, pwd, fingerprint string
+	candidates              []string
 }
 
 func (v *viewer) gather(ctx context.Context) (l local, err error) {
@@ -199,7 +219,7 @@ func (v *viewer) gather(ctx context.Context) (l local, err error) {
 }
 
 // offer asks for a VP8 picture and an Opus sound on one transport.
-func offer(l local, fingerprint string) string {
+func offer(l local) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("v=0")
@@ -227,7 +247,7 @@ func offer(l local, fingerprint string) string {
 		}
 		line("a=ice-ufrag:%s", l.ufrag)
 		line("a=ice-pwd:%s", l.pwd)
-		line("a=fingerprint:%s", fingerprint)
+		line("a=fingerprint:%s", l.fingerprint)
 		line("a=setup:active")
 		if mid == 0 {
 			for _, c := range l.candidates {
@@ -321,27 +341,34 @@ func (p *dtlsPipe) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) 
 // SetWriteDeadline implements net.PacketConn: nothing waits to be written.
 func (p *dtlsPipe) SetWriteDeadline(time.Time) error { return nil }
 
-// read takes packets apart by their first byte (RFC 7983, Section 7).
-func (v *viewer) read(keyed <-chan struct{}) {
+// media takes a packet that the socket has read, if it is RTP (RFC 7983, Section 7, and
+// RFC 5761, Section 4).
+func (v *viewer) media(b []byte) bool {
+	if len(b) < 12 || b[0] < 128 || b[0] > 191 {
+		return false
+	}
+	if b[1] >= 192 && b[1] <= 223 {
+		return true // RTCP, which nobody reads
+	}
+	select {
+	case <-v.keyed:
+		v.rtp(b, v.plain, time.Now())
+	default: // came before the end of the handshake
+	}
+	return true
+}
+
+// read passes what the agent lets through to DTLS.
+func (v *viewer) read() {
 	defer close(v.ended)
 	buf := make([]byte, mtu)
-	plain := make([]byte, 0, mtu)
 	for {
 		n, err := v.conn.Read(buf)
 		if err != nil {
 			return
 		}
-		now := time.Now()
-		switch b := buf[:n]; {
-		case n < 12:
-		case b[0] >= 20 && b[0] <= 63:
-			_, _ = v.inbox.Write(b) // a full buffer loses a packet, as networks do
-		case b[0] >= 128 && b[0] <= 191 && (b[1] < 192 || b[1] > 223):
-			select {
-			case <-keyed:
-				v.rtp(b, plain, now)
-			default: // came before the end of the handshake
-			}
+		if n > 0 && buf[0] >= 20 && buf[0] <= 63 {
+			_, _ = v.inbox.Write(buf[:n]) // a full buffer loses a packet, as networks do
 		}
 	}
 }
@@ -354,7 +381,7 @@ func (v *viewer) rtp(b, plain []byte, now time.Time) {
 	v.mu.Lock()
 	s := v.streams[ssrc]
 	if s == nil {
-		s = &inbound{first: seq, last: seq - 1, video: b[1]&0x7f == videoType}
+		s = &inbound{first: seq, last: seq - 1, video: b[1]&0x7f == v.picture}
 		v.streams[ssrc] = s
 	}
 	step := seq - s.last
@@ -437,6 +464,9 @@ func (v *viewer) report() error {
 
 func (v *viewer) close() error {
 	var errs []error
+	if v.leave != nil {
+		errs = append(errs, v.leave())
+	}
 	if v.dtls != nil {
 		errs = append(errs, v.dtls.Close())
 	}

@@ -15,6 +15,7 @@ type frame struct {
 type seen struct {
 	At     float64     `json:"at"`
 	Frames []frame     `json:"frames"`
+	Ports  []uint16    `json:"ports"` // at which the viewer knows the server
 	Video  *videoStats `json:"video"`
 	Audio  *audioStats `json:"audio"`
 }
@@ -63,6 +64,8 @@ type carried struct {
 
 // recording is one profile with one server. Its methods are safe for concurrent use.
 type recording struct {
+	path uint16 // its port: the only one at which a viewer may know the server
+
 	mu        sync.Mutex
 	began     time.Time // zero before the profile begins
 	frames    []frame
@@ -134,4 +137,19 @@ func (r *recording) pictures() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.frames)
+}
+
+// around returns a port at which the viewer knows the server, other than the path's;
+// zero if there is none.
+func (r *recording) around() uint16 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.seen {
+		for _, port := range r.seen[i].Ports {
+			if port != r.path {
+				return port
+			}
+		}
+	}
+	return 0
 }

@@ -74,6 +74,9 @@ func (r *Report) conclude() {
 		{"seconds frozen", func(o *Outcome) float64 { return o.Frozen }, false, 0.3},
 	}
 	for _, p := range r.Config.Profiles {
+		if r.Config.PeersOnly {
+			break
+		}
 		for _, f := range figures {
 			us, ok := r.mean(Ours, p.Name, f.of)
 			for _, peer := range r.Config.Peers {
@@ -115,10 +118,10 @@ func (r *Report) Text() string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("MEASURED with real browsers (%s): %s; load before: %s; picture of %dx%d at %d/s in %d layers",
 		r.Config.Browser, r.Machine, r.LoadAverage, cameraWidth, cameraHeight, cameraRate, len(layers))
-	line("%-10s %-9s %5s %7s %8s %8s %8s %6s %6s %7s %7s %7s %6s", "profile", "server", "fps", "height", "freezes", "frozen s", "longest",
+	line("%-10s %-16s %5s %7s %8s %8s %8s %6s %6s %7s %7s %7s %6s", "profile", "server", "fps", "height", "freezes", "frozen s", "longest",
 		"used", "link", "react", "recover", "concl.", "PLIs")
 	for _, o := range r.Outcomes {
-		line("%-10s %-9s %5.1f %7.0f %8d %8.2f %8.2f %5.0f%% %5.0f%% %7.2f %7.2f %6.2f%% %6.0f", o.Profile, o.Server, o.FPS, o.Height, o.Freezes,
+		line("%-10s %-16s %5.1f %7.0f %8d %8.2f %8.2f %5.0f%% %5.0f%% %7.2f %7.2f %6.2f%% %6.0f", o.Profile, o.Server, o.FPS, o.Height, o.Freezes,
 			o.Frozen, o.LongestFreeze, 100*o.Used, 100*o.UsedOfLink, o.React, o.Recover, 100*o.Concealed, o.PLIs)
 		for _, p := range o.Problems {
 			line("  problem: %s", p)

@@ -3,17 +3,11 @@ package quality
 import (
 	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"trellis/internal/fanout"
@@ -24,8 +18,12 @@ import (
 type Config struct {
 	Profiles []Profile `json:"profiles"`
 	// Peers are what to compare with, beside our own node.
-	Peers  []string `json:"peers"`
-	Rounds int      `json:"rounds"`
+	Peers []string `json:"peers"`
+	// PeersOnly leaves our own node out.
+	PeersOnly bool `json:"peers_only,omitempty"`
+	Rounds    int  `json:"rounds"`
+	// LiveKit is the directory of livekit-server, see livekit.Find.
+	LiveKit string `json:"-"`
 	// Self is the command of which fanout.ServerCommand runs a node.
 	Self []string `json:"-"`
 	// Browser is the program of Chromium.
@@ -36,11 +34,28 @@ type Config struct {
 	film string // that the publisher's camera sees
 }
 
-// Ours is this repository's node.
-const Ours = fanout.Ours
+// The servers: this repository's node, and what it is compared with.
+const (
+	Ours = fanout.Ours
+	// LiveKit has its own settings. Its bandwidths are then those that receivers
+	// estimate, which Chromium tells only on a connection for receiving alone: its
+	// SDK is told to use one.
+	LiveKit = fanout.LiveKit
+	// LiveKitSendSide estimates bandwidths itself, and its SDK uses one connection
+	// for both directions, as it does by default.
+	LiveKitSendSide = fanout.LiveKitSendSide
+)
+
+// Peers lists what may be compared with.
+func Peers() []string { return []string{LiveKit, LiveKitSendSide} }
 
 // Run plays all profiles.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
+	for _, p := range cfg.Peers {
+		if err := fanout.Check(p, Peers(), cfg.LiveKit); err != nil {
+			return nil, err
+		}
+	}
 	dir, err := os.MkdirTemp("", "trellis-quality-")
 	if err != nil {
 		return nil, err
@@ -54,7 +69,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	for round := range cfg.Rounds {
 		for i := range cfg.Profiles {
 			p := &cfg.Profiles[i]
-			for _, server := range append([]string{Ours}, cfg.Peers...) {
+			for _, server := range cfg.servers() {
 				cfg.say("round %d of %d: %s, %s", round+1, cfg.Rounds, server, p.Title)
 				o, err := cfg.play(ctx, server, p)
 				if err != nil {
@@ -67,6 +82,13 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	r.conclude()
 	return r, nil
+}
+
+func (c *Config) servers() []string {
+	if c.PeersOnly {
+		return c.Peers
+	}
+	return append([]string{Ours}, c.Peers...)
 }
 
 func (c *Config) say(format string, args ...any) {
@@ -88,7 +110,7 @@ const (
 func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	base, media, stop, err := c.startServer(ctx, server)
+	served, stop, err := c.startServer(ctx, server)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -96,21 +118,21 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 	// The viewer joins on the path that the profile begins with.
 	first := p.Steps[0].Path
 	proxy, err := impair.NewProxy(impair.ProxyConfig{
-		Target: media, Forward: impair.Config{Delay: first.Delay}, Back: first, Seed: 1,
+		Target: served.Media, Forward: impair.Config{Delay: first.Delay}, Back: first, Seed: 1,
 	})
 	if err != nil {
 		return Outcome{}, err
 	}
 	proxied := make(chan error, 1)
 	go func() { proxied <- proxy.Run(ctx) }()
-	s, err := newSite(base, proxy.Addr())
+	s, err := c.openSite(server, served.URL, proxy.Addr())
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer func() { _ = s.close() }()
-	rec := &recording{}
+	rec := &recording{path: proxy.Addr().Port()}
 	s.record.Store(rec)
-	publisher, err := openBrowser(ctx, c.Browser, c.film, s.page("publish.html", "/whip/quality/picture"))
+	publisher, err := openBrowser(ctx, c.Browser, c.film, s.publish)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -118,7 +140,7 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 	if err := c.await(ctx, warmUp, func() bool { return rec.layersSent() == len(layers) }); err != nil {
 		rec.problem(fmt.Sprintf("%d of %d layers are sent: %v", rec.layersSent(), len(layers), err))
 	}
-	viewer, err := openBrowser(ctx, c.Browser, c.film, s.page("view.html", "/whep/quality/picture"))
+	viewer, err := openBrowser(ctx, c.Browser, c.film, s.view)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -130,15 +152,10 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 		return Outcome{}, err
 	}
 	time.Sleep(300 * time.Millisecond) // the pages' last words
+	if port := rec.around(); port != 0 {
+		return Outcome{}, fmt.Errorf("the viewer knows a way around the path, by port %d", port)
+	}
 	return Outcome{Server: server, Profile: p.Name, Problems: rec.problems, Score: rec.score(p), Published: rec.layersSent()}, nil
-}
-
-// page is the address of a page for a session.
-func (s *site) page(name, session string) string {
-	camera, _ := json.Marshal(map[string]int{"width": cameraWidth, "height": cameraHeight, "rate": cameraRate})
-	all, _ := json.Marshal(layers)
-	q := url.Values{"url": {session}, "camera": {string(camera)}, "layers": {string(all)}}
-	return s.url + "/" + name + "?" + q.Encode()
 }
 
 // await waits until something is so.
@@ -183,60 +200,29 @@ func (c *Config) follow(ctx context.Context, p *Profile, proxy *impair.Proxy, re
 	return nil
 }
 
-// startServer starts a server, and returns its HTTP address and where its media
-// comes from.
-func (c *Config) startServer(ctx context.Context, server string) (base string, media netip.AddrPort, stop func(), err error) {
-	args := append(slices.Clone(c.Self[1:]), fanout.ServerCommand, server)
+// startServer starts a server in a process of its own.
+func (c *Config) startServer(ctx context.Context, server string) (s fanout.Served, stop func(), err error) {
+	args := append(slices.Clone(c.Self[1:]), fanout.ServerCommand, server, c.LiveKit)
 	cmd := exec.CommandContext(ctx, c.Self[0], args...) //nolint:gosec // our own program
+	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return "", media, nil, err
+		return s, nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", media, nil, err
+		return s, nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", media, nil, err
+		return s, nil, err
 	}
 	stop = func() {
 		_ = in.Close() // which ends it
 		_ = cmd.Wait()
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
+	if s, err = fanout.ReadServed(bufio.NewReader(out)); err != nil {
 		stop()
-		return "", media, nil, fmt.Errorf("start %s: %w", server, err)
+		return s, nil, fmt.Errorf("%s: %w", server, err)
 	}
-	base = strings.TrimSpace(line)
-	media, err = mediaAddr(ctx, base)
-	if err != nil {
-		stop()
-		return "", media, nil, err
-	}
-	return base, media, stop, nil
-}
-
-// mediaAddr finds out where a node's media comes from: it is in the answer to any
-// publisher, so that is asked for with a session that never connects.
-func mediaAddr(ctx context.Context, base string) (netip.AddrPort, error) {
-	u, err := url.Parse(base)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	answer, err := probeAnswer(ctx, base)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	for line := range strings.Lines(answer) {
-		rest, ok := strings.CutPrefix(line, "a=candidate:")
-		if !ok {
-			continue
-		}
-		f := strings.Fields(rest)
-		if len(f) >= 8 && strings.EqualFold(f[2], "udp") {
-			return netip.ParseAddrPort(net.JoinHostPort(u.Hostname(), f[5]))
-		}
-	}
-	return netip.AddrPort{}, errors.New("no UDP candidate in the server's answer")
+	return s, stop, nil
 }

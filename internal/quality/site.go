@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,21 +17,28 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"trellis/internal/livekit"
 )
 
 //go:embed page
 var pages embed.FS
 
 // site serves the pages, takes what they tell, and passes WHIP and WHEP on to the
-// server; in answers to the viewer the server's address is that of the path.
+// server; in answers to the viewer the server's address is that of the path. At
+// livekit-server pages do that themselves, for it trickles candidates over its
+// WebSocket.
 type site struct {
 	url    string
 	server *http.Server
 	path   netip.AddrPort // of the proxy that a viewer must use
 	record atomic.Pointer[recording]
+	// publish and view are the addresses of the pages.
+	publish, view string
 }
 
-func newSite(base string, path netip.AddrPort) (*site, error) {
+// openSite opens the site for a server.
+func (c *Config) openSite(server, base string, path netip.AddrPort) (*site, error) {
 	target, err := url.Parse(base)
 	if err != nil {
 		return nil, err
@@ -39,23 +47,75 @@ func newSite(base string, path netip.AddrPort) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
+	mux := http.NewServeMux()
+	s := &site{path: path, server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}
+	mux.Handle("/", http.FileServerFS(files))
+	mux.HandleFunc("POST /tell", s.take)
+	if server != Ours {
+		installed, err := livekit.Find(c.LiveKit)
+		if err != nil {
+			return nil, err
+		}
+		mux.HandleFunc("GET /livekit-client.js", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, installed.Client) })
+	} else {
+		pass := &httputil.ReverseProxy{
+			Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
+			ModifyResponse: s.lead,
+		}
+		mux.Handle("/whip/", pass)
+		mux.Handle("/whep/", pass)
+	}
 	l, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // it does not block
 	if err != nil {
 		return nil, err
 	}
-	s := &site{url: "http://" + l.Addr().String(), path: path}
-	pass := &httputil.ReverseProxy{
-		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		ModifyResponse: s.lead,
+	s.url = "http://" + l.Addr().String()
+	if err := s.name(server, target); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", http.FileServerFS(files))
-	mux.HandleFunc("POST /tell", s.take)
-	mux.Handle("/whip/", pass)
-	mux.Handle("/whep/", pass)
-	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.server.Serve(l) }() // it ends with close
 	return s, nil
+}
+
+// name works out the addresses of the pages.
+func (s *site) name(server string, target *url.URL) error {
+	camera, err := json.Marshal(map[string]int{"width": cameraWidth, "height": cameraHeight, "rate": cameraRate})
+	if err != nil {
+		return err
+	}
+	all, err := json.Marshal(layers)
+	if err != nil {
+		return err
+	}
+	publish := url.Values{"camera": {string(camera)}, "layers": {string(all)}}
+	if server == Ours {
+		publish.Set("url", "/whip/quality/picture")
+		s.publish = s.url + "/publish.html?" + publish.Encode()
+		s.view = s.url + "/view.html?" + url.Values{"url": {"/whep/quality/picture"}}.Encode()
+		return nil
+	}
+	now := time.Now()
+	publisher, err := livekit.Grant{Identity: "publisher", Room: "quality", Publish: true}.Token(now)
+	if err != nil {
+		return err
+	}
+	viewer, err := livekit.Grant{Identity: "viewer", Room: "quality"}.Token(now)
+	if err != nil {
+		return err
+	}
+	path, err := json.Marshal(map[string]any{"ip": s.path.Addr(), "port": s.path.Port()})
+	if err != nil {
+		return err
+	}
+	ws := "ws://" + target.Host
+	single := strconv.FormatBool(server == LiveKitSendSide)
+	publish.Set("url", ws)
+	publish.Set("token", publisher)
+	publish.Set("single", single)
+	view := url.Values{"url": {ws}, "token": {viewer}, "single": {single}, "path": {string(path)}}
+	s.publish = s.url + "/livekit-publish.html?" + publish.Encode()
+	s.view = s.url + "/livekit-view.html?" + view.Encode()
+	return nil
 }
 
 func (s *site) close() error { return s.server.Close() }

@@ -29,3 +29,41 @@ async function exchange(pc, url) {
 	if (res.status !== 201) throw new Error(`${url}: ${res.status} ${await res.text()}`);
 	await pc.setRemoteDescription({ type: "answer", sdp: await res.text() });
 }
+
+/** Watches what a video element shows. Returns a function that takes what has been shown since. */
+function watch(video) {
+	let frames = [];
+	video.requestVideoFrameCallback(function shown(_, frame) {
+		frames.push({ at: performance.timeOrigin + frame.presentationTime, height: frame.height });
+		video.requestVideoFrameCallback(shown);
+	});
+	return () => {
+		const taken = frames;
+		frames = [];
+		return taken;
+	};
+}
+
+/** Adds what a receiver says to what the harness is told. */
+function seen(stats, said) {
+	for (const s of stats.values()) {
+		if (s.type === "remote-candidate") {
+			said.ports = [...(said.ports ?? []), s.port];
+		} else if (s.type !== "inbound-rtp") {
+			continue;
+		} else if (s.kind === "video") {
+			said.video = {
+				bytes: s.bytesReceived, lost: s.packetsLost, nacks: s.nackCount, plis: s.pliCount, decoded: s.framesDecoded ?? 0, dropped: s.framesDropped ?? 0,
+				freezes: s.freezeCount ?? 0, frozen: s.totalFreezesDuration ?? 0, buffer: s.jitterBufferEmittedCount ? s.jitterBufferDelay / s.jitterBufferEmittedCount : 0,
+				height: s.frameHeight ?? 0,
+			};
+		} else {
+			said.audio = { bytes: s.bytesReceived, lost: s.packetsLost, samples: s.totalSamplesReceived ?? 0, concealed: s.concealedSamples ?? 0, silent: s.silentConcealedSamples ?? 0 };
+		}
+	}
+}
+
+/** Returns what a sender says of a layer. */
+function sent(s) {
+	return { rid: s.rid, height: s.frameHeight ?? 0, frames: s.framesEncoded ?? 0, bytes: s.bytesSent, keys: s.keyFramesEncoded ?? 0, limit: s.qualityLimitationReason };
+}
