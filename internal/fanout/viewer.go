@@ -26,6 +26,7 @@ import (
 // counters are what all viewers of a process have received.
 type counters struct {
 	packets, bytes, lost, frames, opened atomic.Uint64
+	streamed                             atomic.Uint64 // bytes on streams
 
 	mu   sync.Mutex
 	late *Histogram // since it was last taken
@@ -93,9 +94,9 @@ func doorOf(server, base string) (door, error) {
 		return livekitDoor(base)
 	}
 	return door{
-		publish: whipclient.Config{URL: base + "/whip/fanout/clip", Token: "publisher"},
+		publish: whipclient.Config{URL: base + "/whip/" + broadcast, Token: "publisher"},
 		enter: func(ctx context.Context, _ *viewer, _ int, us local) (answered, error) {
-			return post(ctx, base+"/whep/fanout/clip", offer(us))
+			return post(ctx, base+"/whep/"+broadcast, offer(us))
 		},
 	}, nil
 }
