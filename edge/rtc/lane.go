@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -68,9 +69,10 @@ type lane struct {
 	rungs atomic.Pointer[[]*layer]
 
 	commands chan laneCommand
-	quit     chan struct{} // closed by the egress when nobody is left
-	done     chan struct{} // closed when run has returned
-	err      error         // why it did; to be read once done is closed
+	quit     chan struct{}   // closed by the egress when nobody is left
+	life     context.Context // ends when run has returned
+	die      context.CancelFunc
+	err      error // why it did; to be read once life has ended
 
 	// Owned by run.
 	layers  []*layer // those of rungs
@@ -341,7 +343,7 @@ func (l *lane) count() {
 func (l *lane) join(v *viewer) {
 	select {
 	case l.commands <- laneCommand{kind: commandJoin, viewer: v}:
-	case <-l.done:
+	case <-l.life.Done():
 	}
 }
 
@@ -349,7 +351,7 @@ func (l *lane) join(v *viewer) {
 func (l *lane) leave(v *viewer) {
 	select {
 	case l.commands <- laneCommand{kind: commandLeave, viewer: v}:
-	case <-l.done:
+	case <-l.life.Done():
 	}
 }
 
@@ -357,7 +359,7 @@ func (l *lane) leave(v *viewer) {
 func (l *lane) show(all []rendition) {
 	select {
 	case l.commands <- laneCommand{kind: commandLadder, renditions: all}:
-	case <-l.done:
+	case <-l.life.Done():
 	}
 }
 

@@ -25,9 +25,9 @@ type viewerConn struct {
 }
 
 // newViewerConn makes the transport of a viewer, gives it to the tracks, and
-// returns the answer.
+// returns the answer. up is called once media can flow.
 func (s *Session) newViewerConn(
-	ctx context.Context, o *offer, sections []answered, st *steering,
+	ctx context.Context, o *offer, sections []answered, st *steering, up func(),
 ) (connection, string, error) {
 	conn, err := s.edge.port.Open(ctx)
 	if err != nil {
@@ -44,11 +44,11 @@ func (s *Session) newViewerConn(
 	if err != nil {
 		return c, "", err
 	}
-	s.tasks.run(c.follow)
+	context.AfterFunc(conn.Context(), c.over)
 	err = conn.Start(transport.Remote{
 		Ufrag: o.attribute("ice-ufrag"), Pwd: o.attribute("ice-pwd"),
 		Fingerprints: o.fingerprints(), Passive: o.attribute("setup") == "passive",
-	}, c.feedback)
+	}, c.feedback, func() { s.tasks.run(up) })
 	if err != nil {
 		return c, "", errors.Join(ErrBadOffer, err)
 	}
@@ -59,26 +59,15 @@ func (c *viewerConn) answer() (string, error) {
 	return writeAnswer(c.offer, c.sections, c.Local(), c.port.Fingerprint())
 }
 
-// follow tells the session what becomes of the transport.
-func (c *viewerConn) follow() {
-	select {
-	case <-c.Ready():
-		close(c.session.connected)
-	case <-c.Context().Done():
-	case <-c.session.ctx.Done():
-		return
-	}
-	select {
-	case <-c.Context().Done():
-		switch err := context.Cause(c.Context()); {
-		case errors.Is(err, transport.ErrSilent):
-			c.session.end(ErrSilent)
-		case errors.Is(err, transport.ErrHungUp):
-			c.session.end(ErrHungUp)
-		default:
-			c.session.end(err)
-		}
-	case <-c.session.ctx.Done():
+// over tells the session why the transport has ended.
+func (c *viewerConn) over() {
+	switch err := context.Cause(c.Context()); {
+	case errors.Is(err, transport.ErrSilent):
+		c.session.end(ErrSilent)
+	case errors.Is(err, transport.ErrHungUp):
+		c.session.end(ErrHungUp)
+	default:
+		c.session.end(err)
 	}
 }
 

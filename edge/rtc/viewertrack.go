@@ -18,6 +18,7 @@ type viewerTrack struct {
 	offered offeredCodec
 	held    atomic.Pointer[laneHold] // the lane that it is on; never nil
 	viewer  *viewer                  // on the lane
+	stop    func() bool              // waits for the lane's end no more; nil before it joins
 
 	cfg viewerConfig
 }

@@ -169,8 +169,9 @@ func (c *Conn) Local() Local {
 
 // Start waits for the client's checks and handshake in the background. rtcp is
 // called with each compound RTCP packet that comes, never concurrently; it must
-// not block, nor keep the slice.
-func (c *Conn) Start(r Remote, rtcp func([]byte)) error {
+// not block, nor keep the slice. ready is called once media can flow; it must not
+// block either.
+func (c *Conn) Start(r Remote, rtcp func([]byte), ready func()) error {
 	p := newPipe()
 	c.in.begin(p, rtcp)
 	conn, err := c.agent.StartAccept(r.Ufrag, r.Pwd)
@@ -179,7 +180,7 @@ func (c *Conn) Start(r Remote, rtcp func([]byte)) error {
 	}
 	p.out = conn
 	c.stream.Store(conn)
-	c.wg.Go(func() { c.associate(r, p) })
+	c.wg.Go(func() { c.associate(r, p, ready) })
 	return nil
 }
 
@@ -238,7 +239,7 @@ func (c *Conn) Close() error {
 }
 
 // associate makes the DTLS association and keeps it until the client closes it.
-func (c *Conn) associate(r Remote, p *pipe) {
+func (c *Conn) associate(r Remote, p *pipe, ready func()) {
 	if err := c.agent.AwaitConnect(c.ctx); err != nil {
 		c.end(fmt.Errorf("ICE: %w", err))
 		return
@@ -250,6 +251,7 @@ func (c *Conn) associate(r Remote, p *pipe) {
 	}
 	c.assoc.Store(conn)
 	close(c.ready)
+	ready()
 	var buf [64]byte
 	for {
 		// Nothing is sent inside the association; what ends the reading is its end.
