@@ -86,10 +86,10 @@ type lane struct {
 type laneCommand struct {
 	kind       commandKind
 	viewer     *viewer
-	seqs       []uint16    // commandResend
-	aim        aim         // commandAim
-	renditions []rendition // commandLadder
-	probe      probe       // commandProbe
+	lost       *lostPackets // commandResend
+	aim        aim          // commandAim
+	renditions []rendition  // commandLadder
+	probe      probe        // commandProbe
 }
 
 type commandKind uint8
@@ -263,9 +263,10 @@ func (l *lane) command(c laneCommand, now time.Time) error {
 	case commandLeave:
 		l.viewers = slices.DeleteFunc(l.viewers, func(v *viewer) bool { return v == c.viewer })
 	case commandResend:
-		for _, seq := range c.seqs {
+		for _, seq := range c.lost.seqs[:c.lost.n] {
 			l.resend(c.viewer, seq, now)
 		}
+		c.lost.release()
 		l.flush()
 		return nil
 	case commandRestart:

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/rtc/transport"
@@ -81,7 +80,7 @@ func (c *viewerConn) feedback(compound []byte) {
 		}
 		packet := compound[:size]
 		compound = compound[size:]
-		if packet[1] == byte(rtcp.TypeTransportSpecificFeedback) && packet[0]&0x1f == rtcp.FormatTCC {
+		if packet[1] == rtcpTransport && packet[0]&0x1f == formatTCC {
 			c.steering.feedback(packet, time.Now())
 			continue
 		}
@@ -98,20 +97,19 @@ func rtcpSize(compound []byte) (int, bool) {
 	return size, size <= len(compound)
 }
 
-// request passes on what a viewer asks of one track.
+// request passes on what a viewer asks of its tracks.
 func (c *viewerConn) request(packet []byte) {
-	packets, err := rtcp.Unmarshal(packet)
-	if err != nil {
+	a, ok := parseRequest(packet)
+	if !ok {
 		c.session.edge.metrics.skipped[skipFeedback].Inc()
-		return // with a type that pion cannot read, it is none that we answer
+		return
 	}
-	for _, p := range packets {
-		for _, ssrc := range p.DestinationSSRC() {
-			for _, a := range c.sections {
-				if a.track != nil && a.track.cfg.ssrc == ssrc {
-					a.track.feedback(p)
-				}
-			}
+	if a.kind == commandJoin {
+		return // it asks for nothing
+	}
+	for i := range c.sections {
+		if t := c.sections[i].track; t != nil && a.of(t.cfg.ssrc) {
+			t.feedback(&a)
 		}
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 
-	"github.com/pion/rtcp"
-
 	"trellis/edge/framing"
 	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/stream"
@@ -49,28 +47,13 @@ func (t *viewerTrack) hold() *laneHold { return t.held.Load() }
 // swap puts the track on another lane and returns the one before.
 func (t *viewerTrack) swap(h *laneHold) *laneHold { return t.held.Swap(h) }
 
-// feedback passes a viewer's report on to the lane.
-func (t *viewerTrack) feedback(p rtcp.Packet) {
-	switch p := p.(type) {
-	case *rtcp.TransportLayerNack: // RFC 4585, Section 6.2.1
-		if c := (laneCommand{kind: commandResend, viewer: t.viewer, seqs: lostPackets(p)}); len(c.seqs) > 0 {
-			t.hold().feedback(c)
-		}
-	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-		t.hold().feedback(laneCommand{kind: commandRestart, viewer: t.viewer})
+// feedback passes on to the lane what the viewer asks of it.
+func (t *viewerTrack) feedback(a *asked) {
+	c := laneCommand{kind: a.kind, viewer: t.viewer}
+	if a.kind == commandResend {
+		c.lost = newLostPackets(a.entries)
 	}
-}
-
-// maxLostPackets bounds what one NACK may ask for.
-const maxLostPackets = 512
-
-func lostPackets(n *rtcp.TransportLayerNack) []uint16 {
-	var seqs []uint16
-	for i := range n.Nacks {
-		n.Nacks[i].Range(func(seq uint16) bool {
-			seqs = append(seqs, seq)
-			return len(seqs) < maxLostPackets
-		})
+	if !t.hold().feedback(c) && c.lost != nil {
+		c.lost.release()
 	}
-	return seqs
 }
