@@ -78,10 +78,9 @@ type dest struct {
 // keys protect what we send, and open what the client sends.
 type keys struct {
 	media sealer
-	in    *srtp.Context // RTCP; the inbox's
+	rtcp  rtcpGuard // opens for the inbox, and seals under mu
 
 	mu  sync.Mutex
-	out *srtp.Context // RTCP
 	buf []byte
 }
 
@@ -297,19 +296,12 @@ func newKeys(conn *dtls.Conn, client bool) (*keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile)
+	guard, err := newRTCPGuard(profile, &cfg.Keys)
 	if err != nil {
-		return nil, fmt.Errorf("SRTCP: %w", err)
+		return nil, err
 	}
-	in, err := srtp.CreateContext(cfg.Keys.RemoteMasterKey, cfg.Keys.RemoteMasterSalt, cfg.Profile,
-		srtp.SRTCPReplayProtection(replayWindow))
-	if err != nil {
-		return nil, fmt.Errorf("SRTCP: %w", err)
-	}
-	return &keys{media: media, out: out, in: in}, nil
+	return &keys{media: media, rtcp: guard}, nil
 }
-
-const replayWindow = 64
 
 // WriteRTCP protects a compound packet and sends it.
 func (c *Conn) WriteRTCP(compound []byte) error {
@@ -319,7 +311,7 @@ func (c *Conn) WriteRTCP(compound []byte) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	b, err := k.out.EncryptRTCP(k.buf[:0], compound, nil)
+	b, err := k.rtcp.seal(k.buf[:0], compound)
 	if err != nil {
 		return fmt.Errorf("protect RTCP: %w", err)
 	}

@@ -66,7 +66,7 @@ func (c *Conn) receive(b []byte) {
 			c.refused.Add(1)
 			return
 		}
-		plain, err := k.in.DecryptRTCP(in.plain[:0], b, nil)
+		plain, err := k.rtcp.open(in.plain[:0], b)
 		if err != nil {
 			c.refused.Add(1)
 			return
