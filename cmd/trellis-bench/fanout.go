@@ -41,6 +41,7 @@ func fanoutCommand() *cobra.Command {
 	fl.IntSliceVar(&f.cfg.Viewers, "viewers", []int{100}, "how many viewers, one audience after another")
 	fl.StringVar(&f.bitrate, "bitrate", "2.5M", "of the picture, in bit/s")
 	fl.StringVar(&f.kind, "kind", string(fanout.WebRTC), fmt.Sprintf("what viewers are: %v", fanout.Kinds()))
+	fl.BoolVar(&f.cfg.Arrivals, "arrivals", false, "viewers of ours report the arrival of each packet, ten times a second")
 	fl.BoolVar(&f.cfg.Silent, "no-audio", false, "viewers over QUIC take the picture alone")
 	fl.StringSliceVar(&f.cfg.Peers, "peer", nil, fmt.Sprintf("what to compare with: %s (default: plain-pion; with --kind moq both of quic-go)", strings.Join(fanout.Peers(), ", ")))
 	fl.StringVar(&f.cfg.LiveKit, "livekit", os.Getenv("TRELLIS_LIVEKIT"), "directory of livekit-server (default: where make livekit-server puts it)")

@@ -40,6 +40,8 @@ type Counts struct {
 type member interface {
 	// report says what it has received, once a second.
 	report() error
+	// feedback is what goes with it ten times a second, if anything.
+	feedback() error
 	close() error
 }
 
@@ -190,6 +192,9 @@ func (l *load) reports(ctx context.Context) {
 		for i := turn % 100; i < len(viewers); i += 100 {
 			l.fail(viewers[i].report())
 		}
+		for i := turn % 10; i < len(viewers); i += 10 {
+			l.fail(viewers[i].feedback())
+		}
 	}
 }
 
@@ -226,7 +231,7 @@ func (l *load) one(ctx context.Context, number int) (member, error) {
 	case l.cfg.Kind == MoQ || l.cfg.Kind == Mixed && number%2 == 1:
 		return joinMoQ(ctx, l.cfg, &l.all)
 	}
-	return join(ctx, l.door, number, l.id, l.cfg.GRO, &l.all)
+	return join(ctx, l.door, number, l.id, l.cfg, &l.all)
 }
 
 func (l *load) counts() Counts {

@@ -19,6 +19,9 @@ type Load struct {
 	GRO bool `json:"gro"`
 	// Kind says what the viewers are: WebRTC, MoQ or Mixed.
 	Kind Kind `json:"kind"`
+	// Arrivals: viewers of ours over WebRTC report when each packet has arrived, ten
+	// times a second, as browsers do.
+	Arrivals bool `json:"arrivals,omitempty"`
 	// Silent viewers over QUIC take the picture alone.
 	Silent bool `json:"silent,omitempty"`
 

@@ -134,6 +134,8 @@ func (v *moqViewer) watch(
 // report implements member: acknowledgements are QUIC's.
 func (v *moqViewer) report() error { return nil }
 
+func (v *moqViewer) feedback() error { return nil }
+
 func (v *moqViewer) close() error {
 	v.end()
 	err := v.session.Close()

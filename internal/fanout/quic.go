@@ -179,6 +179,8 @@ func (c counting) Write(b []byte) (int, error) {
 // report implements member: acknowledgements are QUIC's.
 func (v *quicViewer) report() error { return nil }
 
+func (v *quicViewer) feedback() error { return nil }
+
 func (v *quicViewer) close() error {
 	err := v.conn.CloseWithError(0, "")
 	v.tasks.Wait()
