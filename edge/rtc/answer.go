@@ -113,6 +113,9 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 	if cfg.transport != 0 {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.transport, stream.TransportCCURI))
 	}
+	if cfg.playout != 0 {
+		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.playout, stream.PlayoutDelayURI))
+	}
 	// Players put the tracks of one stream in step with each other.
 	msid := cname + " " + offered.MediaName.Media
 	md.WithPropertyAttribute("sendonly").WithValueAttribute("msid", msid)

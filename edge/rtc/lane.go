@@ -314,6 +314,7 @@ func (l *lane) take(v *viewer, a aim, now time.Time) {
 		a.since, a.until = v.aim.since, v.aim.until // it is on its way already
 	}
 	v.aim = a
+	v.kept = max(v.kept, a.playout)
 	switch {
 	case a.pause:
 		v.layer, v.state = nil, viewerWaiting

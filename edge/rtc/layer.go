@@ -258,7 +258,7 @@ func (la *layer) checkTimeline(pts int64, now time.Time) {
 	for _, v := range la.lane.viewers {
 		if v.layer == la && v.state == viewerLive {
 			v.run.shift -= ticksOf(pts-want, la.lane.key.codec.ClockRate())
-			v.begin(la.packets, la.packets.head)
+			v.begin(la.packets, la.packets.head, 0)
 			v.state = viewerLive
 		}
 	}

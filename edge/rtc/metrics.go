@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"trellis/edge/rtc/allocate"
+	"trellis/edge/allocate"
 	"trellis/internal/relay"
 )
 

@@ -32,6 +32,9 @@ func newViewerTrack(m *offeredMedia, c offeredCodec, sent *bwe.Log) *viewerTrack
 	if sent != nil {
 		t.cfg.transport = m.extension(stream.TransportCCURI)
 	}
+	if !t.cfg.audio {
+		t.cfg.playout = m.extension(stream.PlayoutDelayURI)
+	}
 	if c.rtx != 0 && !t.cfg.audio {
 		t.cfg.rtxPT, t.cfg.rtxSSRC = c.rtx, randomSSRC()
 	}

@@ -96,7 +96,8 @@ func (n *Node) assemble() error {
 	}
 	n.moq, err = moq.New(moq.Config{
 		Table: n.table, Verifier: cfg.Verifier, NodeID: cfg.ID, Origins: cfg.AllowedOrigins,
-		MaxSessions: cfg.Limits.Connections, Elsewhere: n.elsewhere, Clock: cfg.WallClock, Log: n.log, Metrics: n.registry,
+		MaxSessions: cfg.Limits.Connections, Elsewhere: n.elsewhere, Clock: cfg.WallClock, Decisions: n.layers, Log: n.log,
+		Metrics: n.registry,
 	})
 	if err != nil {
 		return err

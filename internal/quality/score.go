@@ -8,7 +8,7 @@ import (
 // Score is what a viewer saw of one profile.
 type Score struct {
 	FPS    float64 `json:"fps"`
-	Height float64 `json:"mean_height"` // of what was shown, over time; nothing counts as zero
+	Height float64 `json:"mean_height"` // of what was shown, over time; a picture that is frozen counts as zero
 	// Freezes are those of webrtc-stats: two frames further apart than thrice the
 	// mean, and by 150 ms more than it.
 	Freezes       int     `json:"freezes"`
@@ -48,7 +48,7 @@ func (r *recording) score(p *Profile) Score {
 	s.rate(frames, p)
 	s.freeze(frames, p)
 	s.plot(frames, r.carried, p)
-	s.use(r.carried, p)
+	s.use(r.carried, r.sent(p.Steady, p.until(p.Steady)), p)
 	s.react(frames, p)
 	s.hear(r.seen)
 	if n := len(r.carried); n > 0 {
@@ -83,7 +83,7 @@ func (s *Score) rate(frames []shownFrame, p *Profile) {
 		if i+1 < len(frames) {
 			until = frames[i+1].at
 		}
-		s.Height += float64(f.height) * min(until-f.at, time.Second).Seconds()
+		s.Height += float64(f.height) * min(until-f.at, freezeLimit).Seconds()
 	}
 	s.Height /= p.Length.Seconds()
 }
@@ -98,14 +98,13 @@ func gaps(frames []shownFrame, p *Profile, yield func(from, to time.Duration)) {
 	yield(last, p.Length)
 }
 
+// freezeLimit is how far apart frames must be for a freeze: by webrtc-stats, for the
+// camera's mean distance.
+const freezeLimit = max(3*time.Second/cameraRate, time.Second/cameraRate+150*time.Millisecond)
+
 func (s *Score) freeze(frames []shownFrame, p *Profile) {
-	mean := p.Length
-	if len(frames) > 0 {
-		mean = time.Second / cameraRate
-	}
-	limit := max(3*mean, mean+150*time.Millisecond)
 	gaps(frames, p, func(from, to time.Duration) {
-		if d := to - from; d > limit {
+		if d := to - from; d > freezeLimit {
 			s.Freezes++
 			s.Frozen += d.Seconds()
 			s.LongestFreeze = max(s.LongestFreeze, d.Seconds())
@@ -148,11 +147,11 @@ func bytesBetween(path []carried, from, to time.Duration) uint64 {
 	return at(to) - at(from)
 }
 
-func (s *Score) use(path []carried, p *Profile) {
+func (s *Score) use(path []carried, sent []float64, p *Profile) {
 	from, to := p.Steady, p.until(p.Steady)
 	rate := p.rate(from)
 	got := float64(bytesBetween(path, from, to)) * 8 / (to - from).Seconds()
-	s.Used, s.UsedOfLink = got/fits(rate), got/rate
+	s.Used, s.UsedOfLink = got/fits(rate, p.loss(from), sent), got/rate
 }
 
 // flowing is for how long pictures must come without a freeze to count as
@@ -163,14 +162,13 @@ func (s *Score) react(frames []shownFrame, p *Profile) {
 	if p.Drop == 0 {
 		return
 	}
-	const freeze = 190 * time.Millisecond
 	before := 0
 	settled := p.Drop
 	gaps(frames, p, func(from, to time.Duration) {
 		if to <= p.Drop || from >= p.Drop+10*time.Second {
 			return
 		}
-		if d := to - from; d > freeze {
+		if d := to - from; d > freezeLimit {
 			s.DropFreeze = max(s.DropFreeze, d.Seconds())
 			if from < p.Drop+5*time.Second && from < settled+flowing {
 				settled = to

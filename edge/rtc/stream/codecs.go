@@ -18,6 +18,10 @@ const TransportCCURI = sdp.TransportCCURI
 // captured, or, from our edges, when it entered the backbone.
 const AbsCaptureTimeURI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
 
+// PlayoutDelayURI names the one that says how long pictures are kept back: two times
+// of 12 bits, the least and the most, in units of 10 ms.
+const PlayoutDelayURI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+
 // The H.264 profiles that we negotiate, all with packetization mode 1, as
 // profile-level-id (RFC 6184, Section 8.1). The level is not compared.
 const (
