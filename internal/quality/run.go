@@ -37,12 +37,9 @@ type Config struct {
 // The servers: this repository's node, and what it is compared with.
 const (
 	Ours = fanout.Ours
-	// LiveKit has its own settings. Its bandwidths are then those that receivers
-	// estimate, which Chromium tells only on a connection for receiving alone: its
-	// SDK is told to use one.
+	// LiveKit has its own settings: it goes by what receivers estimate (REMB).
 	LiveKit = fanout.LiveKit
-	// LiveKitSendSide estimates bandwidths itself, and its SDK uses one connection
-	// for both directions, as it does by default.
+	// LiveKitSendSide estimates bandwidths itself, which is off by default.
 	LiveKitSendSide = fanout.LiveKitSendSide
 )
 
@@ -155,7 +152,8 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 	if port := rec.around(); port != 0 {
 		return Outcome{}, fmt.Errorf("the viewer knows a way around the path, by port %d", port)
 	}
-	return Outcome{Server: server, Profile: p.Name, Problems: rec.problems, Score: rec.score(p), Published: rec.layersSent()}, nil
+	score := rec.score(p) // which may find problems
+	return Outcome{Server: server, Profile: p.Name, Problems: rec.problems, Score: score, Published: rec.layersSent()}, nil
 }
 
 // await waits until something is so.

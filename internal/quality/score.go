@@ -29,6 +29,8 @@ type Score struct {
 	NACKs       float64 `json:"nacks"`
 	PLIs        float64 `json:"plis"`
 	PathDropped uint64  `json:"path_dropped"`
+	// Spans are the freezes, from when to when in seconds.
+	Spans [][2]float64 `json:"freeze_spans_s"`
 	// Series for the plots, one value each tick.
 	Received []float64 `json:"received_bps"`
 	Heights  []float64 `json:"heights"`
@@ -50,7 +52,9 @@ func (r *recording) score(p *Profile) Score {
 	s.plot(frames, r.carried, p)
 	s.use(r.carried, r.sent(p.Steady, p.until(p.Steady)), p)
 	s.react(frames, p)
-	s.hear(r.seen)
+	if !s.hear(r.seen) && len(r.problems) < maxProblems {
+		r.problems = append(r.problems, "no sound was played")
+	}
 	if n := len(r.carried); n > 0 {
 		s.PathDropped = r.carried[n-1].dropped - r.carried[0].dropped
 	}
@@ -108,6 +112,7 @@ func (s *Score) freeze(frames []shownFrame, p *Profile) {
 			s.Freezes++
 			s.Frozen += d.Seconds()
 			s.LongestFreeze = max(s.LongestFreeze, d.Seconds())
+			s.Spans = append(s.Spans, [2]float64{from.Seconds(), to.Seconds()})
 		}
 	})
 }
@@ -189,7 +194,8 @@ func (s *Score) react(frames []shownFrame, p *Profile) {
 	}
 }
 
-func (s *Score) hear(all []seen) {
+// hear reports whether there was sound.
+func (s *Score) hear(all []seen) bool {
 	var first, last *audioStats
 	for i := range all {
 		if a := all[i].Audio; a != nil {
@@ -202,7 +208,9 @@ func (s *Score) hear(all []seen) {
 			s.NACKs, s.PLIs = v.NACKs, v.PLIs
 		}
 	}
-	if first != nil && last.Samples > first.Samples {
-		s.Concealed = (last.Concealed - last.Silent - first.Concealed + first.Silent) / (last.Samples - first.Samples)
+	if first == nil || last.Samples <= first.Samples {
+		return false
 	}
+	s.Concealed = (last.Concealed - last.Silent - first.Concealed + first.Silent) / (last.Samples - first.Samples)
+	return true
 }

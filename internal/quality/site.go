@@ -108,11 +108,9 @@ func (s *site) name(server string, target *url.URL) error {
 		return err
 	}
 	ws := "ws://" + target.Host
-	single := strconv.FormatBool(server == LiveKitSendSide)
 	publish.Set("url", ws)
 	publish.Set("token", publisher)
-	publish.Set("single", single)
-	view := url.Values{"url": {ws}, "token": {viewer}, "single": {single}, "path": {string(path)}}
+	view := url.Values{"url": {ws}, "token": {viewer}, "path": {string(path)}}
 	s.publish = s.url + "/livekit-publish.html?" + publish.Encode()
 	s.view = s.url + "/livekit-view.html?" + view.Encode()
 	return nil
