@@ -43,7 +43,7 @@ func (s *Session) newViewerConn(
 	if err != nil {
 		return c, "", err
 	}
-	context.AfterFunc(conn.Context(), c.over)
+	context.AfterFunc(conn.Context(), c.over) //nolint:contextcheck // it is the transport's end that counts
 	err = conn.Start(transport.Remote{
 		Ufrag: o.attribute("ice-ufrag"), Pwd: o.attribute("ice-pwd"),
 		Fingerprints: o.fingerprints(), Passive: o.attribute("setup") == "passive",

@@ -95,10 +95,10 @@ func (c *Conn) watch() error {
 	return errors.Join(
 		c.agent.OnConnectionStateChange(func(s ice.ConnectionState) {
 			c.quiet.Store(s == ice.ConnectionStateDisconnected)
-			switch s {
-			case ice.ConnectionStateDisconnected:
+			if s == ice.ConnectionStateDisconnected {
 				c.listen()
-			case ice.ConnectionStateFailed:
+			}
+			if s == ice.ConnectionStateFailed {
 				c.end(ErrSilent)
 			}
 		}),

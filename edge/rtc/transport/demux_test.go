@@ -54,7 +54,9 @@ func TestDemux(t *testing.T) {
 		{mine, dtls}, // nobody's yet
 		{other, binding("stranger:client")},
 		{mine, binding("ours:client")},
-		{mine, rtcp}, {mine, dtls}, {mine, odd},
+		{mine, rtcp},
+		{mine, dtls},
+		{mine, odd},
 		{"[::ffff:192.0.2.1]:1000", rtcp}, // the same address, from a socket for both
 		{other, rtcp},
 		{mine, binding("ours:client")}, // again
