@@ -141,8 +141,12 @@ func (g *outGroup) copy(stream *quic.SendStream) error {
 		case err != nil:
 			return err
 		}
+		more := g.reader.Ready
+		if len(g.unsized) > 0 {
+			more = g.reader.ReadyWhole
+		}
 		select {
-		case <-g.reader.Ready():
+		case <-more():
 		case <-g.ctx.Done():
 			return context.Cause(g.ctx)
 		case <-stream.Context().Done():
