@@ -14,7 +14,7 @@ func (r *Report) HTML() []byte {
 	b.WriteString(`<!doctype html><meta charset="utf-8"><title>What a viewer sees</title>
 <style>body{font:15px system-ui;max-width:72em;margin:2em auto;padding:0 1em}svg{width:100%;height:auto;font:12px system-ui}
 pre{overflow:auto;background:#f4f4f4;padding:1em}table{border-collapse:collapse;margin:.5em 0}td,th{padding:.15em .8em;text-align:right;border-bottom:1px solid #ddd}
-td:first-child,th:first-child{text-align:left;white-space:nowrap}i{display:inline-block;width:.8em;height:.8em;margin-right:.4em}</style>
+td:first-child,th:first-child{text-align:left}td{white-space:nowrap}i{display:inline-block;width:.8em;height:.8em;margin-right:.4em}</style>
 <h1>What a viewer on a bad network sees</h1>
 <p>Real browsers, MEASURED: one publishes a picture in ` + fmt.Sprint(len(layers)) + ` layers, the other watches it over a path of which the grey line is the
 rate. Bars below the plots are freezes. Further rounds are drawn paler.</p>`)
