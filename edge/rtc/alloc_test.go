@@ -41,6 +41,28 @@ func TestLaneAllocatesNothingPerViewer(t *testing.T) {
 	}
 }
 
+// TestSoundTwiceAllocatesNothingPerViewer does the same with sound that is sent
+// twice.
+func TestSoundTwiceAllocatesNothingPerViewer(t *testing.T) {
+	allocs := func(n int) float64 {
+		out := &discard{}
+		var viewers []*viewer
+		for range n {
+			v := soundViewer(out, 109, 108)
+			v.red = true
+			viewers = append(viewers, v)
+		}
+		next := speak(soundLane(t, viewers...))
+		for range 2 * laneObjects {
+			next()
+		}
+		return testing.AllocsPerRun(100, next)
+	}
+	if one, many := allocs(1), allocs(200); many > one {
+		t.Errorf("%v allocations per object with one viewer, %v with 200", one, many)
+	}
+}
+
 // TestFeedbackAllocatesNothing: a compound packet with a NACK, a report and feedback
 // on what has arrived, on its way to the lane that sends again what is missing, and
 // to the estimator's reader.

@@ -90,6 +90,7 @@ type laneCommand struct {
 	aim        aim          // commandAim
 	renditions []rendition  // commandLadder
 	probe      probe        // commandProbe
+	protect    bool         // commandProtect
 }
 
 type commandKind uint8
@@ -102,6 +103,7 @@ const (
 	commandAim
 	commandLadder
 	commandProbe
+	commandProtect
 )
 
 // trackName returns the whole name of a layer's track.
@@ -117,7 +119,7 @@ func (l *lane) climb(all []rendition) error {
 		// The ends of the ladder matter most.
 		all = append(slices.Clone(all[:maxLayers-1]), all[len(all)-1])
 	}
-	next := make([]*layer, 0, len(all))
+	next := make([]*layer, 0, len(all)) // the largest first
 	for _, r := range all {
 		i := slices.IndexFunc(l.layers, func(la *layer) bool { return la.name == r.track && la.codec == r.codec })
 		la := &layer{lane: l, name: r.track, codec: r.codec}
@@ -132,6 +134,7 @@ func (l *lane) climb(all []rendition) error {
 			l.remove(la)
 		}
 	}
+	slices.Reverse(next) // of those that look alike, the catalog's order tells
 	return l.publish(next)
 }
 
@@ -276,6 +279,9 @@ func (l *lane) command(c laneCommand, now time.Time) error {
 		c.viewer.probing = c.probe
 		c.viewer.probing.began = now
 		l.probe(c.viewer, now)
+		return nil
+	case commandProtect:
+		l.protect(c.viewer, c.protect)
 		return nil
 	case commandAim:
 		if slices.Contains(l.viewers, c.viewer) {

@@ -216,6 +216,9 @@ func (la *layer) append(in laneInput, now time.Time) {
 	}
 	la.lastAppend, la.lastPTS = now, int64(pts)
 	la.packets.commit(in.first || audio, now)
+	if audio && l.protected() {
+		la.addRED()
+	}
 	la.stats.objects.Add(1)
 	if la.settled && la.meter.add(now, slot.payloads.Bytes()+slot.payloads.Len()*packetOverhead) {
 		la.bps.Store(la.meter.bps)

@@ -157,6 +157,11 @@ func (st *steering) tick(now time.Time) {
 	defer st.mu.Unlock()
 	st.control.Tick(now)
 	st.decide(now, st.control.Estimate())
+	if e := st.control.Estimate(); e.Bps >= redLeast {
+		for _, s := range st.tracks {
+			s.protect(now, e.Loss)
+		}
+	}
 	st.probe(now)
 }
 

@@ -25,6 +25,7 @@ type viewerConfig struct {
 	ssrc      uint32
 	rtxSSRC   uint32 // zero without retransmission format
 	pt, rtxPT uint8
+	redPT     uint8 // payload type of sound with redundancy, zero without
 	capture   uint8 // id of the abs-capture-time extension, zero without
 	transport uint8 // id of the transport-wide sequence number extension, zero without
 	playout   uint8 // id of the playout-delay extension, zero without
@@ -62,6 +63,9 @@ type viewer struct {
 	last   time.Time     // when it was
 	kept   time.Duration // the longest playout delay that it was told
 	moved  bool          // it comes from another lane, with other times
+
+	red     bool // it is sent its sound twice
+	redUsed bool // it was; then packets are not sent again as they were not sent
 
 	header  [maxHeader]byte
 	rtxSeq  uint64 // of the next retransmission, extended
@@ -120,6 +124,11 @@ func firstSequence() uint64 { return uint64(rand.Uint32N(1 << 15)) }
 // begin starts a run at object first of the log; what is there already is sent
 // one packet every pace.
 func (v *viewer) begin(l *laneLog, first uint64, pace time.Duration) {
+	if v.packet > 0 {
+		// The frame that was being sent has no end. Without a hole players would take
+		// what they have of it for all.
+		v.seq++
+	}
 	if v.run.valid && !v.moved {
 		v.before = v.run
 	}
@@ -217,8 +226,11 @@ func (v *viewer) extend(ingress int64, payload int, kind bwe.Kind, now time.Time
 func (v *viewer) write(b *transport.Batch, o *laneObject, n uint64, i int, now time.Time) error {
 	ticks := v.run.ticks(n, o)
 	seq := v.seq
-	payload := o.payloads.At(i)
-	v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, uint16(seq), v.tsBase+uint32(ticks), v.cfg.ssrc)
+	payload, pt := o.payloads.At(i), v.cfg.pt
+	if v.red && o.red.Len() > 0 {
+		payload, pt = v.redPayload(o), v.cfg.redPT
+	}
+	v.rtpHeader(pt, i == o.payloads.Len()-1 && !v.cfg.audio, uint16(seq), v.tsBase+uint32(ticks), v.cfg.ssrc)
 	// The capture time is on all packets of the frame, not the first alone: those of
 	// one size leave in one call.
 	h := v.extend(o.ingress, len(payload), bwe.Media, now)
@@ -262,7 +274,7 @@ func (v *viewer) rewrite(
 	// How far back it is tells in which turn of the 16 bits it was sent.
 	index := v.seq - 1 - uint64(uint16(v.seq-1)-seq)
 	v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, seq, v.tsBase+uint32(run.ticks(n, o)), v.cfg.ssrc)
-	return v.cfg.out.Send(b, v.extend(0, len(payload), bwe.Resend, now), payload, v.cfg.ssrc, index)
+	return v.cfg.out.Send(b, v.extend(o.ingress, len(payload), bwe.Resend, now), payload, v.cfg.ssrc, index)
 }
 
 // repeat sends a packet again in the retransmission format.

@@ -104,12 +104,24 @@ func (c *viewerConn) request(packet []byte) {
 		c.session.edge.metrics.skipped[skipFeedback].Inc()
 		return
 	}
-	if a.kind == commandJoin {
-		return // it asks for nothing
+	if a.kind == commandJoin { // it asks for nothing
+		c.reports(packet)
+		return
 	}
 	for i := range c.sections {
 		if t := c.sections[i].track; t != nil && a.of(t.cfg.ssrc) {
 			t.feedback(&a)
+		}
+	}
+}
+
+// reports passes on what share of its tracks' packets the viewer has lost of late.
+func (c *viewerConn) reports(packet []byte) {
+	for i := range c.sections {
+		if t := c.sections[i].track; t != nil {
+			if loss, ok := reportedLoss(packet, t.cfg.ssrc); ok {
+				t.protect(time.Now(), loss)
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 
 	"trellis/edge/framing"
@@ -18,6 +19,8 @@ type viewerTrack struct {
 	viewer  *viewer                  // on the lane
 	stop    func() bool              // waits for the lane's end no more; nil before it joins
 
+	protection protection
+
 	cfg viewerConfig
 }
 
@@ -32,7 +35,12 @@ func newViewerTrack(m *offeredMedia, c offeredCodec, sent *bwe.Log) *viewerTrack
 	if sent != nil {
 		t.cfg.transport = m.extension(stream.TransportCCURI)
 	}
-	if !t.cfg.audio {
+	if t.cfg.audio {
+		t.cfg.redPT = c.red
+		if c.rtx == 0 && slices.Contains(c.feedback, "nack") {
+			t.cfg.transport = 0 // its packets are sent again as they were: see repeatable
+		}
+	} else {
 		t.cfg.playout = m.extension(stream.PlayoutDelayURI)
 	}
 	if c.rtx != 0 && !t.cfg.audio {

@@ -18,6 +18,25 @@ const (
 // layers are as livekit-client's for such a picture.
 var layers = []Layer{{"q", 4, 150 * kbit}, {"h", 2, 500 * kbit}, {"f", 1, 1700 * kbit}}
 
+// svc is the one stream of an encoder with layers.
+type svc struct {
+	Mode       string `json:"scalabilityMode"`
+	MaxBitrate int    `json:"maxBitrate"`
+}
+
+// encodings returns what the browser that publishes to our node is asked to send.
+func (c *Config) encodings() []any {
+	all, sum := make([]any, 0, len(layers)), 0
+	for _, l := range layers {
+		all = append(all, l)
+		sum += l.MaxBitrate
+	}
+	if c.Mode != "" {
+		return []any{svc{c.Mode, sum}}
+	}
+	return all
+}
+
 // The share of a path that a layer may take at most to count as one that fits, and
 // what else takes its part of the path.
 const (

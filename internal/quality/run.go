@@ -26,6 +26,11 @@ type Config struct {
 	LiveKit string `json:"-"`
 	// Self is the command of which fanout.ServerCommand runs a node.
 	Self []string `json:"-"`
+	// Codec and Mode are what the browser that publishes to our node encodes with: a
+	// codec's name in SDP, and a scalability mode (W3C Scalable Video Coding, Section
+	// 9), empty for simulcast.
+	Codec string `json:"codec"`
+	Mode  string `json:"mode,omitempty"`
 	// Browser is the program of Chromium.
 	Browser string `json:"browser"`
 	// Progress is told what is going on. May be nil.
@@ -134,8 +139,12 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 		return Outcome{}, err
 	}
 	defer publisher.close()
-	if err := c.await(ctx, warmUp, func() bool { return rec.layersSent() == len(layers) }); err != nil {
-		rec.problem(fmt.Sprintf("%d of %d layers are sent: %v", rec.layersSent(), len(layers), err))
+	streams := len(layers)
+	if server == Ours {
+		streams = len(c.encodings())
+	}
+	if err := c.await(ctx, warmUp, func() bool { return rec.layersSent() == streams }); err != nil {
+		rec.problem(fmt.Sprintf("%d of %d streams are sent: %v", rec.layersSent(), streams, err))
 	}
 	viewer, err := openBrowser(ctx, c.Browser, c.film, s.view)
 	if err != nil {

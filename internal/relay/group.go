@@ -83,7 +83,7 @@ type group struct {
 	whole       uint64    // chunks up to the end of the last object that is whole
 	sleepers    waiterList
 	patient     waiterList // those who wait for a whole object
-	firstWriter Group // the usual only writer, without an allocation of its own
+	firstWriter Group      // the usual only writer, without an allocation of its own
 }
 
 func (g *group) state() (groupState, DropReason) {

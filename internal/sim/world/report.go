@@ -24,6 +24,7 @@ type Report struct {
 	Links    int           `json:"links"`
 	Virtual  time.Duration `json:"virtual_ns"`
 	Took     time.Duration `json:"took_ns"` // real time
+	Spent    time.Duration `json:"processor_ns"`
 	Relays   int           `json:"relays"`
 	Depth    int           `json:"depth"`
 	Share    Share         `json:"share"`                   // by any pair of nodes
@@ -33,6 +34,7 @@ type Report struct {
 	Joins    Quantiles     `json:"joins"`
 	Taken    Taken         `json:"taken"`
 	Clients  []ClientView  `json:"clients"`
+	Real     RealJoins     `json:"real_client_joins"`
 	Tree     []TreeNode    `json:"tree"`
 	Flows    []LinkFlow    `json:"flows"`
 	Moves    []Move        `json:"moves"`
@@ -45,6 +47,18 @@ type Report struct {
 	Dead     []TreeNode    `json:"dead"`
 	Accuracy Accuracy      `json:"accuracy"`
 }
+
+// Short is the report without what is told node by node: a record to be kept.
+func (r *Report) Short() Report {
+	s := *r
+	s.Clients, s.Tree, s.Flows, s.Moves, s.Regions = nil, nil, nil, nil, nil
+	s.Gaps = s.Gaps[:min(len(s.Gaps), shortGaps)]
+	s.Notes = s.Notes[:min(len(s.Notes), shortGaps)]
+	return s
+}
+
+// shortGaps is how many gaps, those that most viewers saw, a record keeps.
+const shortGaps = 10
 
 // Share says who was in time, over all windows.
 type Share struct {
@@ -75,17 +89,6 @@ type RegionAges struct {
 	P1Ms    float64   `json:"p1_ms"`
 	P25Ms   float64   `json:"p25_ms"`
 	P75Ms   float64   `json:"p75_ms"`
-}
-
-// ClientView is what a real client saw.
-type ClientView struct {
-	Node     string  `json:"node"`
-	Kind     string  `json:"kind"`
-	P50Ms    float64 `json:"p50_ms"`
-	P95Ms    float64 `json:"p95_ms"`
-	Frames   int     `json:"frames"`
-	Missing  int     `json:"missing"`
-	Problems int     `json:"problems"`
 }
 
 // TreeNode is a node of the last tree that was seen.
@@ -432,20 +435,6 @@ func (w *World) moveReport(r *Report) {
 				})
 			}
 		}
-	}
-}
-
-func (w *World) clientReport(r *Report) {
-	from, to := w.session.from, w.session.from.Add(w.cfg.Duration-time.Second)
-	for _, c := range w.real {
-		if c.watch == nil || c.node < 0 {
-			continue
-		}
-		got := sim.Between(c.watch.Arrivals(sim.Video), from, to)
-		r.Clients = append(r.Clients, ClientView{
-			Node: w.places[c.node].ID, Kind: c.kind, Frames: len(got), Missing: len(sim.Missing(got)),
-			P50Ms: millis(sim.Quantile(got, 0.5)), P95Ms: millis(sim.Quantile(got, 0.95)), Problems: len(c.watch.Problems()),
-		})
 	}
 }
 

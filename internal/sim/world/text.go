@@ -10,8 +10,9 @@ import (
 func (r *Report) Text() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("SIMULATED: %d nodes in the regions of %s, %d links, %d viewers, %v of virtual time in %v, seed %d",
-		r.Nodes, r.Config.Regions, r.Links, r.Config.Viewers, r.Virtual.Round(time.Second), r.Took.Round(time.Second), r.Config.Seed)
+	line("SIMULATED: %d nodes in the regions of %s, %d links, %d viewers, %v of virtual time in %v (%v of processor time), seed %d",
+		r.Nodes, r.Config.Regions, r.Links, r.Config.Viewers, r.Virtual.Round(time.Second), r.Took.Round(time.Second),
+		r.Spent.Round(time.Second), r.Config.Seed)
 	line("enters at %s; %d relays, at most %d hops; %d kbit/s are published", r.Origin, r.Relays, r.Depth, r.Bps/1000)
 	line("")
 	line("viewers whom the graph allows %v:    %7d of %7d have it at p95 per minute: %.3f %%",
@@ -26,6 +27,10 @@ func (r *Report) Text() string {
 	}
 	line("first picture after the wish to watch: p50 %.0f ms, p95 %.0f, p99 %.0f, max %.0f (%d joins)",
 		r.Joins.P50, r.Joins.P95, r.Joins.P99, r.Joins.Max, r.Joins.Count)
+	if q := r.Real; q.All > 0 {
+		line("the same of %d real clients, with their handshakes (MoQ p50 %.0f ms, p95 %.0f; WHEP p50 %.0f, p95 %.0f); %d saw nothing",
+			q.All, q.MoQ.P50, q.MoQ.P95, q.WHEP.P50, q.WHEP.P95, q.Failed)
+	}
 	line("the picture is taken %d times by %d nodes, backups that stand by included; at most %d times by one",
 		r.Taken.Subs, r.Taken.Nodes, r.Taken.Most)
 	line("predicted ages within 10 %% or 3 ms of measured: %d of %d nodes; worst %.1f ms; nodes' own figures: %d",
@@ -46,7 +51,11 @@ func (r *Report) Text() string {
 		}
 		line("  %s at %s: %d frames missing, %.0f ms of silence, %d viewers%s", g.Track, g.Node, g.Frames, g.Silence, g.Viewers, because(g.Cause))
 	}
-	for _, c := range r.Clients {
+	for i, c := range r.Clients {
+		if i == maxClientsShown {
+			line("  ...")
+			break
+		}
 		line("real client (%s) at %s: p50 %.1f ms, p95 %.1f; %d pictures, %d missing, %d problems", c.Kind, c.Node, c.P50Ms, c.P95Ms, c.Frames, c.Missing, c.Problems)
 	}
 	for _, v := range r.Broken {
@@ -61,6 +70,9 @@ func (r *Report) Text() string {
 	}
 	return b.String()
 }
+
+// maxClientsShown bounds the list of real clients.
+const maxClientsShown = 8
 
 func because(cause string) string {
 	if cause == "" {
