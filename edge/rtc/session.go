@@ -7,11 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/webrtc/v4"
+	"github.com/pion/ice/v4"
 
 	"trellis/internal/relay"
 	"trellis/wire"
@@ -131,8 +132,6 @@ func (s *Session) End(cause error) { s.end(cause) }
 // connection is what carries a session: a publisher's peer connection, or a
 // viewer's transport.
 type connection interface {
-	// addCandidate takes a candidate that the client trickles.
-	addCandidate(webrtc.ICECandidateInit) error
 	// restart begins a new ICE session and returns the new answer.
 	restart(ctx context.Context, ufrag, pwd string) (answer string, err error)
 	// close ends it and waits for everything that ran on it.
@@ -219,19 +218,32 @@ func (s *Session) isConnected() bool {
 	}
 }
 
-// AddCandidates adds candidates that the client trickles (RFC 8840). They are
-// optional for us: a lite agent learns the client's address from its checks.
-func (s *Session) AddCandidates(candidates []webrtc.ICECandidateInit) error {
+// AddCandidates takes note of candidates that the client trickles (RFC 8840). They
+// are of no use to a lite agent, which learns the client's addresses from its checks,
+// and could only send it elsewhere: nothing is kept of them.
+func (s *Session) AddCandidates(candidates []string) error {
 	if err := s.ctx.Err(); err != nil {
 		return fmt.Errorf("add candidates: %w", ErrClosed)
 	}
 	var errs []error
 	for _, c := range candidates {
-		if err := s.conn.addCandidate(c); err != nil {
+		if err := checkCandidate(c); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkCandidate reads a candidate, or the empty one that says that it was the last.
+func checkCandidate(c string) error {
+	value := strings.TrimPrefix(c, "candidate:")
+	if value == "" {
+		return nil
+	}
+	if _, err := ice.UnmarshalCandidate(value); err != nil {
+		return fmt.Errorf("candidate: %w", err)
+	}
+	return nil
 }
 
 // ETag returns the entity tag of the current ICE session: RFC 9725, Section 4.3.1.

@@ -5,11 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/rtc/transport"
 )
@@ -125,14 +123,6 @@ func (c *viewerConn) request(packet []byte) {
 			}
 		}
 	}
-}
-
-func (c *viewerConn) addCandidate(cand webrtc.ICECandidateInit) error {
-	value := strings.TrimPrefix(cand.Candidate, "candidate:")
-	if value == "" {
-		return nil // the end of candidates
-	}
-	return c.AddCandidate(value)
 }
 
 func (c *viewerConn) restart(ctx context.Context, ufrag, pwd string) (string, error) {
