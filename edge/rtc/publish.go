@@ -43,10 +43,14 @@ func (e *Edge) publish(ctx context.Context, req Request) (*Session, error) {
 		return nil, err
 	}
 	s := e.newSession(RolePublisher, req)
+	if err := e.admit(s); err != nil {
+		return nil, err
+	}
 	settings := e.settings
 	settings.BufferFactory = (&sources{session: s, count: map[packetio.BufferPacketType]int{}}).buffer
 	api, err := e.publisherAPI(settings)
 	if err != nil {
+		e.leave(s)
 		return nil, err
 	}
 	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil)

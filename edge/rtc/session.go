@@ -76,6 +76,7 @@ type Session struct {
 	tasks     tasks
 
 	negotiation sync.Mutex // held across an ICE restart
+	iceRestarts allowance  // guarded by it
 
 	mu   sync.Mutex
 	etag string
@@ -138,16 +139,13 @@ type connection interface {
 	close() error
 }
 
-// connect makes the connection with negotiate, which also returns the answer. The
-// session is handed out when it returns, and runs.
+// connect makes the connection of a session that was admitted with negotiate, which
+// also returns the answer. The session is handed out when it returns, and runs.
 //
 // finish is called when it is over, after all of its tasks have ended.
 func (s *Session) connect(
 	expires time.Time, negotiate func() (connection, string, error), finish func(cause error),
 ) error {
-	if err := s.edge.admit(s); err != nil {
-		return err
-	}
 	conn, answer, err := negotiate()
 	s.conn, s.answer, s.etag = conn, answer, newETag()
 	if err != nil {

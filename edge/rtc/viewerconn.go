@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/rtcp"
 
+	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/transport"
 )
 
@@ -20,6 +21,7 @@ type viewerConn struct {
 	offer    *offer
 	sections []answered
 	steering *steering
+	asks     asks
 }
 
 // newViewerConn makes the transport of a viewer, gives it to the tracks, and
@@ -81,22 +83,39 @@ func (c *viewerConn) follow() {
 }
 
 // feedback passes what the viewer reports on to the steering and the lanes.
-func (c *viewerConn) feedback(compound []byte) {
+func (c *viewerConn) feedback(compound []byte) { c.read(compound, time.Now()) }
+
+func (c *viewerConn) read(compound []byte, now time.Time) {
 	for len(compound) > 0 {
 		size, ok := rtcpSize(compound)
 		if !ok {
-			c.session.edge.metrics.skipped[skipFeedback].Inc()
+			c.skip(skipBadFeedback)
 			return
 		}
 		packet := compound[:size]
 		compound = compound[size:]
 		if packet[1] == byte(rtcp.TypeTransportSpecificFeedback) && packet[0]&0x1f == rtcp.FormatTCC {
-			c.steering.feedback(packet, time.Now())
+			c.arrivals(packet, now)
 			continue
 		}
-		c.request(packet)
+		c.request(packet, now)
 	}
 }
+
+// arrivals takes what the viewer says of when packets arrived.
+func (c *viewerConn) arrivals(packet []byte, now time.Time) {
+	f, err := bwe.ParseTransportFeedback(packet)
+	switch {
+	case err != nil:
+		c.skip(skipBadFeedback)
+	case !c.asks.reports.takeN(now, reportRate, reportBurst, max(f.Count, 1)):
+		c.skip(skipReports)
+	default:
+		c.steering.feedback(packet, now)
+	}
+}
+
+func (c *viewerConn) skip(why skip) { c.session.edge.metrics.skipped[why].Inc() }
 
 // rtcpSize returns the size of the first packet of a compound: RFC 3550, Section 6.4.1.
 func rtcpSize(compound []byte) (int, bool) {
@@ -108,21 +127,34 @@ func rtcpSize(compound []byte) (int, bool) {
 }
 
 // request passes on what a viewer asks of one track.
-func (c *viewerConn) request(packet []byte) {
+func (c *viewerConn) request(packet []byte, now time.Time) {
 	packets, err := rtcp.Unmarshal(packet)
 	if err != nil {
-		c.session.edge.metrics.skipped[skipFeedback].Inc()
+		c.skip(skipBadFeedback)
 		return // with a type that pion cannot read, it is none that we answer
 	}
 	for _, p := range packets {
+		switch p.(type) {
+		case *rtcp.TransportLayerNack, *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+		default:
+			continue // nothing is asked
+		}
 		for _, ssrc := range p.DestinationSSRC() {
-			for _, a := range c.sections {
-				if a.track != nil && a.track.cfg.ssrc == ssrc {
-					a.track.feedback(p)
-				}
+			if why := c.ask(p, ssrc, now); why != numSkips {
+				c.skip(why)
 			}
 		}
 	}
+}
+
+// ask passes on what a viewer asks of the track with an SSRC.
+func (c *viewerConn) ask(p rtcp.Packet, ssrc uint32, now time.Time) skip {
+	for _, a := range c.sections {
+		if a.track != nil && a.track.cfg.ssrc == ssrc {
+			return a.track.feedback(p, &c.asks, now)
+		}
+	}
+	return skipUnknownSSRC
 }
 
 func (c *viewerConn) restart(ctx context.Context, ufrag, pwd string) (string, error) {

@@ -3,6 +3,7 @@ package rtc
 import (
 	"math/rand/v2"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/rtcp"
 
@@ -48,20 +49,49 @@ func (t *viewerTrack) hold() *laneHold { return t.held.Load() }
 // swap puts the track on another lane and returns the one before.
 func (t *viewerTrack) swap(h *laneHold) *laneHold { return t.held.Swap(h) }
 
-// feedback passes a viewer's report on to the lane.
-func (t *viewerTrack) feedback(p rtcp.Packet) {
+// feedback passes a viewer's report on to the lane, and says why not if it does not.
+// asks is what the viewer may ask of all its tracks together.
+func (t *viewerTrack) feedback(p rtcp.Packet, asks *asks, now time.Time) skip {
 	switch p := p.(type) {
 	case *rtcp.TransportLayerNack: // RFC 4585, Section 6.2.1
-		if c := (laneCommand{kind: commandResend, viewer: t.viewer, seqs: lostPackets(p)}); len(c.seqs) > 0 {
-			t.hold().feedback(c)
+		seqs := lostPackets(p)
+		if len(seqs) == 0 {
+			return numSkips
 		}
+		if !asks.packets.takeN(now, askRate, askBurst, len(seqs)) {
+			return skipAskLimit
+		}
+		t.hold().feedback(laneCommand{kind: commandResend, viewer: t.viewer, seqs: seqs})
 	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+		if !asks.pictures.take(now, pictureRate, pictureBurst) {
+			return skipAskLimit
+		}
 		t.hold().feedback(laneCommand{kind: commandRestart, viewer: t.viewer})
 	}
+	return numSkips
 }
 
-// maxLostPackets bounds what one NACK may ask for.
-const maxLostPackets = 512
+// asks bounds what one viewer's feedback can make its lanes do.
+type asks struct {
+	packets  allowance // to be sent again
+	pictures allowance // to begin with
+	reports  allowance // packets reported on
+}
+
+const (
+	// maxLostPackets bounds what one NACK may ask for.
+	maxLostPackets = 512
+	// askRate and askBurst are some times what is sent again: a viewer asks anew until
+	// a packet arrives.
+	askRate  = 10 * resendRate
+	askBurst = 10 * resendBurst
+	// Players ask for a picture once a second, one for each track.
+	pictureRate  = 5
+	pictureBurst = 20
+	// A viewer reports once on each packet, and again on what was missing: 100 Mbit/s.
+	reportRate  = 20_000
+	reportBurst = 40_000
+)
 
 func lostPackets(n *rtcp.TransportLayerNack) []uint16 {
 	var seqs []uint16
@@ -70,6 +100,9 @@ func lostPackets(n *rtcp.TransportLayerNack) []uint16 {
 			seqs = append(seqs, seq)
 			return len(seqs) < maxLostPackets
 		})
+		if len(seqs) == maxLostPackets {
+			break
+		}
 	}
 	return seqs
 }
