@@ -68,6 +68,12 @@ func (r *record) link(to string) (peer.LinkValue, bool) {
 	return peer.LinkValue{}, false
 }
 
+// links reports whether the record names a link to another node.
+func (r *record) links(to string) bool {
+	_, ok := r.link(to)
+	return ok
+}
+
 // eachLink calls f for each of the links that the record names, in no order.
 func (r *record) eachLink(f func(to string, v peer.LinkValue)) {
 	for k, e := range r.entries {

@@ -121,13 +121,18 @@ func (m *Mesh) pathFrom(origin string) []string {
 	return all[0].Path
 }
 
-// refreshPaths tells the table by which path broadcasts come now, once a second
-// at most and only where that has changed.
-func (m *Mesh) refreshPaths() {
-	if !m.pathsDirty {
+// pathsEvery is how often paths follow mere figures. What links there are, they
+// follow within a second.
+const pathsEvery = 10 * time.Second
+
+// refreshPaths tells the table by which path broadcasts come now, where that has
+// changed. Finding paths takes a walk over all links of the cluster, so it is not
+// done for every figure that somebody has measured anew.
+func (m *Mesh) refreshPaths(now time.Time) {
+	if !m.pathsDirty && (!m.pathsStale || now.Sub(m.pathsAt) < pathsEvery) {
 		return
 	}
-	m.pathsDirty = false
+	m.pathsDirty, m.pathsStale, m.pathsAt = false, false, now
 	paths := map[string][]string{}
 	for _, r := range m.remotes {
 		path, ok := paths[r.origin]

@@ -68,7 +68,9 @@ type loopState struct {
 
 	heardOrder uint64
 	graph      *spf.Graph // nil: to be built anew
-	pathsDirty bool
+	pathsDirty bool       // links have come or gone
+	pathsStale bool       // figures of links have changed
+	pathsAt    time.Time  // when paths were told last
 	rerouteDue bool
 	chooseDue  bool // the link set is to be looked at
 	chosenAt   time.Time
@@ -247,7 +249,7 @@ func (m *Mesh) tick(now time.Time) {
 	m.measureLoad(now)
 	m.advertiseSelf(now)
 	m.reroute(now, false)
-	m.refreshPaths()
+	m.refreshPaths(now)
 	m.measureRates(now)
 	m.measureFlows(now)
 	m.tellAges(now)
@@ -258,7 +260,7 @@ func (m *Mesh) tick(now time.Time) {
 func (m *Mesh) changed(c Changes) {
 	if c.Links {
 		m.graph, m.plans.links = nil, nil
-		m.pathsDirty = true
+		m.pathsDirty, m.pathsStale = m.pathsDirty || c.Linked, true
 		m.rerouteDue = m.rerouteDue || c.Linked // mere figures wait for the next second
 		if len(m.plans.roots) > 0 {
 			m.planSoon(time.Now())

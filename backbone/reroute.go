@@ -17,14 +17,12 @@ func (m *Mesh) topology() *spf.Graph {
 	}
 	g := &spf.Graph{}
 	for node, r := range m.adverts.records {
-		r.eachLink(func(to string, v peer.LinkValue) {
-			back, ok := m.adverts.records[to]
-			if !ok {
-				return
-			}
-			if _, ok := back.link(node); ok {
-				g.Add(node, to, linkCost(v.DelayP50, float64(v.LossPpm)/1e6))
-			}
+		g.Out(node, len(r.entries), func(edge func(to string, cost time.Duration)) {
+			r.eachLink(func(to string, v peer.LinkValue) {
+				if back := m.adverts.records[to]; back != nil && back.links(node) {
+					edge(to, linkCost(v.DelayP50, float64(v.LossPpm)/1e6))
+				}
+			})
 		})
 	}
 	m.graph = g

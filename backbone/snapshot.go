@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"trellis/routing/control"
-	"trellis/wire"
 	"trellis/wire/peer"
 )
 
@@ -137,13 +136,4 @@ func (f *linkFlaps) forget(now time.Time) {
 			delete(f.gone, key)
 		}
 	}
-}
-
-// DefaultProtect is the protection of a track by its kind: sound, data and the
-// catalog are small, and are taken twice.
-func DefaultProtect(_ wire.TrackName, kind wire.Kind) control.Protection {
-	if kind == wire.KindVideo {
-		return control.ProtectWarm
-	}
-	return control.ProtectHot
 }

@@ -52,21 +52,40 @@ const shortcutGain = 2 * time.Millisecond
 // shortcut reports whether a link to the origin itself would be worth having: it
 // is measured to be shorter than what is planned, or nobody has measured it and
 // the coordinates have it so. Plans know measured links only, so somebody must
-// try. Where the route needs 85 % of its bound, which the planner raises to 1.1
-// times the least delay that it finds (at the 95th percentile: hence not 90 %), a
-// guess that is half as long again as the link turns out to be is worth trying.
+// try. A backup that is late is looked at in the same way: whoever has to live on
+// it is to be in time, too.
 func (m *Mesh) shortcut(u *upstream) bool {
+	r := &u.plan.route
+	if len(r.Path) < 2 {
+		return false // we have it
+	}
 	region := ""
-	if r := m.know.adverts.records[u.origin]; r != nil {
-		region = r.about.Region
+	if o := m.know.adverts.records[u.origin]; o != nil {
+		region = o.about.Region
 	}
 	rtt, prior := m.know.distance(u.origin, region)
-	direct, planned := rtt/2, u.plan.route.Delay
-	if prior && planned*20 > u.plan.route.Bound*17 {
+	return shorter(rtt/2, prior, r.Delay, r.Bound) ||
+		len(r.Backup) > 1 && late(r.BackupDelay, r.Bound) && shorter(rtt/2, prior, r.BackupDelay, r.Bound)
+}
+
+// shorter compares the direct way with a planned one. Where that needs 85 % of its
+// bound, which the planner raises to 1.1 times the least delay that it finds (at
+// the 95th percentile: hence not 90 %), a guess that is half as long again as the
+// link turns out to be is worth trying. Where it is late, the least gain counts.
+func shorter(direct time.Duration, prior bool, planned, bound time.Duration) bool {
+	gain := shortcutGain
+	if late(planned, bound) {
+		gain = relayDelay
+	}
+	if prior && planned*20 > bound*17 {
 		direct = direct * 2 / 3
 	}
-	return direct+shortcutGain < planned
+	return direct+gain < planned
 }
+
+// late reports whether a delay is beyond its bound, as far as half of the frames
+// tell: the bound is for 95 of 100, which take a little longer.
+func late(planned, bound time.Duration) bool { return bound > 0 && planned*100 > bound*99 }
 
 func (m *Mesh) setWants(u *upstream, want map[string]string) {
 	if maps.Equal(want, u.near.held) {

@@ -45,6 +45,8 @@ func qualityCommand() *cobra.Command {
 	fl.IntVar(&f.cfg.Rounds, "rounds", 1, "how often each is played")
 	fl.StringVar(&f.cfg.Browser, "browser", browser, "program of Chromium")
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
+	fl.StringVar(&f.cfg.Codec, "codec", "VP8", "what is published to our node: VP8, VP9, AV1 or H264")
+	fl.StringVar(&f.cfg.Mode, "mode", "", "scalability mode of its encoder, such as L3T3_KEY (default: simulcast)")
 	fl.StringVar(&f.out, "out", "", "directory for quality.json and quality.html")
 	return c
 }

@@ -93,7 +93,11 @@ func printPublished(out io.Writer, r client.PublishReport) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintf(out, "%s by %s in %.1f s, connected after %.0f ms\n", r.Broadcast, r.Protocol, r.DurationS, r.ConnectMs)
+	again := ""
+	if r.Reconnects > 0 || r.Skipped > 0 {
+		again = fmt.Sprintf(", %d reconnects, %d frames skipped meanwhile", r.Reconnects, r.Skipped)
+	}
+	_, _ = fmt.Fprintf(out, "%s by %s in %.1f s, connected after %.0f ms%s\n", r.Broadcast, r.Protocol, r.DurationS, r.ConnectMs, again)
 	_, _ = fmt.Fprintln(w, "track\tcodec\tframes\tkeys\tper second\tbitrate\tlate p50\tp99 ms\t")
 	for _, t := range r.Tracks {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%.1f\t%s\t%.1f\t%.1f\t\n",

@@ -18,6 +18,7 @@ import (
 	"trellis/internal/edges"
 	"trellis/internal/node"
 	"trellis/internal/relay"
+	"trellis/wire"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -121,7 +122,7 @@ func (b *builder) build(ctx context.Context) (node.Config, error) {
 		}
 		cfg.PublicAddrs = append(cfg.PublicAddrs, ip)
 	}
-	for _, part := range []func(*node.Config) error{b.tokens, b.certificates, b.cluster} {
+	for _, part := range []func(*node.Config) error{b.tokens, b.certificates, b.cluster, b.protection} {
 		if err := part(&cfg); err != nil {
 			return cfg, err
 		}
@@ -129,6 +130,23 @@ func (b *builder) build(ctx context.Context) (node.Config, error) {
 	var err error
 	cfg.Sockets, err = node.Listen(ctx, addresses(c.Listen))
 	return cfg, err
+}
+
+// protection takes over how tracks survive failures.
+func (b *builder) protection(cfg *node.Config) error {
+	p := b.c.Protect
+	rules, err := p.ParseRules()
+	if err != nil {
+		return fmt.Errorf("protect.rules: %w", err)
+	}
+	for _, r := range rules {
+		if err := cfg.Protect.By(r.Name, r.Grade); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		cfg.Protect.Of(p.Video, wire.KindVideo), cfg.Protect.Of(p.Audio, wire.KindAudio), cfg.Protect.Of(p.Data, wire.KindData, wire.KindCatalog),
+	)
 }
 
 func addresses(l config.Listen) node.Addresses {

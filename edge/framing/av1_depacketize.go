@@ -10,6 +10,7 @@ import (
 // handed on when all of it is there.
 type av1Depacketizer struct {
 	frames
+	apart bool // layers stay apart
 
 	sequence []byte // the last sequence header OBU, with size field
 	reduced  bool   // it announces reduced still pictures
@@ -20,6 +21,8 @@ type av1Depacketizer struct {
 	heldSeq  bool   // held has a sequence header
 	joined   []byte // the OBU that this Push completed
 	headers  []byte // OBU headers made in this Push
+
+	layers av1Layers
 }
 
 // aggregation is the header of Section 4.4: Z Y W W N - - -.
@@ -48,10 +51,16 @@ func (d *av1Depacketizer) Push(p Packet, out []Event) []Event {
 		return d.leave()
 	}
 	d.headers = d.headers[:0]
+	if d.apart {
+		d.layers.packet(&p)
+	}
 	if !d.payload(p.Payload) {
 		d.lose()
 		d.clear()
 		return d.leave()
+	}
+	if d.apart && d.open && d.layers.last() {
+		d.nextLayer()
 	}
 	if p.Marker {
 		d.close()
@@ -144,6 +153,9 @@ func (d *av1Depacketizer) unit(b []byte) bool {
 			d.heldSeq = true
 		}
 	case obuFrame, obuFrameHeader:
+		if d.apart && d.open && d.layers.changes(o) {
+			d.nextLayer()
+		}
 		if !d.open && !d.first(o) {
 			return false
 		}
@@ -165,7 +177,12 @@ func (d *av1Depacketizer) first(o obu) bool {
 		return false // nobody could decode it
 	}
 	d.begin(key)
-	if !d.data(temporalDelimiter) {
+	var layer Layer
+	if d.apart {
+		layer = d.layers.begin(o, key)
+		d.out[len(d.out)-1].Layer = layer
+	}
+	if layer.Alone() && !d.data(temporalDelimiter) {
 		return false
 	}
 	if key && !d.heldSeq && !d.data(d.sequence) {
@@ -193,7 +210,7 @@ func (d *av1Depacketizer) keepSequence(o obu) {
 	if !ok {
 		return
 	}
-	d.reduced = s.reduced
+	d.reduced, d.layers.sequence = s.reduced, s.layers
 	d.sequence = slices.Concat(header, o.payload)
 }
 
@@ -203,11 +220,18 @@ func (d *av1Depacketizer) close() {
 	case d.partial:
 		d.lose()
 	case d.open:
-		d.finish()
+		d.finish() // of the layer, if they stay apart: with it the picture
 	default:
 		d.done = true // headers only: they are kept, there is no frame
 	}
 	d.clear()
+}
+
+// nextLayer ends the frame of a layer. What comes before the next one must not
+// overwrite what events of this Push refer to.
+func (d *av1Depacketizer) nextLayer() {
+	d.next()
+	d.held, d.heldSeq = nil, false
 }
 
 func (d *av1Depacketizer) clear() {

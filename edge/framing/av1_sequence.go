@@ -9,6 +9,7 @@ type av1Sequence struct {
 	tier          uint8
 	bitDepth      uint8
 	width, height int
+	layers        uint16 // operating_point_idc of the first point: 4 bits for spatial layers, 8 for temporal
 }
 
 func parseAV1Sequence(payload []byte) (av1Sequence, bool) {
@@ -61,13 +62,13 @@ func parseAV1OperatingPoints(r *bits, s *av1Sequence) {
 	}
 	initialDelay := r.flag()
 	for i := range int(r.u(5)) + 1 {
-		r.skip(12) // operating_point_idc
+		idc := uint16(r.u(12))
 		level, tier := uint8(r.u(5)), uint8(0)
 		if level > 7 {
 			tier = uint8(r.u(1))
 		}
 		if i == 0 {
-			s.level, s.tier = level, tier
+			s.level, s.tier, s.layers = level, tier, idc
 		}
 		if decoderModel && r.flag() {
 			r.skip(2*delayBits + 1)

@@ -80,6 +80,12 @@ func (f *frames) finish() {
 	f.open, f.done = false, true
 }
 
+// next closes the open frame of one layer: another of the same picture follows.
+func (f *frames) next() {
+	f.out = append(f.out, Event{Kind: FrameEnd, Timestamp: f.ts})
+	f.open = false
+}
+
 // lose gives up the current frame, begun or not. A run of lost frames is told once.
 func (f *frames) lose() {
 	switch {

@@ -153,6 +153,20 @@ func (l *Losses) GiveUp(seq uint16) {
 	l.missing = slices.Delete(l.missing, 0, i)
 }
 
+// IsMissing reports whether a packet before newer is not there: known to be missing,
+// or not missed yet, because newer has not been counted.
+func (l *Losses) IsMissing(seq, newer uint16) bool {
+	if !l.begun {
+		return false
+	}
+	n := l.newest + int64(int16(seq-uint16(l.newest)))
+	if n > l.newest {
+		return int16(newer-seq) > 0
+	}
+	_, found := slices.BinarySearchFunc(l.missing, n, func(m missingPacket, seq int64) int { return int(m.seq - seq) })
+	return found
+}
+
 // Missing returns how many packets are being waited for.
 func (l *Losses) Missing() int { return len(l.missing) }
 

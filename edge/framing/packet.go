@@ -13,6 +13,8 @@ type Packet struct {
 	Lost int
 	// Payload is the RTP payload without padding; empty for a packet that is only padding.
 	Payload []byte
+	// Dependency is the dependency descriptor, empty without.
+	Dependency []byte
 }
 
 // EventKind says what an Event means.
@@ -61,6 +63,8 @@ type Event struct {
 	Timestamp uint32
 	// Arrival is when the first packet of the frame was received.
 	Arrival time.Time
+	// Layer is that of the frame: set with FrameBegin, if DepacketizerConfig.Layers is.
+	Layer Layer
 	// Data aliases the packet's payload or memory of the depacketizer: it is valid
 	// until the next Push, and the caller must not change it.
 	Data []byte
@@ -82,6 +86,10 @@ type DepacketizerConfig struct {
 	// ParameterSets are H.264 SPS and PPS NAL units that came out of band
 	// (sprop-parameter-sets, RFC 6184, Section 8.1).
 	ParameterSets [][]byte
+	// Layers makes a frame of each layer's part of a picture, where a VP9 or AV1 stream
+	// has layers. An AV1 frame has no temporal delimiter then. Otherwise the layers of a
+	// picture are one frame.
+	Layers bool
 }
 
 const (
@@ -103,11 +111,11 @@ func NewDepacketizer(c Codec, cfg DepacketizerConfig) (Depacketizer, error) {
 	case VP8:
 		return &vp8Depacketizer{frames: f}, nil
 	case VP9:
-		return &vp9Depacketizer{frames: f}, nil
+		return &vp9Depacketizer{frames: f, apart: cfg.Layers}, nil
 	case H264:
 		return newH264Depacketizer(f, cfg.ParameterSets), nil
 	case AV1:
-		return &av1Depacketizer{frames: f}, nil
+		return &av1Depacketizer{frames: f, apart: cfg.Layers}, nil
 	default:
 		return nil, codecError(c)
 	}

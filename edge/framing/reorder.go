@@ -36,7 +36,7 @@ type Reorder struct {
 type reorderSlot struct {
 	full bool
 	p    Packet
-	buf  []byte // memory of p.Payload, kept
+	buf  []byte // memory of p.Payload and p.Dependency, kept
 }
 
 const (
@@ -156,9 +156,10 @@ func (r *Reorder) deliver(p Packet) Packet {
 // keep copies the pushed packet into the ring.
 func (r *Reorder) keep() {
 	s := r.slot(r.freshSeq)
-	s.buf = append(s.buf[:0], r.fresh.Payload...)
+	n := len(r.fresh.Payload)
+	s.buf = append(append(s.buf[:0], r.fresh.Payload...), r.fresh.Dependency...)
 	s.full, s.p = true, r.fresh
-	s.p.Payload = s.buf
+	s.p.Payload, s.p.Dependency = s.buf[:n:n], s.buf[n:]
 	r.held++
 	r.pending = false
 }

@@ -11,6 +11,7 @@ import (
 
 	"trellis/internal/auth"
 	"trellis/internal/relay"
+	"trellis/internal/telemetry"
 )
 
 // Verifier says what a token allows. *auth.Verifier is one.
@@ -67,6 +68,8 @@ type Config struct {
 	Elsewhere func(client string) string
 	// Clock is this node's wall clock, for the ages of objects; nil: time.Now.
 	Clock func() time.Time
+	// Decisions remembers which pictures were paused and why; nil for nobody.
+	Decisions *telemetry.Events
 	// Log is required to be set by who wants one; nil discards.
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	randv2 "math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -26,6 +27,7 @@ import (
 
 	"trellis/edge/moq/moqclient"
 	"trellis/internal/auth"
+	"trellis/internal/impair"
 	"trellis/internal/relay"
 	"trellis/wire"
 	"trellis/wire/moqlite"
@@ -162,22 +164,58 @@ func newEnv(t *testing.T, change func(*Config)) *env {
 	return e
 }
 
-// cuttableRouter is a perfect network from which hosts can be cut off.
+// cuttableRouter is a perfect network from which hosts can be cut off, or whose way
+// to a host can be made narrow.
 type cuttableRouter struct {
 	simnet.PerfectRouter
-	mu  sync.Mutex
-	cut map[string]bool
+	mu     sync.Mutex
+	cut    map[string]bool
+	narrow map[string]*impair.Link // by the address that it leads to
+	late   sync.WaitGroup          // packets on narrow ways
 }
 
 // SendPacket implements simnet.Router.
 func (r *cuttableRouter) SendPacket(p simnet.Packet) error {
 	r.mu.Lock()
 	lost := r.cut[p.From.String()] || r.cut[p.To.String()]
-	r.mu.Unlock()
-	if lost {
-		return nil
+	var wait time.Duration
+	if l := r.narrow[p.To.String()]; l != nil && !lost {
+		now := time.Now()
+		at, drop := l.Send(now, len(p.Data))
+		lost, wait = drop != impair.DropNone, at.Sub(now)
 	}
-	return r.PerfectRouter.SendPacket(p)
+	r.mu.Unlock()
+	switch {
+	case lost:
+		return nil
+	case wait <= 0:
+		return r.PerfectRouter.SendPacket(p)
+	}
+	p.Data = bytes.Clone(p.Data)
+	r.late.Add(1)
+	time.AfterFunc(wait, func() {
+		defer r.late.Done()
+		_ = r.PerfectRouter.SendPacket(p) // who has gone gets nothing
+	})
+	return nil
+}
+
+// narrow makes the way to the next client narrow, or changes it.
+func (e *env) narrow(to net.Addr, cfg impair.Config) {
+	e.t.Helper()
+	e.router.mu.Lock()
+	defer e.router.mu.Unlock()
+	if l := e.router.narrow[to.String()]; l != nil {
+		if err := l.Set(cfg); err != nil {
+			e.t.Fatal(err)
+		}
+		return
+	}
+	l, err := impair.NewLink(cfg, randv2.New(randv2.NewPCG(1, 2)))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.router.narrow = map[string]*impair.Link{to.String(): l}
 }
 
 // cut takes a client off the network.

@@ -14,6 +14,7 @@ type bandwidth struct {
 	last       quic.ConnectionStats
 	lastAt     time.Time
 	goodputBps float64
+	full       bool // the last estimate is what came through a path that was full
 }
 
 const (
@@ -33,12 +34,14 @@ func (b *bandwidth) observe(stats quic.ConnectionStats, now time.Time) (bitrateB
 		return 0, 0
 	}
 	estimate := float64(stats.CongestionWindow) * 8 / rtt.Seconds()
+	b.full = false
 	if elapsed := now.Sub(b.lastAt); !b.lastAt.IsZero() && elapsed > 0 {
 		sent := float64(stats.BytesSent - b.last.BytesSent)
 		lost := float64(stats.BytesLost - b.last.BytesLost)
 		b.goodputBps = max(sent-lost, 0) * 8 / elapsed.Seconds()
 		queueing := rtt > time.Duration(queuedFactor*float64(stats.MinRTT))+queuedExtra
 		if sent > 0 && (lost > lossyShare*sent || queueing) {
+			b.full = b.goodputBps < estimate
 			estimate = min(estimate, b.goodputBps)
 		}
 	}

@@ -82,6 +82,7 @@ const (
 	dropStalled                    // the viewer did not read
 	dropRefused                    // the viewer reset the stream
 	dropUpstream                   // given up before it came to us, or out of the cache
+	dropPaused                     // the path does not carry all pictures, and this one matters least
 	numDropReasons
 )
 
@@ -97,6 +98,8 @@ func (r dropReason) String() string {
 		return "refused_by_viewer"
 	case dropUpstream:
 		return "upstream"
+	case dropPaused:
+		return "paused"
 	case numDropReasons:
 	}
 	return fmt.Sprintf("reason(%d)", uint8(r))

@@ -28,10 +28,11 @@ type outbox struct {
 	wait    func(context.Context) (*quic.SendStream, error)
 	bell    chan struct{}
 
-	mu      sync.Mutex // guards what follows, and the fields of view and outGroup that say so
-	views   []*view    // by rank
-	waiting []*outGroup
-	sending int
+	mu       sync.Mutex // guards what follows, and the fields of view and outGroup that say so
+	views    []*view    // by rank
+	waiting  []*outGroup
+	sending  int
+	dividing bool // the session's division looks at the views
 }
 
 // uniStreamType opens a WebTransport stream.
@@ -73,6 +74,8 @@ func (o *outbox) update(v *view, want moqlite.Delivery) {
 func (o *outbox) remove(v *view) {
 	o.mu.Lock()
 	o.views = slices.DeleteFunc(o.views, func(other *view) bool { return other == v })
+	held := v.held
+	v.held = nil
 	victims := slices.Clone(v.groups)
 	for _, g := range victims {
 		o.unlistLocked(g)
@@ -80,13 +83,26 @@ func (o *outbox) remove(v *view) {
 	changed := o.rankLocked()
 	o.mu.Unlock()
 	apply(changed)
+	if held != nil {
+		held.Close()
+	}
 	for _, g := range victims {
 		g.giveUp(errUnsubscribed)
 	}
 }
 
-// push puts a group into the queue of those that want a stream.
+// push puts a group into the queue of those that want a stream. The newest one of a
+// view that is paused waits beside it, to be the first when it goes on.
 func (o *outbox) push(v *view, reader *relay.GroupReader) {
+	o.mu.Lock()
+	if v.paused {
+		passed := v.held
+		v.held = reader
+		o.mu.Unlock()
+		o.forgo(v, passed)
+		return
+	}
+	o.mu.Unlock()
 	g := &outGroup{outbox: o, view: v, reader: reader, seq: reader.Seq()}
 	g.begun = mark{seq: g.seq, at: time.Now()}
 	g.ctx, g.cancel = context.WithCancelCause(v.ctx)
@@ -306,10 +322,14 @@ func (o *outbox) bury(victims []*outGroup, reason dropReason) {
 	for _, g := range victims {
 		o.metrics.drop(reason)
 		cause := errExpired
-		if reason == dropBudget {
+		switch reason {
+		case dropBudget:
 			cause = errBudget
 			g.view.sub.Track().Drop(relay.DropStreamLimit)
-		} else {
+		case dropPaused:
+			cause = errPaused
+			g.view.sub.Track().Drop(relay.DropTooLate)
+		default:
 			g.view.sub.Track().Drop(relay.DropTooLate)
 		}
 		o.mu.Lock()
@@ -375,6 +395,7 @@ func apply(changed []reprioritised) {
 // The causes for which a group is given up.
 var (
 	errExpired      = &ending{wire.CodeOld, "older than the viewer's max_latency"}
+	errPaused       = &ending{wire.CodeDropped, "the path does not carry all pictures"}
 	errBudget       = &ending{wire.CodeDropped, "too many groups waiting for a stream"}
 	errUnsubscribed = &ending{wire.CodeCancel, "unsubscribed"}
 )

@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"trellis/edge/allocate"
 	"trellis/internal/relay"
 	"trellis/wire"
 	"trellis/wire/moqlite"
@@ -23,12 +24,19 @@ type view struct {
 	started bool
 	last    uint64 // the highest group so far, plus one
 
+	// Owned by the session's division.
+	rate   trackRate
+	memory allocate.Memory
+	hold   bool
+
 	// Guarded by outbox.mu.
 	want   moqlite.Delivery
 	rank   int
 	newest mark
 	groups []*outGroup
 	drops  dropRanges
+	paused bool
+	held   *relay.GroupReader // the newest group while paused, nil for none
 }
 
 func (ss *session) serveSubscribe(st *stream) error {
@@ -64,6 +72,7 @@ func (ss *session) serveSubscribe(st *stream) error {
 		}
 	}
 	ss.outbox.add(v)
+	ss.divide()
 	// Groups go before their view does.
 	defer v.pending.Wait()
 	defer ss.outbox.remove(v)

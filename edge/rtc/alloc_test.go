@@ -23,3 +23,25 @@ func TestLaneAllocatesNothingPerViewer(t *testing.T) {
 		t.Errorf("%v allocations per object with one viewer, %v with 200", one, many)
 	}
 }
+
+// TestSoundTwiceAllocatesNothingPerViewer does the same with sound that is sent
+// twice.
+func TestSoundTwiceAllocatesNothingPerViewer(t *testing.T) {
+	allocs := func(n int) float64 {
+		out := &discard{}
+		var viewers []*viewer
+		for range n {
+			v := soundViewer(out, 109, 108)
+			v.red = true
+			viewers = append(viewers, v)
+		}
+		next := speak(soundLane(t, viewers...))
+		for range 2 * laneObjects {
+			next()
+		}
+		return testing.AllocsPerRun(100, next)
+	}
+	if one, many := allocs(1), allocs(200); many > one {
+		t.Errorf("%v allocations per object with one viewer, %v with 200", one, many)
+	}
+}

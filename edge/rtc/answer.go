@@ -87,7 +87,10 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 	if s.codec.fmtp != "" {
 		md.WithValueAttribute("fmtp", pt+" "+s.codec.fmtp)
 	}
-	feedback := []string{"nack", "nack pli", "ccm fir"}
+	feedback := []string{"nack pli", "ccm fir"}
+	if s.track != nil && s.track.cfg.repeatable() {
+		feedback = append(feedback, "nack")
+	}
 	if s.track != nil && s.track.cfg.transport != 0 {
 		feedback = append(feedback, "transport-cc")
 	}
@@ -107,8 +110,17 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 			WithValueAttribute("fmtp", fmt.Sprintf("%s apt=%s", rtx, pt)).
 			WithValueAttribute("ssrc-group", fmt.Sprintf("FID %d %d", cfg.ssrc, cfg.rtxSSRC)) // RFC 5576, Section 4.2
 	}
+	if cfg.redPT != 0 {
+		red := strconv.Itoa(int(cfg.redPT))
+		md.MediaName.Formats = append(md.MediaName.Formats, red)
+		md.WithValueAttribute("rtpmap", red+" "+redMapping).
+			WithValueAttribute("fmtp", fmt.Sprintf("%s %s/%s", red, pt, pt))
+	}
 	if cfg.capture != 0 {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.capture, stream.AbsCaptureTimeURI))
+	}
+	if cfg.playout != 0 {
+		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.playout, stream.PlayoutDelayURI))
 	}
 	if cfg.transport != 0 {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.transport, stream.TransportCCURI))

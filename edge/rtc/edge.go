@@ -181,7 +181,7 @@ const (
 // report arrival times and losses; retransmission is the ingest's own.
 func (e *Edge) publisherAPI(settings webrtc.SettingEngine) (*webrtc.API, error) {
 	me, err := stream.NewMediaEngine(stream.EngineConfig{
-		Offers: stream.AllOffers(), TransportCC: true, Simulcast: true,
+		Offers: stream.AllOffers(), TransportCC: true, Simulcast: true, Layers: true, Redundancy: true,
 	})
 	if err != nil {
 		return nil, err

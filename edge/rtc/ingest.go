@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
-	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
@@ -27,12 +25,16 @@ type ingest struct {
 	log      *slog.Logger
 	timeline *stream.Timeline
 	catalog  *catalog
+	onDemand func([]LayerDemand)    // nil: the publisher is told by RTCP
+	streams  int                    // of video, as offered
 	pc       *webrtc.PeerConnection // set in prepare
 
 	mu        sync.Mutex
 	broadcast *relay.Broadcast // nil before the first packet
 	stop      func() bool      // of the watch on the broadcast's end
 	tracks    []*ingestTrack
+
+	meter ingestDemand
 }
 
 var (
@@ -41,10 +43,11 @@ var (
 	_ relay.Refresher         = (*ingest)(nil)
 )
 
-func newIngest(e *Edge, s *Session, audio, video bool) *ingest {
+func newIngest(e *Edge, s *Session, audio, video bool, streams int, onDemand func([]LayerDemand)) *ingest {
 	return &ingest{
-		edge: e, session: s, log: s.log, timeline: stream.NewTimeline(),
+		edge: e, session: s, streams: streams, onDemand: onDemand, log: s.log, timeline: stream.NewTimeline(),
 		catalog: newCatalog(e.cfg.CatalogWait, audio, video, s.log),
+		meter:   ingestDemand{poke: make(chan struct{}, 1)},
 	}
 }
 
@@ -54,6 +57,7 @@ func (in *ingest) prepare(pc *webrtc.PeerConnection) error {
 	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
 		in.session.tasks.run(func() { in.receive(t, r) })
 	})
+	in.session.tasks.run(in.meet)
 	return nil
 }
 
@@ -66,7 +70,7 @@ func (in *ingest) receive(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
 
 func (in *ingest) run(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) error {
 	inbound, err := stream.NewInbound(stream.InboundConfig{
-		Track: t, Receiver: r, Timeline: in.timeline, WriteRTCP: in.pc.WriteRTCP, Log: in.log,
+		Track: t, Receiver: r, Timeline: in.timeline, WriteRTCP: in.pc.WriteRTCP, Layers: true, Log: in.log,
 	})
 	if err != nil {
 		return err
@@ -75,14 +79,10 @@ func (in *ingest) run(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) error {
 	if err != nil {
 		return err
 	}
-	tr := &ingestTrack{ingest: in, broadcast: b, inbound: inbound, rid: t.RID()}
-	if err := tr.open(inbound.Codec()); err != nil {
-		return err
-	}
+	tr := &ingestTrack{ingest: in, broadcast: b, inbound: inbound, rid: t.RID(), codec: inbound.Codec()}
 	in.mu.Lock()
 	in.tracks = append(in.tracks, tr)
 	in.mu.Unlock()
-	in.log.Info("track published", slog.String("track", tr.name), slog.String("codec", inbound.Codec().String()))
 	inbound.Run(tr)
 	tr.close()
 	return nil
@@ -137,50 +137,28 @@ func (in *ingest) RequestKeyframe(t *relay.Track) { in.askKeyframe(t, keyframeDe
 // Refresh implements relay.Refresher.
 func (in *ingest) Refresh(t *relay.Track) { in.askKeyframe(t, keyframeFresh) }
 
-func (in *ingest) askKeyframe(t *relay.Track, reason keyframeReason) {
-	in.mu.Lock()
-	i := slices.IndexFunc(in.tracks, func(it *ingestTrack) bool { return it.isTrack(t) })
-	var it *ingestTrack
-	if i >= 0 {
-		it = in.tracks[i]
-	}
-	in.mu.Unlock()
-	if it != nil {
-		it.askKeyframe(reason)
-	}
-}
-
-// stallAfter is how long a layer may bring no frame while another does, before
-// viewers are told not to choose it: browsers stop sending what their uplink does
-// not carry.
-const stallAfter = 1500 * time.Millisecond
-
-// listen notes that a video layer brings frames, and which others do not.
-func (in *ingest) listen(t *ingestTrack, now time.Time) {
-	if t.codec.Audio() {
+func (in *ingest) askKeyframe(track *relay.Track, reason keyframeReason) {
+	t, l := in.find(track)
+	if l == nil {
 		return
 	}
-	ms := now.UnixMilli()
-	was := t.heard.Swap(ms)
-	if t.stalled.Swap(false) {
-		in.catalog.stall(t.name, false)
+	if l.mute.Load() {
+		in.want(l) // it is not sent just now; when it is, it begins with a key frame
+		return
 	}
-	if ms/250 == was/250 {
-		return // not with every frame
-	}
+	t.askKeyframe(reason)
+}
+
+// find returns who writes a relay track.
+func (in *ingest) find(track *relay.Track) (*ingestTrack, *ingestLayer) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for _, o := range in.tracks {
-		last := o.heard.Load()
-		if o == t || last == 0 || ms-last < stallAfter.Milliseconds() || o.stalled.Swap(true) {
-			continue
+	for _, t := range in.tracks {
+		if l := t.find(track); l != nil {
+			return t, l
 		}
-		o.mu.Lock()
-		name := o.name
-		o.mu.Unlock()
-		in.log.Info("layer stalled", slog.String("track", name))
-		in.catalog.stall(name, true)
 	}
+	return nil, nil
 }
 
 // sendPLI asks the publisher for a key frame: RFC 4585, Section 6.3.1.

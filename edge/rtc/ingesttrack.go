@@ -1,18 +1,15 @@
 package rtc
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"trellis/edge/framing"
 	"trellis/edge/rtc/stream"
 	"trellis/internal/relay"
-	"trellis/wire"
-	"trellis/wire/hang"
 )
 
 const (
@@ -24,8 +21,9 @@ const (
 	headBytes = 2048
 )
 
-// ingestTrack writes the frames of one received track into the relay as they
-// arrive. It is the stream.Sink of its Inbound and belongs to that goroutine.
+// ingestTrack takes the frames of one received stream as they arrive, and writes
+// them into the relay: into one track, or, where the stream has layers, into one
+// for each. It is the stream.Sink of its Inbound and belongs to that goroutine.
 type ingestTrack struct {
 	// Fixed before Run.
 	ingest    *ingest
@@ -33,42 +31,26 @@ type ingestTrack struct {
 	inbound   *stream.Inbound
 	rid       string
 
-	track     *relay.Track // these three are written under mu, for status and isTrack
-	name      string
-	codec     framing.Codec
-	switches  int
-	described framing.Description
+	codec    framing.Codec // these two are written under mu, for status
+	switches int
+	whole    *ingestLayer // what is written as it comes
+	split    *framing.Split
+	parts    []*ingestLayer // what split makes, by its outputs
 
-	group   *relay.Group // nil: the next frame must begin one
-	seq     uint64       // of the next group
-	object  uint64       // index of the next object in group
-	writing bool         // an object is being written
-	key     bool         // it is a key frame
-	prefix  []byte       // container header, not written yet
-	head    []byte       // beginning of a key frame
-
-	began int64 // PTS of the group's first frame
-	meter rateMeter
-	frame int    // bytes of the frame that is being received
-	rated uint64 // bit/s that the catalog says
-	at    time.Time
-
-	heard   atomic.Int64 // when its newest frame began, unix ms
-	stalled atomic.Bool  // and that this was too long ago
-
-	mu    sync.Mutex
-	asked time.Time // the last key frame request
-	count [numKeyframeReasons]uint64
+	mu     sync.Mutex
+	layers []*ingestLayer // all that are open
+	asked  time.Time      // the last key frame request
+	count  [numKeyframeReasons]uint64
 }
 
 var _ stream.Sink = (*ingestTrack)(nil)
 
-// open makes the relay track for a codec.
-func (t *ingestTrack) open(c framing.Codec) error {
-	kind, name := wire.KindVideo, "video/hd"
+// base is the name of the stream's track, or the beginning of its layers' names.
+func (t *ingestTrack) base() string {
+	name := "video/hd"
 	switch {
-	case c.Audio():
-		kind, name = wire.KindAudio, "audio/data"
+	case t.codec.Audio():
+		name = "audio/data"
 	case t.rid != "":
 		name = "video/" + t.rid
 	}
@@ -76,21 +58,43 @@ func (t *ingestTrack) open(c framing.Codec) error {
 	if t.switches > 0 {
 		name = fmt.Sprintf("%s-%d", name, t.switches+1)
 	}
-	track, err := t.broadcast.PushTrack(name, mediaInfo(kind))
+	return name
+}
+
+// named returns the layer with that name, a new one if there is none: a stream may
+// change its layers and come back to those that it had. If it cannot be made, the
+// session ends: the publisher's grant or the relay's limits do not allow it.
+func (t *ingestTrack) named(name string, thinned bool) *ingestLayer {
+	if i := slices.IndexFunc(t.layers, func(l *ingestLayer) bool { return l.name == name }); i >= 0 {
+		return t.layers[i]
+	}
+	l, err := t.newIngestLayer(name, thinned)
 	if err != nil {
-		return err
+		t.ingest.session.end(err)
+		return nil
 	}
 	t.mu.Lock()
-	t.track, t.name, t.codec = track, name, c
+	t.layers = append(t.layers, l)
 	t.mu.Unlock()
-	t.described, t.rated, t.at, t.meter = framing.Description{}, 0, time.Time{}, rateMeter{}
+	t.ingest.log.Info("track published", slog.String("track", name), slog.String("codec", t.codec.String()))
+	return l
+}
+
+// find returns the layer that writes a relay track, nil if none does.
+func (t *ingestTrack) find(track *relay.Track) *ingestLayer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.IndexFunc(t.layers, func(l *ingestLayer) bool { return l.track == track }); i >= 0 {
+		return t.layers[i]
+	}
 	return nil
 }
 
-func (t *ingestTrack) isTrack(track *relay.Track) bool {
+// all returns the layers that are open.
+func (t *ingestTrack) all() []*ingestLayer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.track == track
+	return slices.Clone(t.layers)
 }
 
 // askKeyframe asks the publisher for a key frame, unless that was just done. It
@@ -110,208 +114,67 @@ func (t *ingestTrack) askKeyframe(reason keyframeReason) {
 	}
 }
 
-const (
-	// The catalog's bitrate follows what is received when that is rateChange beyond
-	// it, at most every rateEvery: each change is sent to every viewer.
-	rateChange = 1.3
-	rateEvery  = 5 * time.Second
-)
-
-// rate keeps the bitrate in the catalog true, by which viewers choose a layer
-// that their edge does not carry yet.
-func (t *ingestTrack) rate(now time.Time) {
-	bytes := t.frame
-	t.frame = 0
-	if !t.meter.add(now, bytes) || t.codec.Audio() || now.Sub(t.at) < rateEvery {
-		return
-	}
-	if is, was := float64(t.meter.bps), float64(t.rated); is <= was*rateChange && was <= is*rateChange {
-		return
-	}
-	t.rated, t.at = roundBps(t.meter.bps), now
-	t.ingest.catalog.rate(t.name, t.rated)
-}
-
-// roundBps rounds to two digits: more would say more than is known.
-func roundBps(bps uint64) uint64 {
-	unit := uint64(1)
-	for bps/unit >= 100 {
-		unit *= 10
-	}
-	return (bps + unit/2) / unit * unit
-}
-
 // Begin implements stream.Sink.
 func (t *ingestTrack) Begin(f stream.FrameInfo) {
-	t.rate(f.Arrival)
-	t.ingest.listen(t, f.Arrival)
-	t.key = f.Key
-	if t.beginsGroup(f.Key) && !t.nextGroup() {
-		return
-	}
-	if t.group == nil {
-		t.skip(skipWaitKey)
-		if t.seq == 0 {
-			t.askKeyframe(keyframeStart)
-		} else {
-			t.askKeyframe(keyframeLoss)
+	if f.Layer.Alone() {
+		if t.whole == nil {
+			if t.whole = t.named(t.base(), false); t.whole == nil {
+				return
+			}
 		}
+		t.whole.width, t.whole.height = 0, 0 // its frames say themselves
+		t.whole.begin(f)
 		return
 	}
-	t.limitGroup(f)
-	err := t.group.Begin(t.object, relay.ObjectHeader{Time: f.PTS, Ingress: f.Arrival.UnixMicro()}, -1)
-	if err != nil {
-		t.refused(err)
-		return
-	}
-	t.writing, t.head = true, t.head[:0]
-	t.prefix = hang.AppendLegacyHeader(t.prefix[:0], uint64(f.PTS))
-}
-
-// limitGroup asks for a key frame when the group has lasted long enough, and
-// after that again each time it has grown by as much.
-func (t *ingestTrack) limitGroup(f stream.FrameInfo) {
-	if f.Key {
-		t.began = f.PTS
-		return
-	}
-	if limit := t.ingest.edge.cfg.MaxGroup.Microseconds(); f.PTS-t.began >= limit {
-		t.began += limit
-		t.askKeyframe(keyframeLength)
-	}
-}
-
-// beginsGroup reports whether the next frame begins a group: video groups begin
-// at key frames; sound is cut into runs of equal length, each of which can be
-// dropped without touching the others.
-func (t *ingestTrack) beginsGroup(key bool) bool {
-	if t.codec.Audio() {
-		return t.group == nil || t.object >= uint64(t.ingest.edge.cfg.AudioGroup)
-	}
-	return key
-}
-
-func (t *ingestTrack) nextGroup() bool {
-	if t.group != nil {
-		t.group.Close()
-	}
-	g, err := t.track.Group(t.seq)
-	t.seq++
-	t.object = 0
-	if err != nil {
-		t.group = nil
-		t.refused(err)
-		return false
-	}
-	t.group = g
-	return true
+	t.layer(f)
 }
 
 // Data implements stream.Sink.
 func (t *ingestTrack) Data(b []byte, last bool) {
-	t.frame += len(b)
-	if !t.writing {
+	if t.split != nil && t.split.Open() {
+		t.layerData(b, last)
 		return
 	}
-	if t.key && len(t.head) < headBytes {
-		t.head = append(t.head, b[:min(len(b), headBytes-len(t.head))]...)
-	}
-	piece := t.track.Alloc(len(t.prefix) + len(b))
-	copy(piece[copy(piece, t.prefix):], b)
-	t.prefix = t.prefix[:0]
-	write := t.group.Append
-	if last {
-		write = t.group.AppendLast
-	}
-	if err := write(piece); err != nil {
-		t.refused(err)
-		return
-	}
-	if last {
-		t.writing = false
-		t.object++
-		if t.key {
-			t.describe()
-		}
-	}
-}
-
-// describe keeps the catalog true. Nearly every key frame says the same as the
-// one before.
-func (t *ingestTrack) describe() {
-	d, err := framing.Describe(t.codec, t.head)
-	if err != nil {
-		t.ingest.log.Debug("describe key frame", slog.String("track", t.name), slog.Any("err", err))
-		return
-	}
-	d.Channels = 0 // may change with every Opus packet, and says nothing new
-	if d != t.described {
-		t.described = d
-		t.ingest.catalog.describe(t.name, d)
+	if t.whole != nil {
+		t.whole.data(b, last)
 	}
 }
 
 // Broken implements stream.Sink.
-func (t *ingestTrack) Broken() {
-	t.writing = false
-	t.giveUp()
-}
+func (t *ingestTrack) Broken() { t.Lost() }
 
-// Lost implements stream.Sink.
-func (t *ingestTrack) Lost() { t.giveUp() }
-
-// giveUp ends the current group after a loss. Video goes on with the next key
-// frame; what was complete stays good.
-func (t *ingestTrack) giveUp() {
-	switch {
-	case t.codec.Audio() && t.group != nil:
-		t.group.Close()
-	case t.group != nil:
-		t.group.Abort(relay.DropIncomplete)
+// Lost implements stream.Sink. Nothing tells which of the layers a lost packet
+// belonged to.
+func (t *ingestTrack) Lost() {
+	if t.split != nil {
+		t.split.Lose()
 	}
-	t.group = nil
+	for _, l := range t.layers {
+		l.giveUp()
+	}
 	if !t.codec.Audio() {
 		t.askKeyframe(keyframeLoss)
 	}
 }
 
-// refused handles an error of the relay: a limit, or the end of the track.
-func (t *ingestTrack) refused(err error) {
-	t.skip(skipGroupRefuse)
-	t.ingest.log.Debug("relay refused", slog.String("track", t.name), slog.Any("err", err))
-	if t.group != nil {
-		reason := relay.DropIncomplete
-		if errors.Is(err, relay.ErrTooLarge) {
-			reason = relay.DropObjectTooLarge
-		}
-		t.group.Abort(reason)
-	}
-	t.group, t.writing = nil, false
-}
-
-func (t *ingestTrack) skip(s skip) { t.ingest.edge.metrics.skipped[s].Inc() }
-
 // Switched implements stream.Sink.
 func (t *ingestTrack) Switched(c framing.Codec) {
-	old := t.name
+	old := t.all()
 	t.close()
+	t.whole, t.split, t.parts = nil, nil, nil
+	t.mu.Lock()
 	t.switches++
-	if err := t.open(c); err != nil {
-		t.ingest.session.end(fmt.Errorf("switch %s to %s: %w", old, c, err))
-		return
+	t.codec, t.layers = c, nil
+	t.mu.Unlock()
+	for _, l := range old {
+		t.ingest.catalog.remove(l.name)
 	}
-	t.ingest.catalog.remove(old)
-	t.ingest.log.Info("codec switched", slog.String("track", t.name), slog.String("codec", c.String()))
+	t.ingest.log.Info("codec switched", slog.String("track", t.base()), slog.String("codec", c.String()))
 }
 
-// close ends the track in order.
+// close ends the tracks in order.
 func (t *ingestTrack) close() {
-	switch {
-	case t.group != nil && t.writing:
-		t.group.Abort(relay.DropIncomplete)
-	case t.group != nil:
-		t.group.Close()
+	for _, l := range t.all() {
+		l.close()
 	}
-	t.group, t.writing = nil, false
-	t.track.Close(nil)
 }

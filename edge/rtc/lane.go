@@ -88,6 +88,7 @@ type laneCommand struct {
 	aim        aim         // commandAim
 	renditions []rendition // commandLadder
 	probe      probe       // commandProbe
+	protect    bool        // commandProtect
 }
 
 type commandKind uint8
@@ -100,6 +101,7 @@ const (
 	commandAim
 	commandLadder
 	commandProbe
+	commandProtect
 )
 
 // trackName returns the whole name of a layer's track.
@@ -115,7 +117,7 @@ func (l *lane) climb(all []rendition) error {
 		// The ends of the ladder matter most.
 		all = append(slices.Clone(all[:maxLayers-1]), all[len(all)-1])
 	}
-	next := make([]*layer, 0, len(all))
+	next := make([]*layer, 0, len(all)) // the largest first
 	for _, r := range all {
 		i := slices.IndexFunc(l.layers, func(la *layer) bool { return la.name == r.track && la.codec == r.codec })
 		la := &layer{lane: l, name: r.track, codec: r.codec}
@@ -130,6 +132,7 @@ func (l *lane) climb(all []rendition) error {
 			l.remove(la)
 		}
 	}
+	slices.Reverse(next) // of those that look alike, the catalog's order tells
 	return l.publish(next)
 }
 
@@ -274,6 +277,9 @@ func (l *lane) command(c laneCommand, now time.Time) error {
 		c.viewer.probing.began = now
 		l.probe(c.viewer, now)
 		return nil
+	case commandProtect:
+		l.protect(c.viewer, c.protect)
+		return nil
 	case commandAim:
 		if slices.Contains(l.viewers, c.viewer) {
 			l.take(c.viewer, c.aim, now)
@@ -311,6 +317,7 @@ func (l *lane) take(v *viewer, a aim, now time.Time) {
 		a.since, a.until = v.aim.since, v.aim.until // it is on its way already
 	}
 	v.aim = a
+	v.kept = max(v.kept, a.playout)
 	switch {
 	case a.pause:
 		v.layer, v.state = nil, viewerWaiting

@@ -53,7 +53,7 @@ func newTestLane(tb testing.TB, viewers int, out packetOut) *lane {
 		v := newViewer(viewerConfig{
 			out: out, ssrc: 1, pt: 96, capture: 3, clockRate: 90_000,
 		})
-		v.begin(la.packets, la.packets.head)
+		v.begin(la.packets, la.packets.head, 0)
 		v.state, v.layer, v.aim = viewerLive, la, aim{layer: la}
 		l.viewers = append(l.viewers, v)
 	}

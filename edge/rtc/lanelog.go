@@ -26,9 +26,10 @@ const (
 // laneObject is a packetized object.
 type laneObject struct {
 	payloads    framing.Payloads
-	firstPacket uint64 // number of its first packet in the lane
-	ticks       int64  // presentation time in RTP clock units
-	ingress     int64  // when it entered the backbone, unix µs; zero if unknown
+	firstPacket uint64           // number of its first packet in the lane
+	ticks       int64            // presentation time in RTP clock units
+	red         framing.Payloads // of sound: the object together with the one before; empty without
+	ingress     int64            // when it entered the backbone, unix µs; zero if unknown
 	appended    time.Time
 }
 
@@ -62,6 +63,7 @@ func (l *laneLog) slot() *laneObject {
 		o.payloads, l.free = l.free[n-1], l.free[:n-1]
 	}
 	o.payloads.Reset()
+	o.red.Reset()
 	return o
 }
 

@@ -32,6 +32,11 @@ type aim struct {
 	gap   time.Duration
 	// rtt is the round-trip time, zero if it is not known.
 	rtt time.Duration
+	// early is how long after a packet was sent it may still arrive, where packets
+	// overtake one another: who misses it before asks too early.
+	early time.Duration
+	// playout is how long the viewer should keep pictures back at the least.
+	playout time.Duration
 }
 
 // probe is a train of packets that shows what the path to a viewer can carry.
@@ -161,7 +166,21 @@ func (l *lane) move(v *viewer, now time.Time) {
 func (l *lane) begin(v *viewer, now time.Time) {
 	p := v.layer.packets
 	v.settle(p.at(p.head-1).ticks, now)
-	v.begin(p, p.groupStart)
+	v.begin(p, p.groupStart, v.catchUpPace())
+}
+
+// catchUpSteps is how many packets leave at once to catch up, and how often.
+func (v *viewer) catchUpSteps() (packets int, every time.Duration) {
+	if v.aim.slice > 0 {
+		return v.aim.slice, v.aim.gap
+	}
+	return catchUpBurst, catchUpPause
+}
+
+// catchUpPace is how far apart that puts packets.
+func (v *viewer) catchUpPace() time.Duration {
+	packets, every := v.catchUpSteps()
+	return every / time.Duration(packets)
 }
 
 // catchUp sends a viewer its next burst.
@@ -177,10 +196,7 @@ func (l *lane) catchUp(v *viewer, now time.Time) {
 		l.at(v.nextBurst)
 		return
 	}
-	burst, gap := catchUpBurst, catchUpPause
-	if v.aim.slice > 0 {
-		burst, gap = v.aim.slice, v.aim.gap
-	}
+	burst, gap := v.catchUpSteps()
 	l.send(v, burst, now)
 	if v.next == p.head {
 		v.state = viewerLive
@@ -253,6 +269,10 @@ func (l *lane) report(v *viewer, now time.Time) {
 
 // resend answers a NACK from the lane's own packets.
 func (l *lane) resend(v *viewer, seq uint16, now time.Time) {
+	if !v.cfg.repeatable() || v.redUsed { // nor what may have been sent in another form
+		l.metrics.skipped[skipHistory].Inc()
+		return
+	}
 	packet, run, ok := v.locate(seq)
 	if !ok {
 		l.metrics.skipped[skipHistory].Inc()
@@ -263,7 +283,7 @@ func (l *lane) resend(v *viewer, seq uint16, now time.Time) {
 		l.metrics.skipped[skipHistory].Inc()
 		return
 	}
-	if v.resends.recently(seq, v.aim.rtt, now) {
+	if now.Sub(run.log.at(object).appended) < v.aim.early || v.resends.recently(seq, v.aim.rtt, now) {
 		l.metrics.skipped[skipResendSoon].Inc()
 		return
 	}
@@ -339,7 +359,7 @@ func (l *lane) restart(v *viewer, now time.Time) {
 	}
 	v.restartAfter = now.Add(min(restartPause<<v.restarts, restartPauseMax))
 	v.restarts = min(v.restarts+1, 8)
-	v.begin(la.packets, la.packets.groupStart)
+	v.begin(la.packets, la.packets.groupStart, v.catchUpPace())
 	v.nextBurst = now
 	la.stats.restarts.Add(1)
 	l.metrics.restarts.Inc()

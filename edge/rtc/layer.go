@@ -216,6 +216,9 @@ func (la *layer) append(in laneInput, now time.Time) {
 	}
 	la.lastAppend, la.lastPTS = now, int64(pts)
 	la.packets.commit(in.first || audio, now)
+	if audio && l.protected() {
+		la.addRED()
+	}
 	la.stats.objects.Add(1)
 	if la.settled && la.meter.add(now, slot.payloads.Bytes()+slot.payloads.Len()*packetOverhead) {
 		la.bps.Store(la.meter.bps)
@@ -258,7 +261,7 @@ func (la *layer) checkTimeline(pts int64, now time.Time) {
 	for _, v := range la.lane.viewers {
 		if v.layer == la && v.state == viewerLive {
 			v.run.shift -= ticksOf(pts-want, la.lane.key.codec.ClockRate())
-			v.begin(la.packets, la.packets.head)
+			v.begin(la.packets, la.packets.head, 0)
 			v.state = viewerLive
 		}
 	}

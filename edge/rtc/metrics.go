@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"trellis/edge/rtc/allocate"
+	"trellis/edge/allocate"
 	"trellis/internal/relay"
 )
 
@@ -168,6 +168,7 @@ func endingOf(cause error) int {
 type metrics struct {
 	setup        prometheus.Histogram
 	age          prometheus.Histogram
+	resume       prometheus.Histogram
 	endings      [numRoles][numEndings]prometheus.Counter
 	refused      [numRefusals]prometheus.Counter
 	skipped      [numSkips]prometheus.Counter
@@ -178,6 +179,7 @@ type metrics struct {
 	bytesOut     prometheus.Counter
 	resent       prometheus.Counter
 	probes       prometheus.Counter
+	redViewers   prometheus.Counter                      // began to be sent sound twice
 	switches     [allocate.NumReasons]prometheus.Counter // of viewers between layers
 	lanes        prometheus.Gauge
 }
@@ -195,11 +197,16 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 			Name: "trellis_rtc_egress_age_seconds", Help: "Age of objects when their packets were sent to viewers.",
 			Buckets: []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5},
 		}),
+		resume: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "trellis_rtc_layer_resume_seconds", Help: "Time from when a held layer was wanted until it came again.",
+			Buckets: []float64{0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 3},
+		}),
 		keyRequested: counter("trellis_rtc_keyframe_requests_received_total", "Key frames asked for by viewers."),
 		restarts:     counter("trellis_rtc_egress_restarts_total", "Viewers sent the cached group again instead of a key frame request."),
 		packetsOut:   counter("trellis_rtc_egress_packets_total", "RTP packets written to viewers."),
 		bytesOut:     counter("trellis_rtc_egress_bytes_total", "RTP payload bytes written to viewers."),
 		resent:       counter("trellis_rtc_egress_resent_total", "RTP packets written again on a viewer's NACK."),
+		redViewers:   counter("trellis_rtc_egress_protected_total", "Times that a viewer began to be sent its sound twice, because of loss."),
 		probes:       counter("trellis_rtc_egress_probes_total", "Trains of packets sent to find out what a viewer's path can carry."),
 		lanes:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "trellis_rtc_lanes", Help: "Tracks that are packetized for viewers."}),
 	}
@@ -242,8 +249,8 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 		return m, nil
 	}
 	all := []prometheus.Collector{
-		m.setup, m.age, endings, refused, skipped, keyRequests, m.keyRequested, m.restarts,
-		m.packetsOut, m.bytesOut, m.resent, m.probes, m.lanes, switches,
+		m.setup, m.age, m.resume, endings, refused, skipped, keyRequests, m.keyRequested, m.restarts,
+		m.packetsOut, m.bytesOut, m.resent, m.probes, m.redViewers, m.lanes, switches,
 	}
 	for r := range numRoles {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -44,6 +44,7 @@ type offeredMedia struct {
 type offeredCodec struct {
 	codec    framing.Codec
 	pt       uint8
+	red      uint8  // payload type of the codec with redundancy (RFC 2198), zero without
 	rtx      uint8  // payload type of its retransmissions, zero without
 	mapping  string // its a=rtpmap without the number
 	fmtp     string
@@ -175,6 +176,7 @@ func checkTransport(desc *sdp.SessionDescription, md *sdp.MediaDescription) erro
 
 func (m *offeredMedia) readFormats() {
 	fmtps, feedback, rtx := map[string]string{}, map[string][]string{}, map[string]uint8{}
+	red := m.readRED()
 	for _, a := range m.desc.Attributes {
 		pt, rest, _ := strings.Cut(a.Value, " ")
 		switch a.Key {
@@ -207,11 +209,47 @@ func (m *offeredMedia) readFormats() {
 		if c.pt = payloadType(pt); !ok || c.pt == 0 {
 			continue
 		}
-		c.rtx, c.mapping = rtx[pt], mapping
+		c.rtx, c.red, c.mapping = rtx[pt], red[c.pt], mapping
 		c.feedback = slices.Concat(feedback[pt], feedback["*"])
 		m.codecs = append(m.codecs, c)
 	}
 }
+
+// streams returns how many streams of a picture are offered: RFC 8853, Section 5.1.
+func (m *offeredMedia) streams() int {
+	n := 0
+	if m != nil {
+		for _, a := range m.desc.Attributes {
+			if a.Key == "rid" && strings.HasSuffix(a.Value, " send") {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// readRED returns the payload types of redundant audio by those of what they hold:
+// "red/48000/2" with the format parameters "111/111".
+func (m *offeredMedia) readRED() map[uint8]uint8 {
+	types := map[string]uint8{}
+	for _, a := range m.desc.Attributes {
+		pt, mapping, _ := strings.Cut(a.Value, " ")
+		if a.Key == "rtpmap" && strings.EqualFold(mapping, redMapping) && slices.Contains(m.desc.MediaName.Formats, pt) {
+			types[pt] = payloadType(pt)
+		}
+	}
+	red := map[uint8]uint8{}
+	for _, a := range m.desc.Attributes {
+		pt, rest, _ := strings.Cut(a.Value, " ")
+		if first, _, ok := strings.Cut(rest, "/"); ok && a.Key == "fmtp" && types[pt] != 0 {
+			red[payloadType(first)] = types[pt]
+		}
+	}
+	return red
+}
+
+// redMapping is the a=rtpmap of redundant audio, without its number.
+const redMapping = "red/48000/2"
 
 // payloadType reads a number that RTP can carry, beside RTCP on one port (RFC
 // 5761, Section 4), zero if it is none. Zero itself is a static type that no codec of ours has.

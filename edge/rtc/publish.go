@@ -53,7 +53,7 @@ func (e *Edge) publish(ctx context.Context, req Request) (*Session, error) {
 		e.leave(s)
 		return nil, err
 	}
-	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil)
+	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil, o.section(false).streams(), req.OnDemand)
 	s.ingest = in
 	err = s.connect(req.Expires, func() (connection, string, error) {
 		return s.newPeerConn(ctx, api, text, in.prepare)

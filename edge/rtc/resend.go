@@ -2,6 +2,13 @@ package rtc
 
 import "time"
 
+// repeatable reports whether packets can be sent again. Without the
+// retransmission format they go under the index that they had, and AES-GCM must not
+// seal two things under one: an attacker who has both can make packets of his own
+// (RFC 7714, Section 8.1). So only what is the same to the last byte is sent again, header
+// extensions included: sound without transport-wide numbers.
+func (c *viewerConfig) repeatable() bool { return c.rtxSSRC != 0 || c.audio && c.transport == 0 }
+
 // resends is what a viewer was sent again and when. Viewers ask until a packet
 // arrives, and some of them more often than once in a round trip: an answer that
 // is on its way is not given twice. The zero resends is empty.

@@ -50,6 +50,10 @@ type Request struct {
 	Expires time.Time
 	// Offer is the client's SDP.
 	Offer string
+	// OnDemand is told whenever another layer of a publisher's picture is wanted or
+	// unwanted, for protocols that can tell the client. It must not block. Nil: the
+	// client is limited by RTCP to what the wanted layers need.
+	OnDemand func([]LayerDemand)
 }
 
 // Session is one client's peer connection. Its methods are safe for concurrent

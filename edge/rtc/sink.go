@@ -23,13 +23,13 @@ type SinkWriter interface {
 type sinkOut struct{ w SinkWriter }
 
 // Send implements packetOut.
-func (o sinkOut) Send(_ *transport.Batch, header, payload []byte, _ uint32, index uint64) error {
+func (o *sinkOut) Send(_ *transport.Batch, header, payload []byte, _ uint32, index uint64) error {
 	o.w.WritePacket(index, header[1]&0x80 != 0, payload)
 	return nil
 }
 
 // WriteRTCP implements packetOut: reports are for players.
-func (sinkOut) WriteRTCP([]byte) error { return nil }
+func (*sinkOut) WriteRTCP([]byte) error { return nil }
 
 // Sinks are viewers of one broadcast that are there to be counted: they take the
 // packets that a WebRTC viewer of this edge would be sent, out of the same lanes,
@@ -49,6 +49,13 @@ type sinkTrack struct {
 	mu      sync.Mutex
 	hold    *laneHold
 	viewers []*viewer
+	room    []sinkViewer // for those that come
+}
+
+// sinkViewer is a viewer and its way out, in one piece.
+type sinkViewer struct {
+	viewer viewer
+	out    sinkOut
 }
 
 // OpenSinks takes hold of the broadcast's picture and sound, as a viewer's
@@ -86,19 +93,35 @@ func (e *Edge) OpenSinks(ctx context.Context, b wire.Broadcast) (*Sinks, error) 
 	return s, nil
 }
 
+// Reserve makes room for n viewers. They then lie one behind the other, as a lane
+// walks them: with a hundred thousand, what a packet costs is mostly waiting for
+// the memory in which its viewer lies.
+func (s *Sinks) Reserve(n int) {
+	for _, t := range s.tracks {
+		t.mu.Lock()
+		t.room = make([]sinkViewer, n)
+		t.mu.Unlock()
+	}
+}
+
 // Add makes one more viewer, which gets a writer for each track. It begins as
 // others do: with the first object of the newest group that is cached.
 func (s *Sinks) Add(writer func(framing.Codec) SinkWriter) {
 	for i, t := range s.tracks {
-		v := newViewer(viewerConfig{
-			out:  sinkOut{writer(t.kind)},
-			ssrc: uint32(i + 1), pt: uint8(96 + i), clockRate: t.kind.ClockRate(), audio: t.kind.Audio(),
-		})
 		t.mu.Lock()
-		t.viewers = append(t.viewers, v)
+		if len(t.room) == 0 {
+			t.room = make([]sinkViewer, 1)
+		}
+		v := &t.room[0]
+		t.room = t.room[1:]
+		v.out.w = writer(t.kind)
+		v.viewer = *newViewer(viewerConfig{
+			out: &v.out, ssrc: uint32(i + 1), pt: uint8(96 + i), clockRate: t.kind.ClockRate(), audio: t.kind.Audio(),
+		})
+		t.viewers = append(t.viewers, &v.viewer)
 		h := t.hold
 		t.mu.Unlock()
-		h.join(v)
+		h.join(&v.viewer)
 	}
 }
 

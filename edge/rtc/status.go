@@ -26,11 +26,23 @@ type PublisherStatus struct {
 
 // IngestStatus is a track that is received from a publisher.
 type IngestStatus struct {
-	Track string `json:"track"`
-	Codec string `json:"codec"`
+	// Track is the name of the stream's track, or the beginning of its layers' names.
+	Track  string          `json:"track"`
+	Codec  string          `json:"codec"`
+	Layers []IngestedLayer `json:"layers,omitempty"`
 	// KeyframeRequests counts what the publisher was asked for, by reason.
 	KeyframeRequests map[string]uint64 `json:"keyframe_requests"`
 	stream.InboundStats
+}
+
+// IngestedLayer is a track that is made of a stream: the whole of it, or a layer.
+type IngestedLayer struct {
+	Track      string `json:"track"`
+	BitrateBps uint64 `json:"bitrate_bps"`
+	// Stalled: the publisher does not send it though it may. Held: it was told not to,
+	// because nobody wants it.
+	Stalled bool `json:"stalled"`
+	Held    bool `json:"held"`
 }
 
 // LaneStatus is a track that is sent to viewers, or could be: a layer.
@@ -80,7 +92,12 @@ func (t *ingestTrack) status() IngestStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := IngestStatus{
-		Track: t.name, Codec: t.codec.String(), KeyframeRequests: map[string]uint64{}, InboundStats: t.inbound.Stats(),
+		Track: t.base(), Codec: t.codec.String(), KeyframeRequests: map[string]uint64{}, InboundStats: t.inbound.Stats(),
+	}
+	for _, l := range t.layers {
+		s.Layers = append(s.Layers, IngestedLayer{
+			Track: l.name, BitrateBps: l.bps.Load(), Stalled: l.stalled.Load(), Held: l.mute.Load(),
+		})
 	}
 	for r, n := range t.count {
 		if n > 0 {

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"trellis/edge/rtc/allocate"
+	"trellis/edge/allocate"
 	"trellis/edge/rtc/bwe"
 	"trellis/internal/telemetry"
 )
@@ -54,6 +54,7 @@ type steering struct {
 	results  []bwe.Result
 	pictures []allocate.Picture
 	choices  []allocate.Choice
+	playout  playout
 	heard    bool // there was feedback
 }
 
@@ -106,7 +107,7 @@ func (st *steering) first(t *viewerTrack, now time.Time) (a aim) {
 	e := st.control.Estimate()
 	for i, c := range st.choose(now, e) {
 		if s := st.videos()[i]; s.viewerTrack == t && c.Layer >= 0 {
-			a = newAim(e)
+			a = st.newAim(now, e)
 			a.layer = s.rungs[c.Layer]
 			s.aim, s.told = a, true
 		}
@@ -158,6 +159,11 @@ func (st *steering) tick(now time.Time) {
 	defer st.mu.Unlock()
 	st.control.Tick(now)
 	st.decide(now, st.control.Estimate())
+	if e := st.control.Estimate(); e.Bps >= redLeast {
+		for _, s := range st.tracks {
+			s.protect(now, e.Loss)
+		}
+	}
 	st.probe(now)
 }
 
@@ -203,7 +209,7 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 	choices := st.choose(now, e)
 	for i, s := range st.videos() {
 		c := choices[i]
-		next := newAim(e)
+		next := st.newAim(now, e)
 		next.pause, next.urgent, next.until = c.Layer == allocate.Paused, c.Reason == allocate.Estimate, now.Add(freshPatience)
 		if next.urgent {
 			next.until = now.Add(urgentPatience)
@@ -212,7 +218,7 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 			next.layer = s.rungs[c.Layer]
 		}
 		moves := !s.told || next.layer != s.aim.layer || next.pause != s.aim.pause
-		if !moves && !differs(next.slice, s.aim.slice) && !differs(int(next.rtt), int(s.aim.rtt)) {
+		if !moves && !next.differs(s.aim) {
 			continue
 		}
 		if !moves {
@@ -228,12 +234,17 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 	}
 }
 
+// differs reports whether the way to send is so different that the lane is told.
+func (a aim) differs(b aim) bool {
+	return differs(a.slice, b.slice) || differs(int(a.rtt), int(b.rtt)) || differs(int(a.early), int(b.early)) || a.playout != b.playout
+}
+
 // differs reports whether a bound is so far from the last that it matters.
 func differs(a, b int) bool { return a != b && (a == 0 || b == 0 || 2*a < b || a > 2*b) }
 
 // newAim says how to send to a viewer on a path like this.
-func newAim(e bwe.Estimate) aim {
-	a := aim{rtt: e.RTT, burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
+func (st *steering) newAim(now time.Time, e bwe.Estimate) aim {
+	a := aim{rtt: e.RTT, early: e.Spread, playout: st.playout.update(now, e), burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
 	if e.Bps < wideEnough {
 		const bits = 8 * 1200
 		a.slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))

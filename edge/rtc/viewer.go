@@ -27,8 +27,10 @@ type viewerConfig struct {
 	ssrc      uint32
 	rtxSSRC   uint32 // zero without retransmission format
 	pt, rtxPT uint8
+	redPT     uint8 // payload type of sound with redundancy, zero without
 	capture   uint8 // id of the abs-capture-time extension, zero without
 	transport uint8 // id of the transport-wide sequence number extension, zero without
+	playout   uint8 // id of the playout-delay extension, zero without
 	clockRate uint32
 	audio     bool
 	sent      *bwe.Log // of all tracks of the connection; nil without transport
@@ -58,10 +60,14 @@ type viewer struct {
 	packet int       // packet of it to send next
 	seq    uint64    // of the next packet, extended beyond 16 bits
 	tsBase uint32
-	ticks  int64     // newest timestamp sent, before tsBase is added
-	sent   bool      // anything was
-	last   time.Time // when it was
-	moved  bool      // it comes from another lane, with other times
+	ticks  int64         // newest timestamp sent, before tsBase is added
+	sent   bool          // anything was
+	last   time.Time     // when it was
+	kept   time.Duration // the longest playout delay that it was told
+	moved  bool          // it comes from another lane, with other times
+
+	red     bool // it is sent its sound twice
+	redUsed bool // it was; then packets are not sent again as they were not sent
 
 	header  [maxHeader]byte
 	rtxSeq  uint64 // of the next retransmission, extended
@@ -87,20 +93,23 @@ type viewerRun struct {
 	live        uint64 // objects before it were sent late, to catch up
 	base        int64  // timestamp before the first object
 	shift       int64  // what is added to the objects' own time
+	late        uint64 // packets of those objects
+	pace        int64  // ticks between two packets to catch up
 	count       uint64 // packets sent
 }
 
-// ticks returns the timestamp of an object. What a viewer catches up on is sent
-// in one burst and carries timestamps one tick apart, ending at the live edge:
-// with their own, a player would take the oldest as "now" and stay that far
-// behind for good. From there on objects have their own time, and never an
-// earlier one than was sent.
-func (r *viewerRun) ticks(object uint64, own int64) int64 {
-	least := r.base + 1 + int64(object-r.firstObject)
-	if object < r.live {
+// ticks returns the timestamp of object n. What a viewer catches up on carries the
+// times at which it is meant to leave, from the live edge on: with its own, a player
+// would take the oldest as "now" and stay that far behind for good; with times that
+// have nothing to do with those of arrival, Chromium takes live frames for early
+// ones and holds them back. From there on objects have their own time, and never
+// an earlier one than was sent.
+func (r *viewerRun) ticks(n uint64, o *laneObject) int64 {
+	least := r.base + 1 + int64(n-r.firstObject) + int64(min(o.firstPacket-r.firstPacket, r.late))*r.pace
+	if n < r.live {
 		return least
 	}
-	return max(own+r.shift, least)
+	return max(o.ticks+r.shift, least)
 }
 
 func newViewer(cfg viewerConfig) *viewer {
@@ -115,8 +124,8 @@ func newViewer(cfg viewerConfig) *viewer {
 func firstSequence() uint64 { return uint64(rand.Uint32N(1 << 15)) }
 
 // begin starts a run at object first of the log; what is there already is sent
-// as fast as the lane lets it.
-func (v *viewer) begin(l *laneLog, first uint64) {
+// one packet every pace.
+func (v *viewer) begin(l *laneLog, first uint64, pace time.Duration) {
 	if v.run.valid && !v.moved {
 		v.before = v.run
 	}
@@ -126,6 +135,7 @@ func (v *viewer) begin(l *laneLog, first uint64) {
 	switch {
 	case first < l.head:
 		r.firstPacket = l.at(first).firstPacket
+		r.late, r.pace = l.packets-r.firstPacket, int64(pace)*int64(v.cfg.clockRate)/int64(time.Second)
 		r.base = l.at(l.head-1).ticks + r.shift - int64(l.head-first)
 		if v.sent {
 			r.base = max(r.base, v.ticks)
@@ -163,8 +173,12 @@ func (v *viewer) settle(newest int64, now time.Time) {
 const minTicks = -1 << 60
 
 // maxHeader is an RTP header with the extensions that we send: 3 bytes of
-// transport-wide sequence number and 9 of capture time.
-const maxHeader = 12 + 4 + 12
+// transport-wide sequence number, 9 of capture time and 4 of playout delay.
+const maxHeader = 12 + 4 + 16
+
+// playoutMost is the longest time that viewers are allowed to keep pictures back, in
+// the extension's units: they know best.
+const playoutMost = 1000
 
 // rtpHeader writes a header: RFC 3550, Section 5.1.
 func (v *viewer) rtpHeader(pt uint8, marker bool, seq uint16, ts, ssrc uint32) {
@@ -190,6 +204,10 @@ func (v *viewer) extend(ingress int64, payload int, kind bwe.Kind, now time.Time
 		h = append(h, v.cfg.capture<<4|7)
 		h = binary.BigEndian.AppendUint64(h, stream.NTP(time.UnixMicro(ingress)))
 	}
+	if v.cfg.playout != 0 && v.kept > 0 {
+		least := uint32(v.aim.playout / playoutUnit)
+		h = append(h, v.cfg.playout<<4|2, byte(least>>4), byte(least<<4|playoutMost>>8), playoutMost&0xff)
+	}
 	if len(h) == 16 {
 		return h[:12]
 	}
@@ -203,10 +221,13 @@ func (v *viewer) extend(ingress int64, payload int, kind bwe.Kind, now time.Time
 
 // write sends packet i of object o, numbered n in the log.
 func (v *viewer) write(b *transport.Batch, o *laneObject, n uint64, i int, now time.Time) error {
-	ticks := v.run.ticks(n, o.ticks)
+	ticks := v.run.ticks(n, o)
 	seq := v.seq
-	payload := o.payloads.At(i)
-	v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, uint16(seq), v.tsBase+uint32(ticks), v.cfg.ssrc)
+	payload, pt := o.payloads.At(i), v.cfg.pt
+	if v.red && o.red.Len() > 0 {
+		payload, pt = v.redPayload(o), v.cfg.redPT
+	}
+	v.rtpHeader(pt, i == o.payloads.Len()-1 && !v.cfg.audio, uint16(seq), v.tsBase+uint32(ticks), v.cfg.ssrc)
 	// The capture time is on all packets of the frame, not the first alone: those of
 	// one size leave in one call.
 	h := v.extend(o.ingress, len(payload), bwe.Media, now)
@@ -249,8 +270,8 @@ func (v *viewer) rewrite(
 	payload := o.payloads.At(i)
 	// How far back it is tells in which turn of the 16 bits it was sent.
 	index := v.seq - 1 - uint64(uint16(v.seq-1)-seq)
-	v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, seq, v.tsBase+uint32(run.ticks(n, o.ticks)), v.cfg.ssrc)
-	return v.cfg.out.Send(b, v.extend(0, len(payload), bwe.Resend, now), payload, v.cfg.ssrc, index)
+	v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, seq, v.tsBase+uint32(run.ticks(n, o)), v.cfg.ssrc)
+	return v.cfg.out.Send(b, v.extend(o.ingress, len(payload), bwe.Resend, now), payload, v.cfg.ssrc, index)
 }
 
 // repeat sends a packet again in the retransmission format.
@@ -261,7 +282,7 @@ func (v *viewer) repeat(
 	v.rtxSeq++
 	v.scratch = binary.BigEndian.AppendUint16(v.scratch[:0], seq)
 	v.scratch = append(v.scratch, o.payloads.At(i)...)
-	v.rtpHeader(v.cfg.rtxPT, i == o.payloads.Len()-1, uint16(index), v.tsBase+uint32(run.ticks(n, o.ticks)), v.cfg.rtxSSRC)
+	v.rtpHeader(v.cfg.rtxPT, i == o.payloads.Len()-1, uint16(index), v.tsBase+uint32(run.ticks(n, o)), v.cfg.rtxSSRC)
 	return v.cfg.out.Send(b, v.extend(0, len(v.scratch), kind, now), v.scratch, v.cfg.rtxSSRC, index)
 }
 

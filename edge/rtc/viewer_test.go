@@ -93,23 +93,24 @@ func TestViewerCatchesUpToTheLiveEdge(t *testing.T) {
 	fill(t, l, 30, 900_000, now)
 	r := &recorder{}
 	v := testViewer(r)
-	v.begin(l, l.groupStart)
+	v.begin(l, l.groupStart, 100*time.Microsecond)
 	sendAll(t, v, l)
 	checkStream(t, r.packets)
-	// The burst is one tick apart and ends where live goes on.
-	if d := r.packets[len(r.packets)-1].Timestamp - r.packets[0].Timestamp; d != 29 {
-		t.Errorf("the burst of 30 frames spans %d ticks", d)
+	// The burst begins at the live edge and takes as long as its packets, 9 ticks each.
+	edge := v.tsBase + 900_000 + 29*3000
+	if d := int32(r.packets[0].Timestamp - edge); d > 0 || d < -30 {
+		t.Errorf("the burst begins %d ticks after the live edge", d)
 	}
-	edge := r.packets[len(r.packets)-1].Timestamp
-	if edge != v.tsBase+uint32(900_000+29*3000) {
-		t.Errorf("the burst ends at %d, not at the live edge", edge-v.tsBase)
+	last := l.at(l.head - 1)
+	if got, want := r.packets[len(r.packets)-1].Timestamp-r.packets[0].Timestamp, uint32(29+9*last.firstPacket); got != want {
+		t.Errorf("the burst of 30 frames spans %d ticks, want %d", got, want)
 	}
 	live := len(r.packets)
 	fill(t, l, 1, 900_000+30*3000, now)
 	sendAll(t, v, l)
 	checkStream(t, r.packets)
 	if d := r.packets[live].Timestamp - edge; d != 3000 {
-		t.Errorf("the first live frame is %d ticks after the burst", d)
+		t.Errorf("the first live frame is %d ticks after the live edge", d)
 	}
 }
 
@@ -118,10 +119,10 @@ func TestViewerRestart(t *testing.T) {
 	fill(t, l, 20, 0, now)
 	r := &recorder{}
 	v := testViewer(r)
-	v.begin(l, l.groupStart)
+	v.begin(l, l.groupStart, 100*time.Microsecond)
 	sendAll(t, v, l)
 	first := len(r.packets)
-	v.begin(l, l.groupStart) // it asked for a key frame
+	v.begin(l, l.groupStart, 100*time.Microsecond) // it asked for a key frame
 	sendAll(t, v, l)
 	if again := len(r.packets) - first; again != first {
 		t.Fatalf("%d packets again, %d the first time", again, first)
@@ -170,11 +171,11 @@ func TestViewerKeepsItsTimelineThroughAJump(t *testing.T) {
 	fill(t, l, 5, 9_000_000, now)
 	r := &recorder{}
 	v := testViewer(r)
-	v.begin(l, l.groupStart)
+	v.begin(l, l.groupStart, 100*time.Microsecond)
 	sendAll(t, v, l)
 	// Another publisher: its times begin anew.
 	v.run.shift += 9_000_000 + 5*3000
-	v.begin(l, l.head)
+	v.begin(l, l.head, 0)
 	fill(t, l, 5, 0, now)
 	sendAll(t, v, l)
 	checkStream(t, r.packets)

@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,8 @@ type viewerTrack struct {
 	held    atomic.Pointer[laneHold] // the lane that it is on; never nil
 	viewer  *viewer                  // on the lane
 
+	protection protection
+
 	cfg viewerConfig
 }
 
@@ -33,6 +36,14 @@ func newViewerTrack(m *offeredMedia, c offeredCodec, sent *bwe.Log) *viewerTrack
 	}}
 	if sent != nil {
 		t.cfg.transport = m.extension(stream.TransportCCURI)
+	}
+	if t.cfg.audio {
+		t.cfg.redPT = c.red
+		if c.rtx == 0 && slices.Contains(c.feedback, "nack") {
+			t.cfg.transport = 0 // its packets are sent again as they were: see repeatable
+		}
+	} else {
+		t.cfg.playout = m.extension(stream.PlayoutDelayURI)
 	}
 	if c.rtx != 0 && !t.cfg.audio {
 		t.cfg.rtxPT, t.cfg.rtxSSRC = c.rtx, randomSSRC()
@@ -67,6 +78,12 @@ func (t *viewerTrack) feedback(p rtcp.Packet, asks *asks, now time.Time) skip {
 			return skipAskLimit
 		}
 		t.hold().feedback(laneCommand{kind: commandRestart, viewer: t.viewer})
+	case *rtcp.ReceiverReport: // RFC 3550, Section 6.4.2
+		for _, r := range p.Reports {
+			if r.SSRC == t.cfg.ssrc {
+				t.protect(time.Now(), float64(r.FractionLost)/256)
+			}
+		}
 	}
 	return numSkips
 }

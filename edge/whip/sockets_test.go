@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -16,10 +17,41 @@ import (
 	"trellis/internal/relay"
 )
 
+// deaf is a UDP socket behind a firewall that lets nothing through.
+type deaf struct{ *net.UDPConn }
+
+func (d deaf) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		if _, _, err := d.UDPConn.ReadFrom(b); err != nil {
+			return 0, nil, err
+		}
+	}
+}
+
+func (d deaf) WriteTo(b []byte, _ net.Addr) (int, error) { return len(b), nil }
+
+func (d deaf) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) { return len(b), nil }
+
+// socketCase is a way to reach a node.
+type socketCase struct {
+	ip      net.IP
+	tcpOnly bool // the client uses nothing else
+	blocked bool // UDP packets go nowhere
+}
+
 // TestSockets runs over the real network stack: UDP and ICE over TCP, publisher
 // and viewer, each frame read before the next is written.
 func TestSockets(t *testing.T) {
-	for name, tcpOnly := range map[string]bool{"udp": false, "tcp": true} {
+	four, six := net.IPv4(127, 0, 0, 1), net.IPv6loopback
+	cases := map[string]socketCase{
+		"udp": {ip: four}, "tcp": {ip: four, tcpOnly: true}, "tcp where udp is blocked": {ip: four, blocked: true},
+	}
+	if l, err := net.ListenUDP("udp6", &net.UDPAddr{IP: six}); err == nil { // not every machine has it
+		_ = l.Close()
+		// Not TCP: pion's client dials from no address like ::1.
+		cases["udp over IPv6"] = socketCase{ip: six}
+	}
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			must := func(err error) {
 				t.Helper()
@@ -27,10 +59,14 @@ func TestSockets(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+			socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: c.ip})
 			must(err)
-			tcp, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+			tcp, err := net.ListenTCP("tcp", &net.TCPAddr{IP: c.ip})
 			must(err)
+			var udp net.PacketConn = socket
+			if c.blocked {
+				udp = deaf{socket}
+			}
 			table, err := relay.NewTable(relay.Config{})
 			must(err)
 			edge, err := rtc.New(rtc.Config{Table: table, Origin: "us-east-1", UDP: udp, TCP: tcp})
@@ -49,14 +85,14 @@ func TestSockets(t *testing.T) {
 
 			video := loadStream(t, framing.H264)
 			pub, err := whipclient.Publish(ctx, whipclient.PublishConfig{
-				Config: whipclient.Config{URL: server.URL + "/whip/room/alice", TCPOnly: tcpOnly},
+				Config: whipclient.Config{URL: server.URL + "/whip/room/alice", TCPOnly: c.tcpOnly},
 				Tracks: []whipclient.Source{{Codec: framing.H264}},
 			})
 			must(err)
 			must(pub.Write(0, video.frame(0)))
 			// The request may come before the first packet: ask as a client would.
 			player := playWhenLive(ctx, t, whipclient.PlayConfig{
-				Config: whipclient.Config{URL: server.URL + "/whep/room/alice", TCPOnly: tcpOnly}, NoAudio: true,
+				Config: whipclient.Config{URL: server.URL + "/whep/room/alice", TCPOnly: c.tcpOnly}, NoAudio: true,
 			})
 			for i := range 2 * len(video.frames) {
 				f, err := player.Next(ctx)

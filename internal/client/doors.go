@@ -17,10 +17,17 @@ import (
 
 // doors finds the nodes at which a broadcast may be watched.
 type doors struct {
+	learned
+
 	cfg WatchConfig
+}
+
+// learned are the other nodes that a node has named.
+type learned struct {
+	conn Connection
 
 	mu    sync.Mutex // guards what follows
-	bases []string   // of other nodes, best first
+	bases []string   // best first
 }
 
 // errNotLive is returned by a dialer when a node knows of no such broadcast.
@@ -34,12 +41,9 @@ const (
 
 func (d *doors) dial(ctx context.Context, where string) (feed, error) {
 	cfg := d.cfg
-	if where != "" {
-		endpoint, err := moved(cfg.Target.Endpoint, where)
-		if err != nil {
-			return nil, err
-		}
-		cfg.Target.Endpoint = endpoint
+	var err error
+	if cfg.Connection, err = cfg.at(where); err != nil {
+		return nil, err
 	}
 	f, err := connect(ctx, cfg, false)
 	var status *whipclient.StatusError
@@ -48,6 +52,16 @@ func (d *doors) dial(ctx context.Context, where string) (feed, error) {
 		return nil, fmt.Errorf("%w: %w", errNotLive, err)
 	}
 	return f, err
+}
+
+// at is the connection to another node, or the same one if where is empty.
+func (c Connection) at(where string) (Connection, error) {
+	if where == "" {
+		return c, nil
+	}
+	endpoint, err := moved(c.Target.Endpoint, where)
+	c.Target.Endpoint = endpoint
+	return c, err
 }
 
 // moved is the same endpoint at another node. Nobody sends us from TLS into the
@@ -68,25 +82,25 @@ func moved(endpoint, base string) (string, error) {
 	return u.String(), nil
 }
 
-func (d *doors) others() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.bases
+func (l *learned) others() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bases
 }
 
 // learn asks the node for others, for the case that it goes without a word. Nodes
 // that do not say are not worth a complaint.
-func (d *doors) learn(ctx context.Context) {
+func (l *learned) learn(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, learnLimit)
 	defer cancel()
-	all, err := d.cfg.edges(ctx)
+	all, err := l.conn.edges(ctx)
 	if err != nil {
-		d.cfg.Log.Debug("other edges", slog.Any("err", err))
+		l.conn.Log.Debug("other edges", slog.Any("err", err))
 		return
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.bases = all
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bases = all
 }
 
 // edges asks the node which other nodes have the broadcast.

@@ -25,6 +25,8 @@ type PublishConfig struct {
 
 // sink is where frames are published to.
 type sink interface {
+	// Begin announces the broadcast, whose PTS zero is start. Frames come after it.
+	Begin(start time.Time) error
 	// Write sends a frame of track i, which is due now. The data is not changed.
 	Write(i int, f media.Frame) error
 	// Done is closed when the connection is over, and Err says why.
@@ -40,7 +42,8 @@ const closeTimeout = 3 * time.Second
 var errDisconnected = errors.New("disconnected")
 
 // Publish sends the sources in real time until they end, For is over, or ctx
-// ends, of which none is an error. The report is valid in any case.
+// ends, of which none is an error. It follows a node's wish that it leave, and looks
+// for a node if the connection ends. The report is valid in any case.
 func Publish(ctx context.Context, cfg PublishConfig) (PublishReport, error) {
 	cfg.Connection = cfg.withDefaults()
 	started := time.Now()
@@ -53,13 +56,33 @@ func Publish(ctx context.Context, cfg PublishConfig) (PublishReport, error) {
 	if err != nil {
 		return PublishReport{}, fmt.Errorf("publish %s: %w", cfg.Target.Broadcast, err)
 	}
-	p := &publishing{cfg: cfg, list: list, sink: out, stats: newPublishStats(cfg.Target, list.tracks)}
+	nodes := &learned{conn: cfg.Connection}
+	learning := make(chan struct{})
+	go func() {
+		defer close(learning)
+		nodes.learn(ctx)
+	}()
+	defer func() { <-learning }()
+	dial := func(ctx context.Context, where string) (sink, error) {
+		c, err := cfg.at(where)
+		if err != nil {
+			return nil, err
+		}
+		return dialSink(ctx, c, list.tracks)
+	}
+	p := &publishing{
+		cfg: cfg, list: list, sink: out, stats: newPublishStats(cfg.Target, list.tracks),
+		moving: newMoving(ctx, cfg.Connection, dial, nodes.others),
+	}
 	p.stats.connected(time.Since(started))
 	err = p.run(ctx)
+	p.moving.close()
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	if cerr := out.Close(bye); err == nil && cerr != nil {
-		err = fmt.Errorf("end publishing: %w", cerr)
+	if p.sink != nil {
+		if cerr := p.sink.Close(bye); err == nil && cerr != nil {
+			err = fmt.Errorf("end publishing: %w", cerr)
+		}
 	}
 	return p.stats.report(), err
 }
@@ -79,16 +102,20 @@ func dialSink(ctx context.Context, c Connection, tracks []*playTrack) (sink, err
 
 // publishing is one run of Publish.
 type publishing struct {
-	cfg   PublishConfig
-	list  *playlist
-	sink  sink
-	stats *publishStats
+	cfg    PublishConfig
+	list   *playlist
+	sink   sink // nil while there is none
+	stats  *publishStats
+	moving *moving
 }
 
 // run writes each frame when it is due. A frame's lateness is measured from then,
 // so that a stalled connection or machine shows.
 func (p *publishing) run(ctx context.Context) error {
 	start := time.Now()
+	if err := p.sink.Begin(start); err != nil {
+		return err
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
@@ -102,24 +129,18 @@ func (p *publishing) run(ctx context.Context) error {
 			return err
 		}
 		due := start.Add(f.PTS)
-		if wait := time.Until(due); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				return nil
-			case <-p.sink.Done():
-				return fmt.Errorf("%w: %w", errDisconnected, p.cause())
-			}
+		if ok, err := p.wait(ctx, timer, due); err != nil || !ok {
+			return err
 		}
-		if ctx.Err() != nil {
-			return nil // being told to stop is how publishing ends
-		}
-		if err := p.sink.Write(i, f); err != nil {
-			return fmt.Errorf("write %s: %w", p.list.tracks[i].source.Name, err)
+		p.turn(i, f, start)
+		written, err := p.write(i, f)
+		if err != nil {
+			return err
 		}
 		now := time.Now()
-		p.stats.wrote(i, f, now.Sub(due), now)
+		if written {
+			p.stats.wrote(i, f, now.Sub(due), now)
+		}
 		if p.cfg.OnReport != nil && !now.Before(nextReport) {
 			nextReport = now.Add(reportInterval)
 			p.cfg.OnReport(p.stats.report())

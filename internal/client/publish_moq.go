@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,6 +26,8 @@ const audioGroup = 5
 // watchers whose clock is right see how old each frame is.
 type moqSink struct {
 	session   *moqclient.Session
+	name      string
+	list      []*playTrack
 	broadcast *moqclient.Broadcast
 	tracks    []moqTrack
 	start     time.Time // of PTS zero
@@ -39,24 +40,24 @@ type moqTrack struct {
 	objects int // in group
 }
 
-func dialMoQSink(ctx context.Context, c Connection, tracks []*playTrack) (_ sink, err error) {
+func dialMoQSink(ctx context.Context, c Connection, tracks []*playTrack) (sink, error) {
 	session, err := moqclient.Dial(ctx, c.moq())
 	if err != nil {
 		return nil, err
 	}
-	s := &moqSink{session: session}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, session.Close())
-		}
-	}()
-	if s.broadcast, err = session.Publish(string(c.Target.Broadcast)); err != nil {
-		return nil, fmt.Errorf("announce: %w", err)
+	return &moqSink{session: session, name: string(c.Target.Broadcast), list: tracks}, nil
+}
+
+// Begin implements sink.
+func (s *moqSink) Begin(start time.Time) (err error) {
+	s.start = start
+	if s.broadcast, err = s.session.Publish(s.name); err != nil {
+		return fmt.Errorf("announce: %w", err)
 	}
-	if err := s.addCatalog(tracks); err != nil {
-		return nil, err
+	if err := s.addCatalog(s.list); err != nil {
+		return err
 	}
-	for _, t := range tracks {
+	for _, t := range s.list {
 		name, kind := videoTrack, wire.KindVideo
 		if t.info.Codec.Audio() {
 			name, kind = audioTrack, wire.KindAudio
@@ -65,11 +66,11 @@ func dialMoQSink(ctx context.Context, c Connection, tracks []*playTrack) (_ sink
 			Priority: kind.DefaultPriority(), Timescale: wire.MicrosecondTimescale,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("add track %s: %w", name, err)
+			return fmt.Errorf("add track %s: %w", name, err)
 		}
 		s.tracks = append(s.tracks, moqTrack{writer: w, audio: t.info.Codec.Audio()})
 	}
-	return s, nil
+	return nil
 }
 
 // addCatalog publishes what the tracks are.
@@ -119,9 +120,6 @@ func catalogOf(tracks []*playTrack) hang.Catalog {
 }
 
 func (s *moqSink) Write(i int, f media.Frame) error {
-	if s.start.IsZero() {
-		s.start = time.Now().Add(-f.PTS)
-	}
 	t := &s.tracks[i]
 	if t.group == nil || t.audio && t.objects == audioGroup || !t.audio && f.Key {
 		g, err := t.writer.NewGroup()
@@ -139,7 +137,13 @@ func (s *moqSink) Write(i int, f media.Frame) error {
 func (s *moqSink) Done() <-chan struct{} { return s.session.Context().Done() }
 func (s *moqSink) Err() error            { return context.Cause(s.session.Context()) }
 
+// Leaving and Elsewhere implement leaver.
+func (s *moqSink) Leaving() <-chan struct{} { return s.session.Draining() }
+func (s *moqSink) Elsewhere() string        { return s.session.Elsewhere() }
+
 func (s *moqSink) Close(context.Context) error {
-	s.broadcast.Close()
+	if s.broadcast != nil {
+		s.broadcast.Close()
+	}
 	return s.session.Close()
 }

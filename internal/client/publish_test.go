@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -57,7 +58,12 @@ type fakeSink struct {
 	slow   time.Duration // what a write takes
 	failAt int           // the write that fails, 0 for none
 	done   chan struct{}
+	err    error // why done is closed; nil: errFake
 	closed bool
+	begun  time.Duration // when it was announced
+
+	away  chan struct{} // closed: leave
+	where string
 }
 
 var errFake = errors.New("fake failure")
@@ -71,8 +77,15 @@ func (s *fakeSink) Write(i int, f media.Frame) error {
 	return nil
 }
 
-func (s *fakeSink) Done() <-chan struct{} { return s.done }
-func (s *fakeSink) Err() error            { return errFake }
+func (s *fakeSink) Begin(start time.Time) error {
+	s.start, s.begun = start, time.Since(start)
+	return nil
+}
+
+func (s *fakeSink) Done() <-chan struct{}    { return s.done }
+func (s *fakeSink) Err() error               { return cmp.Or(s.err, errFake) }
+func (s *fakeSink) Leaving() <-chan struct{} { return s.away }
+func (s *fakeSink) Elsewhere() string        { return s.where }
 
 func (s *fakeSink) Close(context.Context) error {
 	s.closed = true
@@ -82,16 +95,39 @@ func (s *fakeSink) Close(context.Context) error {
 // play runs a publishing of cfg into s.
 func play(t *testing.T, cfg PublishConfig, s *fakeSink) (PublishReport, error) {
 	t.Helper()
+	return playAt(t, cfg, s, nil)
+}
+
+// playAt is play where other nodes are, by URL; one that is nil does not answer.
+func playAt(t *testing.T, cfg PublishConfig, s *fakeSink, nodes map[string]*fakeSink) (PublishReport, error) {
+	t.Helper()
 	list, err := newPlaylist(cfg.Sources, cfg.Loop)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.start = time.Now()
+	for _, s := range nodes {
+		if s != nil && s.done == nil {
+			s.done = make(chan struct{})
+		}
+	}
 	if s.done == nil {
 		s.done = make(chan struct{})
 	}
-	p := &publishing{cfg: cfg, list: list, sink: s, stats: newPublishStats(cfg.Target, list.tracks)}
+	cfg.Connection = cfg.withDefaults()
+	cfg.Timeout = 3 * time.Second
+	dial := func(_ context.Context, where string) (sink, error) {
+		time.Sleep(100 * time.Millisecond)
+		if n := nodes[where]; n != nil {
+			return n, nil
+		}
+		return nil, errFake
+	}
+	p := &publishing{
+		cfg: cfg, list: list, sink: s, stats: newPublishStats(cfg.Target, list.tracks),
+		moving: newMoving(t.Context(), cfg.Connection, dial, func() []string { return []string{"https://b"} }),
+	}
 	err = p.run(t.Context())
+	p.moving.close()
 	return p.stats.report(), err
 }
 

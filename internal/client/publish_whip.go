@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"trellis/edge/framing"
 	"trellis/edge/whip/whipclient"
@@ -27,6 +28,9 @@ func dialWHIP(ctx context.Context, c Connection, tracks []*playTrack) (sink, err
 	}
 	return whipSink{p}, nil
 }
+
+// Begin implements sink: a WHIP session announces itself.
+func (whipSink) Begin(time.Time) error { return nil }
 
 func (s whipSink) Write(i int, f media.Frame) error {
 	return s.Publisher.Write(i, whipclient.Frame{PTS: f.PTS, Key: f.Key, Data: f.Data})

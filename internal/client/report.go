@@ -22,6 +22,10 @@ type PublishReport struct {
 	Broadcast string   `json:"broadcast"`
 	// ConnectMs is the time until media could flow.
 	ConnectMs float64 `json:"connect_ms"`
+	// Reconnects is how often another session took the place of one, and Skipped how
+	// many frames were due while there was none.
+	Reconnects int   `json:"reconnects"`
+	Skipped    int64 `json:"skipped"`
 	// DurationS is the time from the first frame to the last.
 	DurationS float64          `json:"duration_s"`
 	Tracks    []PublishedTrack `json:"tracks"`

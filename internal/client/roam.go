@@ -144,6 +144,11 @@ func (r *roaming) run(ctx context.Context, first feed) error {
 			if err != nil {
 				return err
 			}
+			if replaced(why) { // what comes now counts from nought, or from anywhere
+				r.mu.Lock()
+				r.merge = newMerger()
+				r.mu.Unlock()
+			}
 			fresh := r.begin(ctx, next, cur.number+1)
 			r.replace(cur, fresh)
 			r.end(ctx, cur)
@@ -307,7 +312,7 @@ func (r *roaming) overlap(ctx context.Context, old, next *leg) bool {
 // redial finds a node after a session has ended. It returns why, if that was the
 // end of the broadcast, or not for another node to mend.
 func (r *roaming) redial(ctx context.Context, why error) (feed, error) {
-	if ctx.Err() != nil || !mendable(why) {
+	if ctx.Err() != nil || !mendable(why) && !replaced(why) {
 		return nil, why
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.patience)
@@ -353,6 +358,13 @@ func mendable(err error) bool {
 	var reset *quic.StatelessResetError
 	var app *quic.ApplicationError
 	return errors.As(err, &idle) || errors.As(err, &reset) || errors.As(err, &app) && app.Remote
+}
+
+// replaced reports whether another publisher has taken the broadcast's name, or the
+// same one is elsewhere now: for viewers it goes on there.
+func replaced(err error) bool {
+	code, ok := moqclient.CodeOf(err)
+	return ok && code == wire.CodeReplaced
 }
 
 // host is the part of a URL that may be logged: a token may be in the rest.

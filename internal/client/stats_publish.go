@@ -13,6 +13,9 @@ type publishStats struct {
 	first  time.Time
 	last   time.Time
 	tracks []publishTrackStats
+
+	reconnects int
+	skipped    int64 // frames, while there was no connection
 }
 
 type publishTrackStats struct {
@@ -63,7 +66,7 @@ func (s *publishStats) wrote(i int, f media.Frame, late time.Duration, now time.
 func (s *publishStats) report() PublishReport {
 	r := PublishReport{
 		Protocol: s.target.Protocol, URL: s.target.Endpoint, Broadcast: string(s.target.Broadcast),
-		ConnectMs: toMs(s.setup), DurationS: s.last.Sub(s.first).Seconds(), Tracks: []PublishedTrack{},
+		ConnectMs: toMs(s.setup), Reconnects: s.reconnects, Skipped: s.skipped, DurationS: s.last.Sub(s.first).Seconds(), Tracks: []PublishedTrack{},
 	}
 	for _, t := range s.tracks {
 		r.Tracks = append(r.Tracks, PublishedTrack{

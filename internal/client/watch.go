@@ -39,7 +39,7 @@ func Watch(ctx context.Context, cfg WatchConfig) (WatchReport, error) {
 		return stats.report(nil), fmt.Errorf("watch %s: %w", cfg.Target.Broadcast, err)
 	}
 	stats.connected(time.Now())
-	nodes := &doors{cfg: cfg}
+	nodes := &doors{cfg: cfg, learned: learned{conn: cfg.Connection}}
 	learning := make(chan struct{})
 	go func() {
 		defer close(learning)

@@ -26,6 +26,7 @@ func (l *loader) check(now time.Time) {
 	l.checkReach(c)
 	l.checkWeb(c.Web, now)
 	l.checkEdge(c.Edge)
+	l.checkProtect(c.Protect)
 	l.checkCluster(c, now)
 	l.checkDiscovery(c)
 	l.checkAuth(c.Auth)

@@ -20,6 +20,7 @@ type Config struct {
 	Cluster   Cluster   `key:"cluster"`
 	Discovery Discovery `key:"discovery"`
 	Auth      Auth      `key:"auth"`
+	Protect   Protect   `key:"protect"`
 	Limits    Limits    `key:"limits"`
 	Cache     Cache     `key:"cache"`
 	Log       Log       `key:"log"`
@@ -176,7 +177,8 @@ func Default() Config {
 			Kind:   KindStatic,
 			Consul: Consul{Service: "trellis", TTL: 15 * time.Second},
 		},
-		Auth: Auth{Leeway: 10 * time.Second},
+		Auth:    Auth{Leeway: 10 * time.Second},
+		Protect: Protect{Video: "warm", Audio: "hot", Data: "hot"},
 		Limits: Limits{
 			Sessions: 10_000, SessionsPerIdentity: 1_000, Connections: 10_000,
 			HalfOpen: 256, Broadcasts: 100_000, Tracks: 256, Children: 32,

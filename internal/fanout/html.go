@@ -69,11 +69,19 @@ func (r *Report) bars(of func(*Measurement) float64) string {
 			}
 			end := r.rounds(&b, server, n, y+9, at, of)
 			if ok {
-				fmt.Fprintf(&b, `<text x="%.1f" y="%d">%.4g</text>`, max(end, at(of(&m)))+8, y+14, of(&m))
+				fmt.Fprintf(&b, `<text x="%.1f" y="%d">%s</text>`, max(end, at(of(&m)))+8, y+14, short(of(&m)))
 			}
 		}
 	}
 	return fmt.Sprintf(`<svg viewBox="0 0 %d %d" role="img">%s</svg>`, left+width+90, row*rows+4, b.String())
+}
+
+// short has three digits or more.
+func short(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 // rounds draws the rounds of a bar, and returns how far they reach.
@@ -175,7 +183,7 @@ func (r *Report) audiences(of func(*Measurement) float64) string {
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img">`, left+width+190, height+40)
 	for i := range 5 {
 		v := most * float64(i) / 4
-		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#eee"/><text x="%d" y="%.1f" text-anchor="end">%.3g</text>`, left, left+width, y(v), y(v), left-6, y(v)+4, v)
+		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#eee"/><text x="%d" y="%.1f" text-anchor="end">%s</text>`, left, left+width, y(v), y(v), left-6, y(v)+4, short(v))
 	}
 	for _, n := range r.Config.Viewers {
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%d</text>`, x(n), height+28, n)

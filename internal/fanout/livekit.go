@@ -182,7 +182,7 @@ func (g *guest) open(ctx context.Context, conn *dtls.Conn) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // the handshake of SCTP knows no contexts
 	defer stop()
 	logs := &logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}
-	a, err := sctp.Client(sctp.Config{NetConn: conn, LoggerFactory: logs})
+	a, err := sctp.ClientWithOptions(sctp.WithNetConn(conn), sctp.WithLoggerFactory(logs))
 	if err != nil {
 		return fmt.Errorf("SCTP: %w", err)
 	}

@@ -84,18 +84,23 @@ func (r *Report) conclude() {
 		r.Goals = append(r.Goals, Goal{name, got, want, least, least && got >= want || !least && got <= want})
 	}
 	for _, n := range r.Config.Viewers {
+		for _, server := range r.servers() {
+			if m, ok := r.median(server, n); ok {
+				r.Medians = append(r.Medians, m)
+			}
+		}
 		us, ok := r.median(Ours, n)
 		if !ok {
 			continue
 		}
-		r.Medians = append(r.Medians, us)
 		for _, peer := range r.Config.Peers {
-			if them, ok := r.median(peer, n); ok {
-				r.Medians = append(r.Medians, them)
-				goal(fmt.Sprintf("%s / ours, CPU per packet, %d viewers", peer, n), them.NsPerPacket/us.NsPerPacket, r.Config.cheaper(peer), true)
-				if peer == LiveKit {
-					goal(fmt.Sprintf("ours / %s, p99, %d viewers", peer, n), us.P99Ms/them.P99Ms, r.Config.sooner(), false)
-				}
+			them, ok := r.median(peer, n)
+			if !ok {
+				continue
+			}
+			goal(fmt.Sprintf("%s / ours, CPU per packet, %d viewers", peer, n), them.NsPerPacket/us.NsPerPacket, r.Config.cheaper(peer), true)
+			if peer == LiveKit {
+				goal(fmt.Sprintf("ours / %s, p99, %d viewers", peer, n), us.P99Ms/them.P99Ms, r.Config.sooner(), false)
 			}
 		}
 		goal(fmt.Sprintf("memory per viewer, kB, %d viewers", n), us.RSSKB, 200, false)
@@ -137,12 +142,17 @@ const maxRegression = 0.2
 // Regressions compares the CPU per packet, as a ratio to a peer of the same run,
 // with an earlier report. Figures of different machines compare as ratios only.
 func (r *Report) Regressions(earlier *Report) (worse []string) {
-	for i := range r.Medians {
-		them := &r.Medians[i]
-		now, ok := r.ratio(them.Peer, them.Viewers)
-		was, had := earlier.ratio(them.Peer, them.Viewers)
-		if them.Peer != Ours && ok && had && now < was*(1-maxRegression) {
-			worse = append(worse, fmt.Sprintf("%s / ours, %d viewers: %.2f, was %.2f", them.Peer, them.Viewers, now, was))
+	for _, n := range r.Config.Viewers {
+		for _, peer := range r.Config.Peers {
+			now, ok := r.ratio(peer, n)
+			was, had := earlier.ratio(peer, n)
+			switch {
+			case !had:
+			case !ok:
+				worse = append(worse, fmt.Sprintf("%s / ours, %d viewers: no valid rounds, was %.2f", peer, n, was))
+			case now < was*(1-maxRegression):
+				worse = append(worse, fmt.Sprintf("%s / ours, %d viewers: %.2f, was %.2f", peer, n, now, was))
+			}
 		}
 	}
 	return worse

@@ -123,7 +123,7 @@ func TestInvalid(t *testing.T) {
 			t.Errorf("the text lacks %q:\n%s", want, r.Text())
 		}
 	}
-	if strings.Contains(r.Text(), "livekit / ours") || strings.Contains(r.Benchmarks(), "livekit") {
+	if len(r.Medians) != 1 || strings.Contains(r.Text(), "livekit / ours") || strings.Contains(r.Benchmarks(), "livekit") {
 		t.Error("an invalid round counts")
 	}
 	if page := string(r.HTML()); !strings.Contains(page, `stroke="#c22"`) {
@@ -166,5 +166,10 @@ func TestRegressions(t *testing.T) {
 		if got := report(c.ours, c.plain).Regressions(recorded); len(got) != c.worse {
 			t.Errorf("%v against %v: %q", c.ours, c.plain, got)
 		}
+	}
+	invalid := report(2000, 8000)
+	invalid.Measurements[0].Invalid = "late"
+	if got := invalid.Regressions(recorded); len(got) != 1 {
+		t.Errorf("nothing valid to compare: %q", got)
 	}
 }

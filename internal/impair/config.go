@@ -52,6 +52,15 @@ func Bursts(share, length float64) Loss {
 	return Loss{Bad: 1, BadToGood: out, GoodToBad: out * share / (1 - share)}
 }
 
+// Mean is the share of datagrams lost in the long run.
+func (l Loss) Mean() float64 {
+	if l.GoodToBad <= 0 {
+		return l.Good
+	}
+	bad := l.GoodToBad / (l.GoodToBad + l.BadToGood)
+	return bad*l.Bad + (1-bad)*l.Good
+}
+
 const (
 	minQueueBytes = 64 << 10
 	queueTime     = 100 * time.Millisecond

@@ -89,7 +89,7 @@ type Leave struct {
 
 // ParseResponse parses a message of the server.
 func ParseResponse(b []byte) (r Response, err error) {
-	err = fields(b, func(n protowire.Number, f field) (err error) {
+	err = fields(b, func(n int, f field) (err error) {
 		switch n {
 		case 1:
 			r = Response{Join: &Join{}}
@@ -112,14 +112,14 @@ func ParseResponse(b []byte) (r Response, err error) {
 }
 
 func (j *Join) parse(b []byte) error {
-	return fields(b, func(n protowire.Number, f field) error {
+	return fields(b, func(n int, f field) error {
 		switch n {
 		case 6:
 			j.SubscriberPrimary = f.number != 0
 		case 11:
 			j.PingInterval = f.number
 		case 12:
-			return fields(f.bytes, func(n protowire.Number, f field) error {
+			return fields(f.bytes, func(n int, f field) error {
 				if n == 2 {
 					j.Server = string(f.bytes)
 				}
@@ -131,7 +131,7 @@ func (j *Join) parse(b []byte) error {
 }
 
 func (d *Description) parse(b []byte) error {
-	return fields(b, func(n protowire.Number, f field) error {
+	return fields(b, func(n int, f field) error {
 		switch n {
 		case 1:
 			d.Type = string(f.bytes)
@@ -145,7 +145,7 @@ func (d *Description) parse(b []byte) error {
 }
 
 func (t *Trickle) parse(b []byte) error {
-	return fields(b, func(n protowire.Number, f field) error {
+	return fields(b, func(n int, f field) error {
 		switch n {
 		case 1:
 			t.Candidate = string(f.bytes)
@@ -159,7 +159,7 @@ func (t *Trickle) parse(b []byte) error {
 }
 
 func (l *Leave) parse(b []byte) error {
-	return fields(b, func(n protowire.Number, f field) error {
+	return fields(b, func(n int, f field) error {
 		if n == 2 {
 			l.Reason = f.number
 		}
@@ -175,7 +175,7 @@ type field struct {
 }
 
 // fields calls yield with the fields of a message, in their order.
-func fields(b []byte, yield func(protowire.Number, field) error) error {
+func fields(b []byte, yield func(int, field) error) error {
 	for len(b) > 0 {
 		n, kind, size := protowire.ConsumeTag(b)
 		if size < 0 {
@@ -197,7 +197,7 @@ func fields(b []byte, yield func(protowire.Number, field) error) error {
 			return fmt.Errorf("field %d: %w", n, protowire.ParseError(size))
 		}
 		b = b[size:]
-		if err := yield(n, f); err != nil {
+		if err := yield(int(n), f); err != nil {
 			return fmt.Errorf("field %d: %w", n, err)
 		}
 	}

@@ -33,7 +33,9 @@ type Signal struct {
 func Dial(ctx context.Context, base, token string) (*Signal, error) {
 	q := url.Values{"auto_subscribe": {"1"}, "adaptive_stream": {"0"}, "protocol": {strconv.Itoa(protocol)}, "sdk": {"go"}, "version": {"2.0.0"}}
 	target := "ws" + strings.TrimPrefix(base, "http") + "/rtc?" + q.Encode()
-	ws, res, err := websocket.Dial(ctx, target, &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + token}}})
+	ws, res, err := websocket.Dial(ctx, target, &websocket.DialOptions{ //nolint:bodyclose // the library says not to
+		HTTPHeader: http.Header{"Authorization": {"Bearer " + token}},
+	})
 	if err != nil {
 		if res != nil {
 			return nil, fmt.Errorf("join at %s: %s: %w", base, res.Status, err)

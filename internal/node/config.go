@@ -52,6 +52,8 @@ type Config struct {
 	HTTPS bool
 	// Public says how clients find the node, and what it costs.
 	Public Public
+	// Protect says how tracks that enter here survive the loss of a node or a link.
+	Protect backbone.ProtectRules
 	// AllowedOrigins are origins of pages that may use the node beside its own.
 	AllowedOrigins []string
 

@@ -81,7 +81,7 @@ func (n *Node) assemble() error {
 			Credentials: cfg.Credentials, Provider: cfg.Provider, Dialer: n.port.transport, Peers: n.peers, MaxChildren: cfg.Limits.Children,
 			Table: n.table, WallClock: cfg.WallClock, Events: n.events, Log: cfg.Log, Metrics: n.registry, // it names the node itself
 			About: n.about, EgressMbps: float64(cfg.Public.EgressMbps),
-			Planner: control.New(control.Config{Origin: cfg.ID}),
+			Planner: control.New(control.Config{Origin: cfg.ID}), Protect: cfg.Protect.Protect,
 		}
 		if _, ok := cfg.Sockets.QUIC.(*net.UDPConn); ok { // not in simulations
 			mesh.Canary = newCanary
@@ -96,7 +96,8 @@ func (n *Node) assemble() error {
 	}
 	n.moq, err = moq.New(moq.Config{
 		Table: n.table, Verifier: cfg.Verifier, NodeID: cfg.ID, Origins: cfg.AllowedOrigins,
-		MaxSessions: cfg.Limits.Connections, Elsewhere: n.elsewhere, Clock: cfg.WallClock, Log: n.log, Metrics: n.registry,
+		MaxSessions: cfg.Limits.Connections, Elsewhere: n.elsewhere, Clock: cfg.WallClock, Decisions: n.layers, Log: n.log,
+		Metrics: n.registry,
 	})
 	if err != nil {
 		return err

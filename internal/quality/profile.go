@@ -120,6 +120,17 @@ func (p *Profile) rate(at time.Duration) float64 {
 	return rate
 }
 
+// loss is the share of packets that the path loses at a time.
+func (p *Profile) loss(at time.Duration) float64 {
+	loss := 0.0
+	for _, s := range p.Steps {
+		if at >= s.At {
+			loss = s.Path.Loss.Mean()
+		}
+	}
+	return loss
+}
+
 // until is when the path changes next after a time, or the profile ends.
 func (p *Profile) until(at time.Duration) time.Duration {
 	for _, s := range p.Steps {

@@ -139,6 +139,35 @@ func (r *recording) pictures() int {
 	return len(r.frames)
 }
 
+// sent returns what the publisher sent of each layer between two times, in bit/s, by
+// its own count.
+func (r *recording) sent(from, to time.Duration) []float64 {
+	at := func(p *published) time.Duration {
+		return time.Duration((p.At - float64(r.began.UnixMicro())/1e3) * float64(time.Millisecond))
+	}
+	var first, last *published
+	for i := range r.published {
+		switch p := &r.published[i]; {
+		case at(p) <= from || first == nil:
+			first = p
+		case at(p) <= to:
+			last = p
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	var all []float64
+	for _, l := range last.Layers {
+		for _, b := range first.Layers {
+			if b.RID == l.RID {
+				all = append(all, (l.Bytes-b.Bytes)*8/(at(last)-at(first)).Seconds())
+			}
+		}
+	}
+	return all
+}
+
 // around returns a port at which the viewer knows the server, other than the path's;
 // zero if there is none.
 func (r *recording) around() uint16 {

@@ -26,6 +26,11 @@ type Config struct {
 	LiveKit string `json:"-"`
 	// Self is the command of which fanout.ServerCommand runs a node.
 	Self []string `json:"-"`
+	// Codec and Mode are what the browser that publishes to our node encodes with: a
+	// codec's name in SDP, and a scalability mode (W3C Scalable Video Coding, Section
+	// 9), empty for simulcast.
+	Codec string `json:"codec"`
+	Mode  string `json:"mode,omitempty"`
 	// Browser is the program of Chromium.
 	Browser string `json:"browser"`
 	// Progress is told what is going on. May be nil.
@@ -37,12 +42,9 @@ type Config struct {
 // The servers: this repository's node, and what it is compared with.
 const (
 	Ours = fanout.Ours
-	// LiveKit has its own settings. Its bandwidths are then those that receivers
-	// estimate, which Chromium tells only on a connection for receiving alone: its
-	// SDK is told to use one.
+	// LiveKit has its own settings: it goes by what receivers estimate (REMB).
 	LiveKit = fanout.LiveKit
-	// LiveKitSendSide estimates bandwidths itself, and its SDK uses one connection
-	// for both directions, as it does by default.
+	// LiveKitSendSide estimates bandwidths itself, which is off by default.
 	LiveKitSendSide = fanout.LiveKitSendSide
 )
 
@@ -137,8 +139,12 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 		return Outcome{}, err
 	}
 	defer publisher.close()
-	if err := c.await(ctx, warmUp, func() bool { return rec.layersSent() == len(layers) }); err != nil {
-		rec.problem(fmt.Sprintf("%d of %d layers are sent: %v", rec.layersSent(), len(layers), err))
+	streams := len(layers)
+	if server == Ours {
+		streams = len(c.encodings())
+	}
+	if err := c.await(ctx, warmUp, func() bool { return rec.layersSent() == streams }); err != nil {
+		rec.problem(fmt.Sprintf("%d of %d streams are sent: %v", rec.layersSent(), streams, err))
 	}
 	viewer, err := openBrowser(ctx, c.Browser, c.film, s.view)
 	if err != nil {
@@ -155,7 +161,8 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 	if port := rec.around(); port != 0 {
 		return Outcome{}, fmt.Errorf("the viewer knows a way around the path, by port %d", port)
 	}
-	return Outcome{Server: server, Profile: p.Name, Problems: rec.problems, Score: rec.score(p), Published: rec.layersSent()}, nil
+	score := rec.score(p) // which may find problems
+	return Outcome{Server: server, Profile: p.Name, Problems: rec.problems, Score: score, Published: rec.layersSent()}, nil
 }
 
 // await waits until something is so.

@@ -8,7 +8,7 @@ import (
 // Score is what a viewer saw of one profile.
 type Score struct {
 	FPS    float64 `json:"fps"`
-	Height float64 `json:"mean_height"` // of what was shown, over time; nothing counts as zero
+	Height float64 `json:"mean_height"` // of what was shown, over time; a picture that is frozen counts as zero
 	// Freezes are those of webrtc-stats: two frames further apart than thrice the
 	// mean, and by 150 ms more than it.
 	Freezes       int     `json:"freezes"`
@@ -29,6 +29,8 @@ type Score struct {
 	NACKs       float64 `json:"nacks"`
 	PLIs        float64 `json:"plis"`
 	PathDropped uint64  `json:"path_dropped"`
+	// Spans are the freezes, from when to when in seconds.
+	Spans [][2]float64 `json:"freeze_spans_s"`
 	// Series for the plots, one value each tick.
 	Received []float64 `json:"received_bps"`
 	Heights  []float64 `json:"heights"`
@@ -48,9 +50,11 @@ func (r *recording) score(p *Profile) Score {
 	s.rate(frames, p)
 	s.freeze(frames, p)
 	s.plot(frames, r.carried, p)
-	s.use(r.carried, p)
+	s.use(r.carried, r.sent(p.Steady, p.until(p.Steady)), p)
 	s.react(frames, p)
-	s.hear(r.seen)
+	if !s.hear(r.seen) && len(r.problems) < maxProblems {
+		r.problems = append(r.problems, "no sound was played")
+	}
 	if n := len(r.carried); n > 0 {
 		s.PathDropped = r.carried[n-1].dropped - r.carried[0].dropped
 	}
@@ -83,7 +87,7 @@ func (s *Score) rate(frames []shownFrame, p *Profile) {
 		if i+1 < len(frames) {
 			until = frames[i+1].at
 		}
-		s.Height += float64(f.height) * min(until-f.at, time.Second).Seconds()
+		s.Height += float64(f.height) * min(until-f.at, freezeLimit).Seconds()
 	}
 	s.Height /= p.Length.Seconds()
 }
@@ -98,17 +102,17 @@ func gaps(frames []shownFrame, p *Profile, yield func(from, to time.Duration)) {
 	yield(last, p.Length)
 }
 
+// freezeLimit is how far apart frames must be for a freeze: by webrtc-stats, for the
+// camera's mean distance.
+const freezeLimit = max(3*time.Second/cameraRate, time.Second/cameraRate+150*time.Millisecond)
+
 func (s *Score) freeze(frames []shownFrame, p *Profile) {
-	mean := p.Length
-	if len(frames) > 0 {
-		mean = time.Second / cameraRate
-	}
-	limit := max(3*mean, mean+150*time.Millisecond)
 	gaps(frames, p, func(from, to time.Duration) {
-		if d := to - from; d > limit {
+		if d := to - from; d > freezeLimit {
 			s.Freezes++
 			s.Frozen += d.Seconds()
 			s.LongestFreeze = max(s.LongestFreeze, d.Seconds())
+			s.Spans = append(s.Spans, [2]float64{from.Seconds(), to.Seconds()})
 		}
 	})
 }
@@ -148,11 +152,11 @@ func bytesBetween(path []carried, from, to time.Duration) uint64 {
 	return at(to) - at(from)
 }
 
-func (s *Score) use(path []carried, p *Profile) {
+func (s *Score) use(path []carried, sent []float64, p *Profile) {
 	from, to := p.Steady, p.until(p.Steady)
 	rate := p.rate(from)
 	got := float64(bytesBetween(path, from, to)) * 8 / (to - from).Seconds()
-	s.Used, s.UsedOfLink = got/fits(rate), got/rate
+	s.Used, s.UsedOfLink = got/fits(rate, p.loss(from), sent), got/rate
 }
 
 // flowing is for how long pictures must come without a freeze to count as
@@ -163,14 +167,13 @@ func (s *Score) react(frames []shownFrame, p *Profile) {
 	if p.Drop == 0 {
 		return
 	}
-	const freeze = 190 * time.Millisecond
 	before := 0
 	settled := p.Drop
 	gaps(frames, p, func(from, to time.Duration) {
 		if to <= p.Drop || from >= p.Drop+10*time.Second {
 			return
 		}
-		if d := to - from; d > freeze {
+		if d := to - from; d > freezeLimit {
 			s.DropFreeze = max(s.DropFreeze, d.Seconds())
 			if from < p.Drop+5*time.Second && from < settled+flowing {
 				settled = to
@@ -191,7 +194,8 @@ func (s *Score) react(frames []shownFrame, p *Profile) {
 	}
 }
 
-func (s *Score) hear(all []seen) {
+// hear reports whether there was sound.
+func (s *Score) hear(all []seen) bool {
 	var first, last *audioStats
 	for i := range all {
 		if a := all[i].Audio; a != nil {
@@ -204,7 +208,9 @@ func (s *Score) hear(all []seen) {
 			s.NACKs, s.PLIs = v.NACKs, v.PLIs
 		}
 	}
-	if first != nil && last.Samples > first.Samples {
-		s.Concealed = (last.Concealed - last.Silent - first.Concealed + first.Silent) / (last.Samples - first.Samples)
+	if first == nil || last.Samples <= first.Samples {
+		return false
 	}
+	s.Concealed = (last.Concealed - last.Silent - first.Concealed + first.Silent) / (last.Samples - first.Samples)
+	return true
 }

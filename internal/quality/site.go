@@ -70,7 +70,7 @@ func (c *Config) openSite(server, base string, path netip.AddrPort) (*site, erro
 		return nil, err
 	}
 	s.url = "http://" + l.Addr().String()
-	if err := s.name(server, target); err != nil {
+	if err := s.name(server, target, c); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	go func() { _ = s.server.Serve(l) }() // it ends with close
@@ -78,7 +78,7 @@ func (c *Config) openSite(server, base string, path netip.AddrPort) (*site, erro
 }
 
 // name works out the addresses of the pages.
-func (s *site) name(server string, target *url.URL) error {
+func (s *site) name(server string, target *url.URL, c *Config) error {
 	camera, err := json.Marshal(map[string]int{"width": cameraWidth, "height": cameraHeight, "rate": cameraRate})
 	if err != nil {
 		return err
@@ -89,6 +89,11 @@ func (s *site) name(server string, target *url.URL) error {
 	}
 	publish := url.Values{"camera": {string(camera)}, "layers": {string(all)}}
 	if server == Ours {
+		ours, err := json.Marshal(c.encodings())
+		if err != nil {
+			return err
+		}
+		publish = url.Values{"camera": {string(camera)}, "layers": {string(ours)}, "codec": {c.Codec}}
 		publish.Set("url", "/whip/quality/picture")
 		s.publish = s.url + "/publish.html?" + publish.Encode()
 		s.view = s.url + "/view.html?" + url.Values{"url": {"/whep/quality/picture"}}.Encode()
@@ -108,11 +113,9 @@ func (s *site) name(server string, target *url.URL) error {
 		return err
 	}
 	ws := "ws://" + target.Host
-	single := strconv.FormatBool(server == LiveKitSendSide)
 	publish.Set("url", ws)
 	publish.Set("token", publisher)
-	publish.Set("single", single)
-	view := url.Values{"url": {ws}, "token": {viewer}, "single": {single}, "path": {string(path)}}
+	view := url.Values{"url": {ws}, "token": {viewer}, "path": {string(path)}}
 	s.publish = s.url + "/livekit-publish.html?" + publish.Encode()
 	s.view = s.url + "/livekit-view.html?" + view.Encode()
 	return nil

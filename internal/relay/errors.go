@@ -45,6 +45,7 @@ const (
 	DropStreamLimit               // the receiver's open-stream budget was spent
 	DropTrackEnded                // the track ended before the group did
 	DropMalformed                 // the sender broke the protocol inside it
+	DropPaused                    // the publisher stopped sending because nobody wants it
 	numDropReasons
 )
 
@@ -86,6 +87,8 @@ func (r DropReason) String() string {
 		return "track_ended"
 	case DropMalformed:
 		return "malformed"
+	case DropPaused:
+		return "paused"
 	case numDropReasons:
 	}
 	return fmt.Sprintf("reason(%d)", uint8(r))

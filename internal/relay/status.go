@@ -34,6 +34,13 @@ type TrackStatus struct {
 	Age           AgeStatus         `json:"age"`
 }
 
+// BytesIn returns how many bytes have been written into the track, all told.
+func (t *Track) BytesIn() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bytesIn
+}
+
 // Status returns all broadcasts and their tracks, sorted by name.
 func (t *Table) Status() []BroadcastStatus {
 	t.mu.Lock()

@@ -249,6 +249,16 @@ func (t *Track) Drop(r DropReason) {
 	t.dropLocked(r, 1)
 }
 
+// GiveUp ends all groups that are still open, though their writer may be at it: it
+// finds out with its next object. Who joins from then on waits for a new group.
+func (t *Track) GiveUp(r DropReason) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, g := range t.groups {
+		t.abortLocked(g, r)
+	}
+}
+
 func (t *Track) dropLocked(r DropReason, n uint64) {
 	t.dropped[r] += n
 	t.table.metrics.dropped[r].Add(float64(n))

@@ -59,16 +59,20 @@ func (c *Client) Close() error {
 	return nil
 }
 
+// HTTP makes requests from the host.
+func (c *Client) HTTP() *http.Client { return &http.Client{Transport: c.http} }
+
 // moq opens a MoQ session.
 func (c *Client) moq(ctx context.Context) (*moqclient.Session, error) {
 	return moqclient.Dial(ctx, moqclient.Config{
 		URL:      "https://" + c.door.MoQ.String() + "/?jwt=" + c.token,
 		Insecure: true, // in a simulation nobody is in the middle
-		DialQUIC: c.dialQUIC,
+		DialQUIC: c.DialQUIC,
 	})
 }
 
-func (c *Client) dialQUIC(ctx context.Context, addr string, tlsConf *tls.Config, conf *quic.Config) (*quic.Conn, error) {
+// DialQUIC connects from a socket of its own.
+func (c *Client) DialQUIC(ctx context.Context, addr string, tlsConf *tls.Config, conf *quic.Config) (*quic.Conn, error) {
 	to, err := c.host.Net().ResolveUDPAddr("udp", addr)
 	if err != nil {
 		return nil, err
@@ -89,7 +93,7 @@ func (c *Client) webRTC(prefix, broadcast string) whipclient.Config {
 	return whipclient.Config{
 		URL:   fmt.Sprintf("http://%v/%s/%s", c.door.HTTP, prefix, strings.TrimPrefix(broadcast, "/")),
 		Token: c.token,
-		HTTP:  &http.Client{Transport: c.http},
+		HTTP:  c.HTTP(),
 		Net:   c.host.Net(),
 	}
 }

@@ -16,6 +16,18 @@ type edge struct {
 	cost time.Duration
 }
 
+// Out says which edges leave a node, of which the caller hands over each once:
+// each calls its argument for all of them. It takes the place of as many calls of
+// Add, and of the search that each of those makes.
+func (g *Graph) Out(from string, n int, each func(edge func(to string, cost time.Duration))) {
+	if g.edges == nil {
+		g.edges = map[string][]edge{}
+	}
+	out := make([]edge, 0, n)
+	each(func(to string, cost time.Duration) { out = append(out, edge{to: to, cost: cost}) })
+	g.edges[from] = out
+}
+
 // Add adds an edge, or lowers the cost of the one that is there.
 func (g *Graph) Add(from, to string, cost time.Duration) {
 	if g.edges == nil {
@@ -61,15 +73,15 @@ func (g *Graph) From(src, avoid string) Tree {
 			if e.to == avoid {
 				continue
 			}
-			next := vertex{id: e.to, parent: v, cost: v.cost + max(e.cost, 0), hops: v.hops + 1}
 			known := t.nodes[e.to]
-			switch {
-			case known == nil:
-				known = &next
+			if known == nil { // most edges lead to who is known: only here is there something to allocate
+				known = &vertex{id: e.to, parent: v, cost: v.cost + max(e.cost, 0), hops: v.hops + 1}
 				t.nodes[e.to] = known
 				heap.Push(&frontier, known)
-			case known.index >= 0 && next.before(known):
-				next.index = known.index
+				continue
+			}
+			next := vertex{id: e.to, parent: v, cost: v.cost + max(e.cost, 0), hops: v.hops + 1, index: known.index}
+			if known.index >= 0 && next.before(known) {
 				*known = next
 				heap.Fix(&frontier, known.index)
 			}

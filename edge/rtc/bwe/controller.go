@@ -223,7 +223,7 @@ func (c *Controller) Estimate() Estimate {
 	loss, _, _ := c.loss.share(c.reordering())
 	return Estimate{
 		Bps: int64(c.bps), SustainedBps: int64(c.sustained()), State: c.state, Reason: c.reason, Decisions: c.decisions,
-		QueueDelay: c.last.queue, Threshold: c.threshold(), Jitter: c.delay.jitter, RTT: c.rtt, Loss: loss,
+		QueueDelay: c.last.queue, Threshold: c.threshold(), Jitter: c.delay.jitter, RTT: c.rtt, Spread: c.spread(), Loss: loss,
 		SentBps: int64(c.sent.bps(c.decided)), AckedBps: int64(c.delay.acked()),
 		CapacityBps: int64(c.capacity), ProvenBps: int64(max(c.trains.best[0], c.trains.best[1])),
 		Rivals: c.rivals.active,

@@ -100,12 +100,20 @@ const (
 	queueWindow  = 100 * time.Millisecond
 )
 
-// span is how far to look back for the shortest delay: further where there is
-// jitter.
 // reordering says whether packets vary in their delay so much that they may
 // overtake one another, or would.
 func (c *Controller) reordering() bool { return c.delay.jitter > 5*time.Millisecond }
 
+// spread is by how much the delays of packets differ that overtake one another.
+func (c *Controller) spread() time.Duration {
+	if !c.reordering() {
+		return 0
+	}
+	return c.delay.deepest.get()
+}
+
+// span is how far to look back for the shortest delay: further where there is
+// jitter.
 func (c *Controller) span() time.Duration {
 	return min(queueWindow+jitterFactor*c.delay.jitter, windowMax)
 }

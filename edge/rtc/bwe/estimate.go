@@ -74,6 +74,9 @@ type Estimate struct {
 	// Jitter is how much the time varies that packets take, from one to the next.
 	Jitter time.Duration
 	RTT    time.Duration
+	// Spread is by how much the delays of packets differ that overtake one another,
+	// zero where they do not.
+	Spread time.Duration
 	Loss   float64 // share of the packets of the last 2 s
 	// SentBps is what left in the last 600 ms, AckedBps what arrived in a like time.
 	SentBps, AckedBps int64

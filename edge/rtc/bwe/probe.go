@@ -146,11 +146,7 @@ func (c *Controller) Probe(now time.Time) (Probe, bool) {
 	if c.wanted > 0 {
 		bps = min(bps, max(c.wanted*wantFactor, c.bps*wantFactor))
 	}
-	spread := time.Duration(0)
-	if c.reordering() {
-		spread = c.delay.deepest.get()
-	}
-	return p.start(t, min(bps, float64(c.cfg.Max)*wantFactor), c.delay.jitter, spread), true
+	return p.start(t, min(bps, float64(c.cfg.Max)*wantFactor), c.delay.jitter, c.spread()), true
 }
 
 // probeLife tries a path without feedback, if nothing else is sent on it.

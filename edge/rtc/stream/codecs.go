@@ -18,6 +18,10 @@ const TransportCCURI = sdp.TransportCCURI
 // captured, or, from our edges, when it entered the backbone.
 const AbsCaptureTimeURI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
 
+// PlayoutDelayURI names the one that says how long pictures are kept back: two times
+// of 12 bits, the least and the most, in units of 10 ms.
+const PlayoutDelayURI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+
 // The H.264 profiles that we negotiate, all with packetization mode 1, as
 // profile-level-id (RFC 6184, Section 8.1). The level is not compared.
 const (
@@ -86,6 +90,10 @@ type EngineConfig struct {
 	TransportCC bool
 	// Simulcast accepts several layers of one video, told apart by their RID.
 	Simulcast bool
+	// Layers has senders say how the frames of layered video depend on each other.
+	Layers bool
+	// Redundancy accepts sound that repeats itself: RFC 2198.
+	Redundancy bool
 	// AudioNACK asks for and answers retransmissions of audio, too.
 	AudioNACK bool
 }
@@ -101,6 +109,11 @@ func NewMediaEngine(cfg EngineConfig) (*webrtc.MediaEngine, error) {
 		}
 		pt += 2
 	}
+	if cfg.Redundancy {
+		if err := registerRED(me, pt); err != nil {
+			return nil, err
+		}
+	}
 	kinds := []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo}
 	exts := []string{AbsCaptureTimeURI, sdp.SDESMidURI}
 	if cfg.TransportCC {
@@ -112,6 +125,12 @@ func NewMediaEngine(cfg EngineConfig) (*webrtc.MediaEngine, error) {
 	if cfg.Simulcast {
 		exts = append(exts, sdp.SDESRTPStreamIDURI, sdp.SDESRepairRTPStreamIDURI)
 	}
+	if cfg.Layers {
+		capability := webrtc.RTPHeaderExtensionCapability{URI: framing.DependencyURI}
+		if err := me.RegisterHeaderExtension(capability, webrtc.RTPCodecTypeVideo); err != nil {
+			return nil, fmt.Errorf("media engine: extension %s: %w", capability.URI, err)
+		}
+	}
 	for _, uri := range exts {
 		for _, k := range kinds {
 			if err := me.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, k); err != nil {
@@ -120,6 +139,26 @@ func NewMediaEngine(cfg EngineConfig) (*webrtc.MediaEngine, error) {
 		}
 	}
 	return me, nil
+}
+
+// mimeTypeRED is that of redundant audio: RFC 2198.
+const mimeTypeRED = "audio/red"
+
+func isRED(mimeType string) bool { return strings.EqualFold(mimeType, mimeTypeRED) }
+
+// registerRED adds redundancy for Opus. Its parameters name Opus' payload type, for
+// which an answer has that of the offer.
+func registerRED(me *webrtc.MediaEngine, pt webrtc.PayloadType) error {
+	err := me.RegisterCodec(webrtc.RTPCodecParameters{
+		RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: mimeTypeRED, ClockRate: framing.Opus.ClockRate(), Channels: 2, SDPFmtpLine: "111/111",
+		},
+		PayloadType: pt,
+	}, webrtc.RTPCodecTypeAudio)
+	if err != nil {
+		return fmt.Errorf("media engine: redundancy: %w", err)
+	}
+	return nil
 }
 
 func register(me *webrtc.MediaEngine, o Offer, pt webrtc.PayloadType, cfg EngineConfig) error {

@@ -29,6 +29,8 @@ type FrameInfo struct {
 	Arrival time.Time
 	// Captured is what the capture time extension said, zero if it was not there.
 	Captured time.Time
+	// Layer is that of the frame, where InboundConfig.Layers is set.
+	Layer framing.Layer
 }
 
 // Sink takes the frames of an Inbound, on the goroutine of Run. Between Begin
@@ -58,7 +60,10 @@ type InboundConfig struct {
 	// MaxWait is how long a missing packet holds up those behind it. Default:
 	// 250 ms where it can be asked for again, else 50 ms.
 	MaxWait time.Duration
-	Log     *slog.Logger
+	// Layers has the layers of a picture come as frames of their own: see
+	// framing.DepacketizerConfig.
+	Layers bool
+	Log    *slog.Logger
 }
 
 const (
@@ -83,12 +88,15 @@ type Inbound struct {
 	cfg      InboundConfig
 	repairs  bool  // the peer retransmits on NACK
 	capture  uint8 // id of the abs-capture-time extension, zero without
+	depends  uint8 // id of the dependency descriptor, zero without
 	timeline trackTimeline
 	count    inboundCounters
 
 	// Owned by Run.
 	codec        framing.Codec
 	payload      uint8
+	redundant    uint8 // payload type of sound with redundancy, zero before there is any
+	blocks       []framing.REDBlock
 	reorder      *framing.Reorder
 	losses       *framing.Losses
 	depacketizer framing.Depacketizer
@@ -106,7 +114,7 @@ type capturedFrame struct {
 }
 
 type inboundCounters struct {
-	packets, bytes, missed, recovered, lost, nacks, duplicates, frames, keyframes, broken atomic.Uint64
+	packets, bytes, missed, recovered, lost, nacks, repeated, duplicates, frames, keyframes, broken atomic.Uint64
 }
 
 // InboundStats counts what became of the packets of a track.
@@ -117,6 +125,7 @@ type InboundStats struct {
 	Recovered  uint64 `json:"recovered"`  // of those, came in time
 	Lost       uint64 `json:"lost"`       // of those, given up
 	NACKs      uint64 `json:"nacks"`      // packets asked for again
+	Repeated   uint64 `json:"repeated"`   // of the missed ones, taken from what a later one repeated
 	Duplicates uint64 `json:"duplicates"` // packets that were of no use
 	Frames     uint64 `json:"frames"`     // whole frames
 	Keyframes  uint64 `json:"keyframes"`
@@ -128,13 +137,21 @@ type InboundStats struct {
 func NewInbound(cfg InboundConfig) (*Inbound, error) {
 	params := cfg.Track.Codec()
 	codec, ok := CodecOf(params.MimeType)
+	redundant := isRED(params.MimeType)
+	if redundant {
+		codec, ok = framing.Opus, true
+	}
 	if !ok {
 		return nil, fmt.Errorf("receive %s: %w", params.MimeType, framing.ErrCodec)
 	}
 	in := &Inbound{
 		cfg: cfg, codec: codec, payload: uint8(params.PayloadType),
 		capture:  ExtensionID(cfg.Receiver.GetParameters().HeaderExtensions, AbsCaptureTimeURI),
+		depends:  ExtensionID(cfg.Receiver.GetParameters().HeaderExtensions, framing.DependencyURI),
 		timeline: cfg.Timeline.track(codec),
+	}
+	if redundant {
+		in.payload, in.redundant = 0, in.payload
 	}
 	for _, fb := range params.RTCPFeedback {
 		in.repairs = in.repairs || fb.Type == webrtc.TypeRTCPFBNACK && fb.Parameter == ""
@@ -218,7 +235,8 @@ func (in *Inbound) packet(b []byte, now time.Time, sink Sink) {
 		in.count.duplicates.Add(1)
 		return // it was authenticated, so the peer is broken; count and go on
 	}
-	if in.header.PayloadType != in.payload && !in.switched(sink) {
+	pt := in.header.PayloadType
+	if pt != in.payload && (pt != in.redundant || pt == 0) && !in.switched(sink) {
 		in.count.duplicates.Add(1)
 		return
 	}
@@ -241,19 +259,59 @@ func (in *Inbound) packet(b []byte, now time.Time, sink Sink) {
 			in.nextCaptured++
 		}
 	}
+	var dependency []byte
+	if in.depends != 0 {
+		dependency = in.header.GetExtension(in.depends)
+	}
 	seq := in.header.SequenceNumber
+	if pt == in.redundant && pt != 0 && len(payload) > 0 {
+		if payload = in.unwrap(payload, seq, now, sink); payload == nil {
+			in.count.duplicates.Add(1)
+			return
+		}
+	}
 	in.losses.Received(seq, now)
 	if !in.reorder.Push(framing.Packet{
 		Seq: seq, Timestamp: in.header.Timestamp, Marker: in.header.Marker, Arrival: now, Payload: payload,
+		Dependency: dependency,
 	}) {
 		in.count.duplicates.Add(1)
 	}
 }
 
+// unwrap takes a payload with redundancy (RFC 2198): what it repeats of packets
+// that are missing is taken for them. It returns the payload proper, nil if there
+// is none. Senders repeat the packets right before.
+func (in *Inbound) unwrap(payload []byte, seq uint16, now time.Time, sink Sink) []byte {
+	var err error
+	if in.blocks, err = framing.ParseRED(payload, in.blocks[:0]); err != nil {
+		return nil
+	}
+	last := len(in.blocks) - 1
+	for i, b := range in.blocks[:last] {
+		before := seq - uint16(last-i)
+		if len(b.Data) == 0 || !in.losses.IsMissing(before, seq) {
+			continue
+		}
+		in.losses.Received(before, now)
+		p := framing.Packet{Seq: before, Timestamp: in.header.Timestamp - uint32(b.Offset), Arrival: now, Payload: b.Data}
+		if in.reorder.Push(p) {
+			in.count.repeated.Add(1)
+			in.drain(now, sink) // the packet's bytes are ours until then
+		}
+	}
+	return in.blocks[last].Data
+}
+
 // switched handles a new payload type, which pion has looked up already, and
 // reports whether we can go on with it.
 func (in *Inbound) switched(sink Sink) bool {
-	codec, ok := CodecOf(in.cfg.Track.Codec().MimeType)
+	mimeType := in.cfg.Track.Codec().MimeType
+	if isRED(mimeType) && in.codec == framing.Opus {
+		in.redundant = in.header.PayloadType
+		return true
+	}
+	codec, ok := CodecOf(mimeType)
 	if !ok {
 		return false
 	}
@@ -275,7 +333,7 @@ func (in *Inbound) reset() (err error) {
 	if in.reorder, err = framing.NewReorder(framing.ReorderConfig{MaxWait: in.cfg.MaxWait}); err != nil {
 		return err
 	}
-	in.depacketizer, err = framing.NewDepacketizer(in.codec, framing.DepacketizerConfig{})
+	in.depacketizer, err = framing.NewDepacketizer(in.codec, framing.DepacketizerConfig{Layers: in.cfg.Layers})
 	return err
 }
 
@@ -305,7 +363,7 @@ func (in *Inbound) deliver(sink Sink) {
 			}
 			sink.Begin(FrameInfo{
 				PTS: in.timeline.pts(e.Timestamp, e.Arrival), Key: e.Key,
-				Arrival: e.Arrival, Captured: in.capturedAt(e.Timestamp),
+				Arrival: e.Arrival, Captured: in.capturedAt(e.Timestamp), Layer: e.Layer,
 			})
 		case framing.FrameData:
 			last := i+1 < len(in.events) && in.events[i+1].Kind == framing.FrameEnd
@@ -384,7 +442,7 @@ func (in *Inbound) Stats() InboundStats {
 	c := &in.count
 	return InboundStats{
 		Packets: c.packets.Load(), Bytes: c.bytes.Load(), Missed: c.missed.Load(), Recovered: c.recovered.Load(),
-		Lost: c.lost.Load(), NACKs: c.nacks.Load(), Duplicates: c.duplicates.Load(),
+		Lost: c.lost.Load(), NACKs: c.nacks.Load(), Repeated: c.repeated.Load(), Duplicates: c.duplicates.Load(),
 		Frames: c.frames.Load(), Keyframes: c.keyframes.Load(), Broken: c.broken.Load(),
 	}
 }

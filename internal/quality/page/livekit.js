@@ -3,7 +3,7 @@
 
 /** Joins the room. Tracks are told to subscribed, unless it is missing. */
 async function enter(subscribed) {
-	const room = new LivekitClient.Room({ adaptiveStream: false, singlePeerConnection: params.get("single") === "true" });
+	const room = new LivekitClient.Room({ adaptiveStream: false });
 	if (subscribed) room.on(LivekitClient.RoomEvent.TrackSubscribed, subscribed);
 	room.on(LivekitClient.RoomEvent.Disconnected, (reason) => tell("problem", { text: `disconnected: ${LivekitClient.DisconnectReason[reason] ?? reason}` }));
 	room.on(LivekitClient.RoomEvent.Reconnecting, () => tell("problem", { text: "reconnecting" }));

@@ -49,8 +49,18 @@ func (c *crowd) writer(wished time.Time) func(framing.Codec) rtc.SinkWriter {
 type watcher struct {
 	node   int
 	kind   string
+	wished time.Time // when it wished to watch
 	client *sim.Client
 	watch  *sim.Watch
+}
+
+// joinMs is the time from the wish to watch to the first picture, all handshakes
+// included; negative if none came.
+func (r *watcher) joinMs() float64 {
+	if got := r.watch.Arrivals(sim.Video); len(got) > 0 {
+		return millis(got[0].At.Sub(r.wished))
+	}
+	return -1
 }
 
 func (r *watcher) close() error {
@@ -62,12 +72,11 @@ func (r *watcher) close() error {
 }
 
 // attachClients lets real clients in, at nodes that are spread evenly over the
-// regions, over both protocols in turn.
+// regions, over both protocols in turn and at any time while viewers come.
 func (w *World) attachClients() {
-	step := max(len(w.places)/max(w.cfg.Clients, 1), 1)
 	var wg sync.WaitGroup
-	for k := 0; k < w.cfg.Clients && k*step < len(w.places); k++ {
-		at := k * step
+	for k := range w.cfg.Clients {
+		at := k * len(w.places) / w.cfg.Clients
 		id := w.places[at].ID
 		r := &watcher{node: at, kind: "moq"}
 		watch := (*sim.Client).WatchMoQ
@@ -76,7 +85,12 @@ func (w *World) attachClients() {
 		}
 		r.client = sim.NewClient(w.net.Host(fmt.Sprintf("viewer-%d@%s", k, id)), w.cluster.Node(id).Door(), "viewer")
 		w.real = append(w.real, r)
+		wish := time.Duration(w.rng.Int64N(int64(w.cfg.JoinOver)))
 		wg.Go(func() {
+			if !pause(w.ctx, wish) {
+				return
+			}
+			r.wished = time.Now()
 			ctx, cancel := context.WithTimeout(w.ctx, clientPatience)
 			defer cancel()
 			var err error

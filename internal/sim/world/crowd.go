@@ -41,6 +41,7 @@ type crowdTrack struct {
 	media   sim.Media
 	windows []window
 	sinks   []*sink
+	room    []sink // for those that come, one behind the other
 	gaps    map[gapKey]*Gap
 	lost    uint64        // frames that a viewer never got, with all who missed them
 	worst   time.Duration // the longest time without a frame
@@ -139,11 +140,26 @@ type sink struct {
 
 func (c *crowd) sink(m sim.Media, joined time.Time) *sink {
 	t := &c.tracks[m]
-	s := &sink{track: t, joined: joined, last: -1, win: -1}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.room) == 0 {
+		t.room = make([]sink, 1)
+	}
+	s := &t.room[0]
+	t.room = t.room[1:]
+	*s = sink{track: t, joined: joined, last: -1, win: -1}
 	t.sinks = append(t.sinks, s)
 	return s
+}
+
+// reserve makes room for n viewers: see rtc.Sinks.Reserve.
+func (c *crowd) reserve(n int) {
+	for m := range c.tracks {
+		t := &c.tracks[m]
+		t.mu.Lock()
+		t.room = make([]sink, n)
+		t.mu.Unlock()
+	}
 }
 
 // maxGapKinds bounds what is kept of gaps per track of a node.

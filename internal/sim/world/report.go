@@ -33,6 +33,7 @@ type Report struct {
 	Joins    Quantiles     `json:"joins"`
 	Taken    Taken         `json:"taken"`
 	Clients  []ClientView  `json:"clients"`
+	Real     RealJoins     `json:"real_client_joins"`
 	Tree     []TreeNode    `json:"tree"`
 	Flows    []LinkFlow    `json:"flows"`
 	Moves    []Move        `json:"moves"`
@@ -75,17 +76,6 @@ type RegionAges struct {
 	P1Ms    float64   `json:"p1_ms"`
 	P25Ms   float64   `json:"p25_ms"`
 	P75Ms   float64   `json:"p75_ms"`
-}
-
-// ClientView is what a real client saw.
-type ClientView struct {
-	Node     string  `json:"node"`
-	Kind     string  `json:"kind"`
-	P50Ms    float64 `json:"p50_ms"`
-	P95Ms    float64 `json:"p95_ms"`
-	Frames   int     `json:"frames"`
-	Missing  int     `json:"missing"`
-	Problems int     `json:"problems"`
 }
 
 // TreeNode is a node of the last tree that was seen.
@@ -432,20 +422,6 @@ func (w *World) moveReport(r *Report) {
 				})
 			}
 		}
-	}
-}
-
-func (w *World) clientReport(r *Report) {
-	from, to := w.session.from, w.session.from.Add(w.cfg.Duration-time.Second)
-	for _, c := range w.real {
-		if c.watch == nil || c.node < 0 {
-			continue
-		}
-		got := sim.Between(c.watch.Arrivals(sim.Video), from, to)
-		r.Clients = append(r.Clients, ClientView{
-			Node: w.places[c.node].ID, Kind: c.kind, Frames: len(got), Missing: len(sim.Missing(got)),
-			P50Ms: millis(sim.Quantile(got, 0.5)), P95Ms: millis(sim.Quantile(got, 0.95)), Problems: len(c.watch.Problems()),
-		})
 	}
 }
 

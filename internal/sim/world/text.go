@@ -26,6 +26,10 @@ func (r *Report) Text() string {
 	}
 	line("first picture after the wish to watch: p50 %.0f ms, p95 %.0f, p99 %.0f, max %.0f (%d joins)",
 		r.Joins.P50, r.Joins.P95, r.Joins.P99, r.Joins.Max, r.Joins.Count)
+	if q := r.Real; q.All > 0 {
+		line("the same of %d real clients, with their handshakes (MoQ p50 %.0f ms, p95 %.0f; WHEP p50 %.0f, p95 %.0f); %d saw nothing",
+			q.All, q.MoQ.P50, q.MoQ.P95, q.WHEP.P50, q.WHEP.P95, q.Failed)
+	}
 	line("the picture is taken %d times by %d nodes, backups that stand by included; at most %d times by one",
 		r.Taken.Subs, r.Taken.Nodes, r.Taken.Most)
 	line("predicted ages within 10 %% or 3 ms of measured: %d of %d nodes; worst %.1f ms; nodes' own figures: %d",
@@ -46,7 +50,11 @@ func (r *Report) Text() string {
 		}
 		line("  %s at %s: %d frames missing, %.0f ms of silence, %d viewers%s", g.Track, g.Node, g.Frames, g.Silence, g.Viewers, because(g.Cause))
 	}
-	for _, c := range r.Clients {
+	for i, c := range r.Clients {
+		if i == maxClientsShown {
+			line("  ...")
+			break
+		}
 		line("real client (%s) at %s: p50 %.1f ms, p95 %.1f; %d pictures, %d missing, %d problems", c.Kind, c.Node, c.P50Ms, c.P95Ms, c.Frames, c.Missing, c.Problems)
 	}
 	for _, v := range r.Broken {
@@ -61,6 +69,9 @@ func (r *Report) Text() string {
 	}
 	return b.String()
 }
+
+// maxClientsShown bounds the list of real clients.
+const maxClientsShown = 8
 
 func because(cause string) string {
 	if cause == "" {

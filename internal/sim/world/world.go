@@ -314,6 +314,8 @@ func (w *World) comeIn(a *audience, at, n int, over time.Duration, rng *rand.Ran
 		w.note("%s: viewers were refused: %v", w.places[at].ID, err)
 		return
 	}
+	sinks.Reserve(n)
+	a.reserve(n)
 	run := make(chan struct{})
 	go func() { defer close(run); sinks.Run(ctx) }()
 	defer func() { <-run }()

@@ -90,6 +90,8 @@ type Picture struct {
 	Current int
 	// Priority orders pictures: the highest gets its share first.
 	Priority int
+	// Kept is for a picture that is never paused: half of it is better than nothing.
+	Kept bool
 	// Memory is kept by the caller between decisions about the same picture.
 	Memory *Memory
 }
@@ -224,7 +226,7 @@ func remember(c *Choice, now time.Time, p *Picture) {
 		if m.starved.IsZero() {
 			m.starved = now
 		}
-		if now.Sub(m.starved) < PauseAfter {
+		if p.Kept || now.Sub(m.starved) < PauseAfter {
 			c.Layer = 0 // not yet
 		}
 	} else {

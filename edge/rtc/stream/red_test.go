@@ -1,0 +1,66 @@
+package stream
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+
+	"trellis/edge/framing"
+)
+
+// heard is a Sink that keeps frames of sound.
+type heard struct{ frames []byte }
+
+func (h *heard) Begin(FrameInfo)          {}
+func (h *heard) Data(b []byte, _ bool)    { h.frames = append(h.frames, b[0]) }
+func (h *heard) Broken()                  {}
+func (h *heard) Lost()                    {}
+func (h *heard) Switched(_ framing.Codec) {}
+
+// TestRedundantSoundRepairsItself loses every third packet of sound that repeats
+// itself: nothing is missing.
+func TestRedundantSoundRepairsItself(t *testing.T) {
+	const opus, red = 111, 63
+	in := &Inbound{
+		cfg: InboundConfig{MaxWait: waitReorder, Log: slog.New(slog.DiscardHandler)}, codec: framing.Opus, redundant: red,
+		timeline: NewTimeline().track(framing.Opus),
+	}
+	if err := in.reset(); err != nil {
+		t.Fatal(err)
+	}
+	sink := &heard{}
+	now := time.Unix(1_700_000_000, 0)
+	const n = 60
+	for i := range byte(n) {
+		blocks := []framing.REDBlock{{PayloadType: opus, Data: []byte{i, 1, 2}}}
+		if i > 0 {
+			blocks = append([]framing.REDBlock{{PayloadType: opus, Offset: 960, Data: []byte{i - 1, 1, 2}}}, blocks...)
+		}
+		p := rtp.Packet{
+			Header:  rtp.Header{Version: 2, PayloadType: red, SequenceNumber: 65_500 + uint16(i), Timestamp: uint32(i) * 960, SSRC: 1},
+			Payload: framing.AppendRED(nil, blocks),
+		}
+		b, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(20 * time.Millisecond)
+		if i%3 != 1 {
+			in.packet(b, now, sink)
+		}
+		in.drain(now, sink)
+	}
+	if len(sink.frames) != n {
+		t.Fatalf("%d of %d packets: %v", len(sink.frames), n, sink.frames)
+	}
+	for i, f := range sink.frames {
+		if int(f) != i {
+			t.Errorf("packet %d is number %d", i, f)
+		}
+	}
+	if s := in.Stats(); s.Repeated != n/3 || s.Lost != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}

@@ -1,0 +1,106 @@
+package whip_test
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"trellis/edge/framing"
+	"trellis/edge/rtc"
+	"trellis/edge/whip"
+	"trellis/edge/whip/whipclient"
+)
+
+// nat is the node's socket as clients behind a translator reach it: after rebind
+// their packets come from other addresses, and what is sent to the old ones is lost.
+type nat struct {
+	net.PacketConn
+	mu    sync.Mutex
+	moved bool
+}
+
+// moveBy is what is added to the second byte of an address by rebinding.
+const moveBy = 9
+
+func (n *nat) rebind() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.moved = true
+}
+
+func (n *nat) isMoved() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.moved
+}
+
+func (n *nat) ReadFrom(b []byte) (int, net.Addr, error) {
+	size, from, err := n.PacketConn.ReadFrom(b)
+	if err == nil && n.isMoved() {
+		at := from.(*net.UDPAddr) //nolint:errcheck // it is a UDP socket
+		ip := at.IP.To4()
+		from = &net.UDPAddr{IP: net.IPv4(ip[0], ip[1]+moveBy, ip[2], ip[3]), Port: at.Port + 1000}
+	}
+	return size, from, err
+}
+
+func (n *nat) WriteTo(b []byte, to net.Addr) (int, error) {
+	at := to.(*net.UDPAddr) //nolint:errcheck // as above
+	ip := at.IP.To4()
+	if n.isMoved() {
+		if ip[1] != moveBy {
+			return len(b), nil // nobody is there any more
+		}
+		to = &net.UDPAddr{IP: net.IPv4(ip[0], ip[1]-moveBy, ip[2], ip[3]), Port: at.Port - 1000}
+	}
+	return n.PacketConn.WriteTo(b, to)
+}
+
+func (n *nat) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	return n.WriteTo(b, net.UDPAddrFromAddrPort(to))
+}
+
+// TestAddressChanges has the translator between the node and its clients give them
+// other addresses in the middle: the clients restart ICE, as browsers do when they
+// notice, and media goes on for both within the time that takes.
+func TestAddressChanges(t *testing.T) {
+	var translator *nat
+	inWorld(t, func(c *rtc.Config, _ *whip.Config) {
+		translator = &nat{PacketConn: c.UDP}
+		c.UDP = translator
+	}, func(w *world) {
+		t := w.t
+		video := loadStream(t, framing.VP8)
+		pub := w.publish(whipclient.Source{Codec: framing.VP8})
+		var senders, viewers sync.WaitGroup
+		senders.Go(func() { video.send(t, pub, 0, 0, 8*time.Second) })
+		time.Sleep(time.Second)
+		player := w.play(framing.VP8)
+		var got []whipclient.Received
+		collect(player, &got, &viewers)
+		time.Sleep(2 * time.Second)
+		translator.rebind()
+		moved := time.Now()
+		w.must(pub.RestartICE(t.Context()))
+		w.must(player.RestartICE(t.Context()))
+		senders.Wait()
+		time.Sleep(time.Second)
+		w.must(player.Close(t.Context()))
+		viewers.Wait()
+		w.must(pub.Close(t.Context()))
+		after, gap, last := 0, time.Duration(0), moved
+		for _, f := range got {
+			if f.Arrival.After(moved) {
+				after++
+				gap = max(gap, f.Arrival.Sub(last))
+				last = f.Arrival
+			}
+		}
+		t.Logf("%d pictures after the change, the longest gap is %v", after, gap)
+		if after < 4*30 || gap > 2*time.Second {
+			t.Errorf("%d pictures after the change, the longest gap is %v", after, gap)
+		}
+	})
+}
