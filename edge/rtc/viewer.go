@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/pion/rtcp"
-
 	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
@@ -71,7 +69,7 @@ type viewer struct {
 
 	header  [maxHeader]byte
 	rtxSeq  uint64 // of the next retransmission, extended
-	scratch []byte // a retransmission
+	scratch []byte // a retransmission, or a report
 
 	packets, octets uint32 // for sender reports
 	reportDue       time.Time
@@ -289,17 +287,8 @@ func (v *viewer) repeat(
 // report sends a sender report (RFC 3550, Section 6.4.1): at time ntp of the
 // broadcast, a frame would have this many ticks.
 func (v *viewer) report(ntp uint64, ticks int64) error {
-	b, err := rtcp.Marshal([]rtcp.Packet{
-		&rtcp.SenderReport{
-			SSRC: v.cfg.ssrc, NTPTime: ntp, RTPTime: v.tsBase + uint32(ticks+v.run.shift),
-			PacketCount: v.packets, OctetCount: v.octets,
-		},
-		rtcp.NewCNAMESourceDescription(v.cfg.ssrc, cname),
-	})
-	if err != nil {
-		return err
-	}
-	return v.cfg.out.WriteRTCP(b)
+	v.scratch = appendReport(v.scratch[:0], v.cfg.ssrc, ntp, v.tsBase+uint32(ticks+v.run.shift), v.packets, v.octets)
+	return v.cfg.out.WriteRTCP(v.scratch)
 }
 
 // allowance is a token bucket. Time is an argument.

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/pion/rtcp"
-
 	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/transport"
 )
@@ -25,9 +23,9 @@ type viewerConn struct {
 }
 
 // newViewerConn makes the transport of a viewer, gives it to the tracks, and
-// returns the answer.
+// returns the answer. up is called once media can flow.
 func (s *Session) newViewerConn(
-	ctx context.Context, o *offer, sections []answered, st *steering,
+	ctx context.Context, o *offer, sections []answered, st *steering, up func(),
 ) (connection, string, error) {
 	conn, err := s.edge.port.Open(ctx)
 	if err != nil {
@@ -44,11 +42,11 @@ func (s *Session) newViewerConn(
 	if err != nil {
 		return c, "", err
 	}
-	s.tasks.run(c.follow)
+	context.AfterFunc(conn.Context(), c.over) //nolint:contextcheck // it is the transport's end that counts
 	err = conn.Start(transport.Remote{
 		Ufrag: o.attribute("ice-ufrag"), Pwd: o.attribute("ice-pwd"),
 		Fingerprints: o.fingerprints(), Passive: o.attribute("setup") == "passive",
-	}, c.feedback)
+	}, c.feedback, func() { s.tasks.run(up) })
 	if err != nil {
 		return c, "", errors.Join(ErrBadOffer, err)
 	}
@@ -59,26 +57,15 @@ func (c *viewerConn) answer() (string, error) {
 	return writeAnswer(c.offer, c.sections, c.Local(), c.port.Fingerprint())
 }
 
-// follow tells the session what becomes of the transport.
-func (c *viewerConn) follow() {
-	select {
-	case <-c.Ready():
-		close(c.session.connected)
-	case <-c.Context().Done():
-	case <-c.session.ctx.Done():
-		return
-	}
-	select {
-	case <-c.Context().Done():
-		switch err := context.Cause(c.Context()); {
-		case errors.Is(err, transport.ErrSilent):
-			c.session.end(ErrSilent)
-		case errors.Is(err, transport.ErrHungUp):
-			c.session.end(ErrHungUp)
-		default:
-			c.session.end(err)
-		}
-	case <-c.session.ctx.Done():
+// over tells the session why the transport has ended.
+func (c *viewerConn) over() {
+	switch err := context.Cause(c.Context()); {
+	case errors.Is(err, transport.ErrSilent):
+		c.session.end(ErrSilent)
+	case errors.Is(err, transport.ErrHungUp):
+		c.session.end(ErrHungUp)
+	default:
+		c.session.end(err)
 	}
 }
 
@@ -94,7 +81,7 @@ func (c *viewerConn) read(compound []byte, now time.Time) {
 		}
 		packet := compound[:size]
 		compound = compound[size:]
-		if packet[1] == byte(rtcp.TypeTransportSpecificFeedback) && packet[0]&0x1f == rtcp.FormatTCC {
+		if packet[1] == rtcpTransport && packet[0]&0x1f == formatTCC {
 			c.arrivals(packet, now)
 			continue
 		}
@@ -126,35 +113,50 @@ func rtcpSize(compound []byte) (int, bool) {
 	return size, size <= len(compound)
 }
 
-// request passes on what a viewer asks of one track.
+// request passes on what a viewer asks of its tracks.
 func (c *viewerConn) request(packet []byte, now time.Time) {
-	packets, err := rtcp.Unmarshal(packet)
-	if err != nil {
-		c.skip(skipBadFeedback)
-		return // with a type that pion cannot read, it is none that we answer
+	if packet[1] == rtcpReceiver {
+		c.losses(packet, now)
+		return
 	}
-	for _, p := range packets {
-		switch p.(type) {
-		case *rtcp.TransportLayerNack, *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-		default:
-			continue // nothing is asked
-		}
-		for _, ssrc := range p.DestinationSSRC() {
-			if why := c.ask(p, ssrc, now); why != numSkips {
+	a, ok := parseRequest(packet)
+	if !ok {
+		c.skip(skipBadFeedback)
+		return
+	}
+	if a.kind == commandJoin {
+		return // it asks for nothing
+	}
+	known := false
+	for i := range c.sections {
+		if t := c.sections[i].track; t != nil && a.of(t.cfg.ssrc) {
+			known = true
+			if why := t.feedback(&a, &c.asks, now); why != numSkips {
 				c.skip(why)
 			}
 		}
 	}
+	if !known {
+		c.skip(skipUnknownSSRC)
+	}
 }
 
-// ask passes on what a viewer asks of the track with an SSRC.
-func (c *viewerConn) ask(p rtcp.Packet, ssrc uint32, now time.Time) skip {
-	for _, a := range c.sections {
-		if a.track != nil && a.track.cfg.ssrc == ssrc {
-			return a.track.feedback(p, &c.asks, now)
+// losses tells tracks which share of their packets the viewer misses: RFC 3550,
+// Section 6.4.2.
+func (c *viewerConn) losses(packet []byte, now time.Time) {
+	const header, block = 8, 24
+	n := int(packet[0] & 0x1f)
+	if len(packet) < header+n*block {
+		c.skip(skipBadFeedback)
+		return
+	}
+	for b := packet[header:][:n*block]; len(b) > 0; b = b[block:] {
+		for i := range c.sections {
+			if t := c.sections[i].track; t != nil && t.cfg.ssrc == binary.BigEndian.Uint32(b) {
+				t.protect(now, float64(b[4])/256)
+			}
 		}
 	}
-	return skipUnknownSSRC
 }
 
 func (c *viewerConn) restart(ctx context.Context, ufrag, pwd string) (string, error) {

@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/rtcp"
-
 	"trellis/edge/framing"
 	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/stream"
@@ -20,6 +18,7 @@ type viewerTrack struct {
 	offered offeredCodec
 	held    atomic.Pointer[laneHold] // the lane that it is on; never nil
 	viewer  *viewer                  // on the lane
+	stop    func() bool              // waits for the lane's end no more; nil before it joins
 
 	protection protection
 
@@ -60,30 +59,21 @@ func (t *viewerTrack) hold() *laneHold { return t.held.Load() }
 // swap puts the track on another lane and returns the one before.
 func (t *viewerTrack) swap(h *laneHold) *laneHold { return t.held.Swap(h) }
 
-// feedback passes a viewer's report on to the lane, and says why not if it does not.
-// asks is what the viewer may ask of all its tracks together.
-func (t *viewerTrack) feedback(p rtcp.Packet, asks *asks, now time.Time) skip {
-	switch p := p.(type) {
-	case *rtcp.TransportLayerNack: // RFC 4585, Section 6.2.1
-		seqs := lostPackets(p)
-		if len(seqs) == 0 {
-			return numSkips
-		}
-		if !asks.packets.takeN(now, askRate, askBurst, len(seqs)) {
+// feedback passes on to the lane what the viewer asks of it, and says why not if it
+// does not. limits is what the viewer may ask of all its tracks together.
+func (t *viewerTrack) feedback(a *asked, limits *asks, now time.Time) skip {
+	c := laneCommand{kind: a.kind, viewer: t.viewer}
+	if a.kind == commandResend {
+		c.lost = newLostPackets(a.entries)
+		if !limits.packets.takeN(now, askRate, askBurst, c.lost.n) {
+			c.lost.release()
 			return skipAskLimit
 		}
-		t.hold().feedback(laneCommand{kind: commandResend, viewer: t.viewer, seqs: seqs})
-	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-		if !asks.pictures.take(now, pictureRate, pictureBurst) {
-			return skipAskLimit
-		}
-		t.hold().feedback(laneCommand{kind: commandRestart, viewer: t.viewer})
-	case *rtcp.ReceiverReport: // RFC 3550, Section 6.4.2
-		for _, r := range p.Reports {
-			if r.SSRC == t.cfg.ssrc {
-				t.protect(time.Now(), float64(r.FractionLost)/256)
-			}
-		}
+	} else if !limits.pictures.take(now, pictureRate, pictureBurst) {
+		return skipAskLimit
+	}
+	if !t.hold().feedback(c) && c.lost != nil {
+		c.lost.release()
 	}
 	return numSkips
 }
@@ -96,8 +86,6 @@ type asks struct {
 }
 
 const (
-	// maxLostPackets bounds what one NACK may ask for.
-	maxLostPackets = 512
 	// askRate and askBurst are some times what is sent again: a viewer asks anew until
 	// a packet arrives.
 	askRate  = 10 * resendRate
@@ -109,17 +97,3 @@ const (
 	reportRate  = 20_000
 	reportBurst = 40_000
 )
-
-func lostPackets(n *rtcp.TransportLayerNack) []uint16 {
-	var seqs []uint16
-	for i := range n.Nacks {
-		n.Nacks[i].Range(func(seq uint16) bool {
-			seqs = append(seqs, seq)
-			return len(seqs) < maxLostPackets
-		})
-		if len(seqs) == maxLostPackets {
-			break
-		}
-	}
-	return seqs
-}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/transport/v4/packetio"
@@ -26,6 +27,7 @@ import (
 // counters are what all viewers of a process have received.
 type counters struct {
 	packets, bytes, lost, frames, opened atomic.Uint64
+	streamed                             atomic.Uint64 // bytes on streams
 
 	mu   sync.Mutex
 	late *Histogram // since it was last taken
@@ -50,9 +52,10 @@ type viewer struct {
 	leave   func() error
 	channel func(context.Context, *dtls.Conn) error
 
-	mu      sync.Mutex
-	picture uint8 // payload type
-	streams map[uint32]*inbound
+	mu       sync.Mutex
+	picture  uint8          // payload type
+	arrivals *twcc.Recorder // nil unless the arrival of all packets is reported
+	streams  map[uint32]*inbound
 }
 
 // inbound is one SSRC, as its receiver reports it (RFC 3550, Section 6.4.1).
@@ -93,21 +96,24 @@ func doorOf(server, base string) (door, error) {
 		return livekitDoor(base)
 	}
 	return door{
-		publish: whipclient.Config{URL: base + "/whip/fanout/clip", Token: "publisher"},
-		enter: func(ctx context.Context, _ *viewer, _ int, us local) (answered, error) {
-			return post(ctx, base+"/whep/fanout/clip", offer(us))
+		publish: whipclient.Config{URL: base + "/whip/" + broadcast, Token: "publisher"},
+		enter: func(ctx context.Context, v *viewer, _ int, us local) (answered, error) {
+			return post(ctx, base+"/whep/"+broadcast, offer(us, v.arrivals != nil))
 		},
 	}, nil
 }
 
 // join opens a session and returns when packets come.
-func join(ctx context.Context, d door, number int, id identity, gro bool, all *counters) (*viewer, error) {
+func join(ctx context.Context, d door, number int, id identity, cfg Load, all *counters) (*viewer, error) {
 	v := &viewer{
 		all: all, picture: videoType, streams: map[uint32]*inbound{}, begun: make(chan struct{}), ended: make(chan struct{}),
 		inbox: packetio.NewBuffer(), keyed: make(chan struct{}), plain: make([]byte, 0, mtu),
 	}
+	if cfg.Arrivals {
+		v.arrivals = twcc.NewRecorder(1)
+	}
 	var err error
-	if v.mux, err = tapped(gro, v.media); err != nil {
+	if v.mux, err = tapped(cfg.GRO, v.media); err != nil {
 		return nil, err
 	}
 	opts := []ice.AgentOption{
@@ -219,7 +225,7 @@ func (v *viewer) gather(ctx context.Context) (l local, err error) {
 }
 
 // offer asks for a VP8 picture and an Opus sound on one transport.
-func offer(l local) string {
+func offer(l local, arrivals bool) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("v=0")
@@ -244,6 +250,10 @@ func offer(l local) string {
 		line("a=rtpmap:%d %s", m.number, m.codec)
 		for _, fb := range m.more {
 			line("a=rtcp-fb:%d %s", m.number, fb)
+		}
+		if arrivals {
+			line("a=rtcp-fb:%d transport-cc", m.number)
+			line("a=extmap:%d http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", arrivalID)
 		}
 		line("a=ice-ufrag:%s", l.ufrag)
 		line("a=ice-pwd:%s", l.pwd)
@@ -394,6 +404,11 @@ func (v *viewer) rtp(b, plain []byte, now time.Time) {
 	}
 	s.last = seq
 	s.received++
+	if v.arrivals != nil {
+		if n, ok := arrivalSeq(b); ok {
+			v.arrivals.Record(ssrc, n, now.UnixMicro())
+		}
+	}
 	v.mu.Unlock()
 	if len(v.streams) == 2 {
 		select {
@@ -438,6 +453,48 @@ func (v *viewer) frame(s *inbound, b, plain []byte, now time.Time) {
 	}
 }
 
+// arrivalID is the id of the transport-wide sequence number in the header.
+const arrivalID = 3
+
+// arrivalSeq reads that number: RFC 8285, Section 4.2.
+func arrivalSeq(b []byte) (uint16, bool) {
+	if b[0]&0x10 == 0 || len(b) < 16 || binary.BigEndian.Uint16(b[12:]) != 0xbede {
+		return 0, false
+	}
+	ext := b[16:min(len(b), 16+4*int(binary.BigEndian.Uint16(b[14:])))]
+	for len(ext) >= 3 {
+		id, size := ext[0]>>4, int(ext[0]&0x0f)+1
+		if id == arrivalID && size == 2 {
+			return binary.BigEndian.Uint16(ext[1:]), true
+		}
+		if ext[0] == 0 { // padding
+			size = 0
+		}
+		ext = ext[min(1+size, len(ext)):]
+	}
+	return 0, false
+}
+
+// feedback reports what has arrived when, as browsers do all the time.
+func (v *viewer) feedback() error {
+	if v.arrivals == nil {
+		return nil
+	}
+	v.mu.Lock()
+	packets := v.arrivals.BuildFeedbackPacket()
+	v.mu.Unlock()
+	for _, p := range packets {
+		raw, err := p.Marshal()
+		if err != nil {
+			return err
+		}
+		if err := v.send(raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // report sends a receiver report.
 func (v *viewer) report() error {
 	v.mu.Lock()
@@ -454,6 +511,11 @@ func (v *viewer) report() error {
 	if err != nil {
 		return err
 	}
+	return v.send(raw)
+}
+
+// send protects an RTCP packet and sends it.
+func (v *viewer) send(raw []byte) error {
 	sealed, err := v.out.EncryptRTCP(nil, raw, nil)
 	if err != nil {
 		return err

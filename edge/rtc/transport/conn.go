@@ -77,14 +77,9 @@ type dest struct {
 // keys protect what we send, and open what the client sends.
 type keys struct {
 	media sealer
-
-	// The inbox's, for RTCP.
-	in       *srtp.Context
-	replayed bool            // what was opened last
-	sources  map[uint32]bool // that it came from
+	rtcp  rtcpGuard // opens for the inbox, and seals under mu
 
 	mu  sync.Mutex
-	out *srtp.Context // RTCP
 	buf []byte
 }
 
@@ -100,10 +95,10 @@ func (c *Conn) watch() error {
 	return errors.Join(
 		c.agent.OnConnectionStateChange(func(s ice.ConnectionState) {
 			c.quiet.Store(s == ice.ConnectionStateDisconnected)
-			switch s {
-			case ice.ConnectionStateDisconnected:
+			if s == ice.ConnectionStateDisconnected {
 				c.listen()
-			case ice.ConnectionStateFailed:
+			}
+			if s == ice.ConnectionStateFailed {
 				c.end(ErrSilent)
 			}
 		}),
@@ -173,8 +168,9 @@ func (c *Conn) Local() Local {
 
 // Start waits for the client's checks and handshake in the background. rtcp is
 // called with each compound RTCP packet that comes, never concurrently; it must
-// not block, nor keep the slice.
-func (c *Conn) Start(r Remote, rtcp func([]byte)) error {
+// not block, nor keep the slice. ready is called once media can flow; it must not
+// block either.
+func (c *Conn) Start(r Remote, rtcp func([]byte), ready func()) error {
 	p := newPipe()
 	c.in.begin(p, rtcp)
 	conn, err := c.agent.StartAccept(r.Ufrag, r.Pwd)
@@ -183,7 +179,7 @@ func (c *Conn) Start(r Remote, rtcp func([]byte)) error {
 	}
 	p.out = conn
 	c.stream.Store(conn)
-	c.wg.Go(func() { c.associate(r, p) })
+	c.wg.Go(func() { c.associate(r, p, ready) })
 	return nil
 }
 
@@ -238,7 +234,7 @@ func (c *Conn) Close() error {
 }
 
 // associate makes the DTLS association and keeps it until the client closes it.
-func (c *Conn) associate(r Remote, p *pipe) {
+func (c *Conn) associate(r Remote, p *pipe, ready func()) {
 	if err := c.agent.AwaitConnect(c.ctx); err != nil {
 		c.end(fmt.Errorf("ICE: %w", err))
 		return
@@ -250,6 +246,7 @@ func (c *Conn) associate(r Remote, p *pipe) {
 	}
 	c.assoc.Store(conn)
 	close(c.ready)
+	ready()
 	var buf [64]byte
 	for {
 		// Nothing is sent inside the association; what ends the reading is its end.
@@ -295,17 +292,11 @@ func newKeys(conn *dtls.Conn, client bool) (*keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile)
+	guard, err := newRTCPGuard(profile, &cfg.Keys)
 	if err != nil {
-		return nil, fmt.Errorf("SRTCP: %w", err)
+		return nil, err
 	}
-	k := &keys{media: media, out: out, sources: map[uint32]bool{}}
-	k.in, err = srtp.CreateContext(cfg.Keys.RemoteMasterKey, cfg.Keys.RemoteMasterSalt, cfg.Profile,
-		srtp.SRTCPReplayDetectorFactory(k.newWindow))
-	if err != nil {
-		return nil, fmt.Errorf("SRTCP: %w", err)
-	}
-	return k, nil
+	return &keys{media: media, rtcp: guard}, nil
 }
 
 // WriteRTCP protects a compound packet and sends it.
@@ -316,7 +307,7 @@ func (c *Conn) WriteRTCP(compound []byte) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	b, err := k.out.EncryptRTCP(k.buf[:0], compound, nil)
+	b, err := k.rtcp.seal(k.buf[:0], compound)
 	if err != nil {
 		return fmt.Errorf("protect RTCP: %w", err)
 	}

@@ -83,7 +83,7 @@ func meet(t *testing.T, p *Port, claimed string, rtcp func([]byte)) (*Conn, *dtl
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Start(Remote{Ufrag: ufrag, Pwd: pwd, Fingerprints: []string{claimed}}, rtcp); err != nil {
+	if err := c.Start(Remote{Ufrag: ufrag, Pwd: pwd, Fingerprints: []string{claimed}}, rtcp, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	local := c.Local()

@@ -1,12 +1,11 @@
 package transport
 
 import (
-	"encoding/binary"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/pion/ice/v4"
-	"github.com/pion/transport/v4/replaydetector"
 )
 
 // inbox is where what a client sends goes, but for STUN. It comes from the port's
@@ -31,9 +30,6 @@ const (
 	// Browsers send up to 40 in a second, and one for each loss.
 	rtcpRate  = 250 // per second
 	rtcpBurst = 500
-	// maxSources bounds from how many SSRCs a client may report: browsers use one for
-	// each section, and SRTCP never forgets one.
-	maxSources = 16
 )
 
 // receive tells DTLS from RTCP by the first byte: RFC 7983, Section 7. Anything else
@@ -65,46 +61,19 @@ func (c *Conn) open(b []byte) ([]byte, Refusal) {
 	if k == nil {
 		return nil, RefusedEarly
 	}
-	source := binary.BigEndian.Uint32(b[4:]) // RFC 3711, Section 3.4
-	if !k.sources[source] && len(k.sources) == maxSources {
-		return nil, RefusedSource
-	}
-	k.replayed = false
-	plain, err := k.in.DecryptRTCP(in.plain[:0], b, nil)
+	plain, err := k.rtcp.open(in.plain[:0], b)
 	switch {
-	case k.replayed:
+	case errors.Is(err, errReplay):
 		return nil, RefusedReplayed
+	case errors.Is(err, errSources):
+		return nil, RefusedSource
 	case err != nil:
 		return nil, RefusedForged
 	case !in.room.take(time.Now()):
 		return nil, RefusedRTCPFlood
 	}
-	k.sources[source] = true
 	in.plain = plain
 	return plain, NumRefusals
-}
-
-// window notes what was received before: RFC 3711, Section 3.3.2.
-type window struct {
-	replaydetector.ReplayDetector
-	keys *keys
-}
-
-// newWindow returns the window of one source.
-func (k *keys) newWindow() replaydetector.ReplayDetector {
-	return window{replaydetector.New(replayWindow, maxRTCPIndex), k}
-}
-
-const (
-	replayWindow = 64
-	maxRTCPIndex = 1<<31 - 1 // RFC 3711, Section 3.4
-)
-
-// Check implements replaydetector.ReplayDetector.
-func (w window) Check(index uint64) (accept func() bool, ok bool) {
-	accept, ok = w.ReplayDetector.Check(index)
-	w.keys.replayed = !ok
-	return accept, ok
 }
 
 // readTCP begins to read from the client's TCP connection, which is not the Demux's.

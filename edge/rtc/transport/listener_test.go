@@ -52,7 +52,9 @@ func (p *pipes) dial(from string) net.Conn {
 	return theirs
 }
 
-func frameOf(b []byte) []byte { return append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...) }
+func frameOf(b []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)
+}
 
 // inListener runs f beside a listener with one client of ours, "ours".
 func inListener(t *testing.T, f func(t *testing.T, p *pipes, d *Demux, l *Listener)) {
