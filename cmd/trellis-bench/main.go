@@ -21,7 +21,7 @@ func main() {
 		Use: "trellis-bench", Short: "Worlds and failures, simulated",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(worldCommand(), failuresCommand(), fanoutCommand(), qualityCommand())
+	root.AddCommand(worldCommand(), failuresCommand(), fanoutCommand(), qualityCommand(), soakCommand())
 	root.AddCommand(fanoutProcesses()...)
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "trellis-bench:", err)

@@ -48,6 +48,11 @@ type Config struct {
 	MaxSessions int
 	// MaxSessionsPerIdentity bounds those of one grant id. Default 1,000.
 	MaxSessionsPerIdentity int
+	// MaxTCP bounds the connections of ICE over TCP. Default 10,000.
+	MaxTCP int
+	// MaxTCPPerAddr bounds those of one address (IPv6: one /64), behind which a whole
+	// company can be. Default 1,000.
+	MaxTCPPerAddr int
 	// SetupTimeout is how long ICE and DTLS may take. Default 10 s.
 	SetupTimeout time.Duration
 	// SilenceTimeout is how long a client may send nothing at all, media, RTCP or
@@ -90,6 +95,8 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{"MaxSessions", &c.MaxSessions, 10_000},
 		{"MaxSessionsPerIdentity", &c.MaxSessionsPerIdentity, 1_000},
+		{"MaxTCP", &c.MaxTCP, 10_000},
+		{"MaxTCPPerAddr", &c.MaxTCPPerAddr, 1_000},
 		{"AudioGroup", &c.AudioGroup, 5},
 	} {
 		if *f.v < 0 {

@@ -35,6 +35,7 @@ type Edge struct {
 	cert     tls.Certificate    // of viewers' transports, and
 	pcCert   webrtc.Certificate // the same for peer connections
 	settings webrtc.SettingEngine
+	demux    *transport.Demux
 	udpMux   *ice.UDPMuxDefault
 	tcpMux   *ice.TCPMuxDefault // nil without TCP
 	port     *transport.Port
@@ -61,8 +62,12 @@ func New(cfg Config) (*Edge, error) {
 		log:        cfg.Log,
 		sessions:   map[string]*Session{},
 		identities: map[string]int{},
+		demux:      transport.NewDemux(cfg.UDP),
 	}
 	if e.metrics, err = newMetrics(cfg.Metrics, e.counts); err != nil {
+		return nil, fmt.Errorf("rtc metrics: %w", err)
+	}
+	if err := countUnwanted(cfg.Metrics, e.demux); err != nil {
 		return nil, fmt.Errorf("rtc metrics: %w", err)
 	}
 	if e.cert, err = certificate(cfg); err != nil {
@@ -137,7 +142,9 @@ func (e *Edge) listen() error {
 	if e.cfg.TCP != nil {
 		networks = append(networks, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
 		e.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-			Listener: e.cfg.TCP, Logger: logger.NewLogger("tcp"),
+			Listener: transport.NewListener(e.cfg.TCP, e.demux, transport.ListenerConfig{
+				Max: e.cfg.MaxTCP, MaxPerAddr: e.cfg.MaxTCPPerAddr, First: e.cfg.SetupTimeout, Silence: e.cfg.SilenceTimeout,
+			}), Logger: logger.NewLogger("tcp"),
 			ReadBufferSize: tcpReadPackets,
 			// With a buffer, a client that does not read loses packets; without
 			// one, it would block the lane.
@@ -148,13 +155,12 @@ func (e *Edge) listen() error {
 		se.SetICETCPMux(e.tcpMux)
 	}
 	se.SetNetworkTypes(networks)
-	demux := transport.NewDemux(e.cfg.UDP)
 	e.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{
-		UDPConn: demux, Net: e.cfg.Net, Logger: logger.NewLogger("udp"),
+		UDPConn: e.demux, Net: e.cfg.Net, Logger: logger.NewLogger("udp"),
 	})
 	se.SetICEUDPMux(e.udpMux)
 	cfg := transport.Config{
-		Demux: demux, UDPMux: e.udpMux, Net: e.cfg.Net, PublicAddrs: e.cfg.PublicAddrs, Certificate: e.cert,
+		Demux: e.demux, UDPMux: e.udpMux, Net: e.cfg.Net, PublicAddrs: e.cfg.PublicAddrs, Certificate: e.cert,
 		Profiles: profiles, Silence: e.cfg.SilenceTimeout, NoGSO: e.cfg.NoGSO, Logger: logger, Log: e.log,
 	}
 	if e.tcpMux != nil {
@@ -173,7 +179,7 @@ const (
 
 // publisherAPI makes the peer connections of publishers. Their interceptors
 // report arrival times and losses; retransmission is the ingest's own.
-func (e *Edge) publisherAPI() (*webrtc.API, error) {
+func (e *Edge) publisherAPI(settings webrtc.SettingEngine) (*webrtc.API, error) {
 	me, err := stream.NewMediaEngine(stream.EngineConfig{
 		Offers: stream.AllOffers(), TransportCC: true, Simulcast: true, Layers: true, Redundancy: true,
 	})
@@ -192,7 +198,7 @@ func (e *Edge) publisherAPI() (*webrtc.API, error) {
 	ir.Add(reports)
 	ir.Add(feedback)
 	return webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithInterceptorRegistry(ir),
-		webrtc.WithSettingEngine(e.settings)), nil
+		webrtc.WithSettingEngine(settings)), nil
 }
 
 // steer has all viewers' layers thought about, until ctx ends.

@@ -360,6 +360,7 @@ func (l *lane) probe(v *viewer, now time.Time) {
 func (l *lane) restart(v *viewer, now time.Time) {
 	l.metrics.keyRequested.Inc()
 	if v.state == viewerWaiting || v.layer == nil || now.Before(v.restartAfter) {
+		l.metrics.skipped[skipRestartSoon].Inc()
 		return // it waits for a key frame, or was just sent one again
 	}
 	la := v.layer

@@ -55,6 +55,13 @@ const (
 	skipHistory                 // egress: asked again for a packet that is no longer kept
 	skipResendLimit             // egress: a viewer asked for more than its share
 	skipResendSoon              // egress: a viewer asked again for what is on its way
+	skipRestartSoon             // egress: a viewer asked again for a key frame that it was just sent
+	skipAskLimit                // egress: a viewer asked for more than anybody could have lost
+	skipUnknownSSRC             // egress: feedback on a stream that the viewer is not sent
+	skipReports                 // egress: feedback on more packets than can have been sent
+	skipNeverSent               // egress: feedback on packets that were not sent, or long ago
+	skipBadFeedback             // egress: feedback that cannot be read
+	skipICERestart              // a client restarted ICE too often
 	numSkips
 )
 
@@ -84,6 +91,20 @@ func (s skip) String() string {
 		return "resend_soon"
 	case skipResendLimit:
 		return "resend_limit"
+	case skipRestartSoon:
+		return "restart_soon"
+	case skipAskLimit:
+		return "ask_limit"
+	case skipUnknownSSRC:
+		return "unknown_ssrc"
+	case skipReports:
+		return "report_limit"
+	case skipNeverSent:
+		return "never_sent"
+	case skipBadFeedback:
+		return "malformed_feedback"
+	case skipICERestart:
+		return "ice_restart_limit"
 	case numSkips:
 	}
 	return "unknown"

@@ -13,10 +13,17 @@ import (
 	"trellis/edge/rtc/stream"
 )
 
-// Limits of an offer. A browser's has two sections and about 60 formats.
+// Limits of an offer. A browser's has two sections, 6 to 12 kB, about 60 formats and
+// 300 attributes.
 const (
-	maxSections = 16
-	maxFormats  = 256
+	maxOfferBytes = 64 << 10
+	maxSections   = 16
+	maxFormats    = 128 // as many as there are payload types
+	maxAttributes = 1024
+	// maxRIDs and maxSSRCs bound the layers that a section announces, each of which has
+	// its own receiver: three, with their retransmissions, and FEC.
+	maxRIDs  = 8
+	maxSSRCs = 32
 )
 
 // offer is a client's SDP offer, as far as we must understand it before pion does.
@@ -48,12 +55,18 @@ type offeredCodec struct {
 // parseOffer reads an SDP offer. At most one audio and one video section are
 // accepted: WHIP and WHEP carry one of each (RFC 9725, Section 4.4.1).
 func parseOffer(text string) (*offer, error) {
+	if len(text) > maxOfferBytes {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrBadOffer, len(text), maxOfferBytes)
+	}
 	o := &offer{}
 	if err := o.desc.UnmarshalString(text); err != nil {
 		return nil, fmt.Errorf("%w: not an SDP session description: %w", ErrBadOffer, err)
 	}
 	if n := len(o.desc.MediaDescriptions); n == 0 || n > maxSections {
 		return nil, fmt.Errorf("%w: %d media sections, need 1 to %d", ErrBadOffer, n, maxSections)
+	}
+	if err := o.checkSize(); err != nil {
+		return nil, err
 	}
 	seen := map[string]bool{}
 	for i, md := range o.desc.MediaDescriptions {
@@ -75,6 +88,46 @@ func parseOffer(text string) (*offer, error) {
 		o.media = append(o.media, m)
 	}
 	return o, o.checkBundle()
+}
+
+// checkSize bounds what an offer makes us look at, and takes out of it what could
+// only send us elsewhere: a lite agent has no use for the client's candidates, but
+// would open TCP connections to them.
+func (o *offer) checkSize() error {
+	attributes := len(o.desc.Attributes)
+	if _, lite := o.desc.Attribute("ice-lite"); lite {
+		// RFC 8445, Section 6.1.1: neither side would check that the other is there.
+		return fmt.Errorf("%w: a=ice-lite: we are lite, too", ErrBadOffer)
+	}
+	for _, md := range o.desc.MediaDescriptions {
+		attributes += len(md.Attributes)
+		rids, ssrcs := 0, map[string]bool{}
+		for _, a := range md.Attributes {
+			switch a.Key {
+			case "rid":
+				rids++
+			case "ssrc":
+				ssrc, _, _ := strings.Cut(a.Value, " ")
+				ssrcs[ssrc] = true
+			}
+		}
+		if rids > maxRIDs || len(ssrcs) > maxSSRCs {
+			return fmt.Errorf("%w: %d rids and %d SSRCs in a section, at most %d and %d",
+				ErrBadOffer, rids, len(ssrcs), maxRIDs, maxSSRCs)
+		}
+		md.Attributes = withoutCandidates(md.Attributes)
+	}
+	o.desc.Attributes = withoutCandidates(o.desc.Attributes)
+	if attributes > maxAttributes {
+		return fmt.Errorf("%w: %d attributes, at most %d", ErrBadOffer, attributes, maxAttributes)
+	}
+	return nil
+}
+
+func withoutCandidates(attrs []sdp.Attribute) []sdp.Attribute {
+	return slices.DeleteFunc(attrs, func(a sdp.Attribute) bool {
+		return a.Key == "candidate" || a.Key == "remote-candidates" || a.Key == "end-of-candidates"
+	})
 }
 
 // checkBundle makes sure that all sections share one transport: RFC 9725, Section
@@ -145,6 +198,9 @@ func (m *offeredMedia) readFormats() {
 		name, _, _ := strings.Cut(mapping, "/")
 		if !slices.Contains(m.desc.MediaName.Formats, pt) || isHelper(name) {
 			continue
+		}
+		if slices.ContainsFunc(m.codecs, func(c offeredCodec) bool { return c.pt == payloadType(pt) }) {
+			continue // said before
 		}
 		if !slices.Contains(m.names, name) {
 			m.names = append(m.names, name)

@@ -3,15 +3,19 @@ package rtc
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/pion/webrtc/v4"
+
+	"trellis/edge/rtc/transport"
 )
 
 // peerConn is a publisher's connection: a whole peer connection of pion.
 type peerConn struct {
 	*webrtc.PeerConnection
 	session *Session
+	client  *transport.Client
 	offer   string // the last one that was applied; guarded by Session.negotiation
 }
 
@@ -27,7 +31,7 @@ func (s *Session) newPeerConn(
 	if err != nil {
 		return nil, "", fmt.Errorf("peer connection: %w", err)
 	}
-	p := &peerConn{PeerConnection: pc, session: s, offer: offer}
+	p := &peerConn{PeerConnection: pc, session: s, client: s.edge.demux.Admit(), offer: offer}
 	var once sync.Once
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
@@ -71,7 +75,9 @@ func (p *peerConn) answer(ctx context.Context) (string, error) {
 	}
 	select {
 	case <-gathered:
-		return p.LocalDescription().SDP, nil
+		text := p.LocalDescription().SDP
+		p.client.Credentials(attributeOf(text, "ice-ufrag"), attributeOf(text, "ice-pwd"))
+		return text, nil
 	case <-p.session.ctx.Done():
 		return "", p.session.cause()
 	case <-ctx.Done():
@@ -79,7 +85,12 @@ func (p *peerConn) answer(ctx context.Context) (string, error) {
 	}
 }
 
-func (p *peerConn) addCandidate(c webrtc.ICECandidateInit) error { return p.AddICECandidate(c) }
+// attributeOf returns the first attribute with that name in a description of ours.
+func attributeOf(text, name string) string {
+	_, rest, _ := strings.Cut(text, "\na="+name+":")
+	value, _, _ := strings.Cut(rest, "\r\n")
+	return value
+}
 
 func (p *peerConn) restart(ctx context.Context, ufrag, pwd string) (string, error) {
 	offer, err := withCredentials(p.offer, ufrag, pwd)
@@ -96,4 +107,7 @@ func (p *peerConn) restart(ctx context.Context, ufrag, pwd string) (string, erro
 	return answer, err
 }
 
-func (p *peerConn) close() error { return p.GracefulClose() }
+func (p *peerConn) close() error {
+	p.client.Forget()
+	return p.GracefulClose()
+}

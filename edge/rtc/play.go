@@ -62,15 +62,15 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 			return nil, fmt.Errorf("%w: the %s section is %s; a viewer receives", ErrBadOffer, m.desc.MediaName.Media, d)
 		}
 	}
-	c, err := e.readCatalog(ctx, req.Broadcast, audio, video)
-	if err != nil {
-		return nil, err
-	}
-	choices, err := choose(o, c, req.Broadcast)
-	if err != nil {
-		return nil, err
-	}
 	s := e.newSession(RoleViewer, req)
+	if err := e.admit(s); err != nil { // who waits for a catalog takes a place, too
+		return nil, err
+	}
+	choices, err := s.choices(ctx, o, audio, video)
+	if err != nil {
+		e.leave(s)
+		return nil, err
+	}
 	v := &viewing{edge: e, session: s}
 	err = s.connect(req.Expires, func() (connection, string, error) {
 		sections, err := v.prepare(choices) //nolint:contextcheck // a lane outlives the viewer that it was opened for
@@ -84,6 +84,19 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 	}
 	s.steering.Store(v.steering)
 	return s, nil
+}
+
+// choices picks what a session's viewer will receive, once that is known.
+func (s *Session) choices(ctx context.Context, o *offer, audio, video bool) ([]choice, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(s.ctx, func() { cancel(s.cause()) })
+	defer stop()
+	c, err := s.edge.readCatalog(ctx, s.broadcast, audio, video)
+	if err != nil {
+		return nil, err
+	}
+	return choose(o, c, s.broadcast)
 }
 
 // choose picks a rendition for each section.

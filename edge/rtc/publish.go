@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/pion/transport/v4/packetio"
+
 	"trellis/edge/framing"
 )
 
@@ -40,11 +42,17 @@ func (e *Edge) publish(ctx context.Context, req Request) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	api, err := e.publisherAPI()
-	if err != nil {
+	s := e.newSession(RolePublisher, req)
+	if err := e.admit(s); err != nil {
 		return nil, err
 	}
-	s := e.newSession(RolePublisher, req)
+	settings := e.settings
+	settings.BufferFactory = (&sources{session: s, count: map[packetio.BufferPacketType]int{}}).buffer
+	api, err := e.publisherAPI(settings)
+	if err != nil {
+		e.leave(s)
+		return nil, err
+	}
 	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil, o.section(false).streams(), req.OnDemand)
 	s.ingest = in
 	err = s.connect(req.Expires, func() (connection, string, error) {

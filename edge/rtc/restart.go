@@ -4,8 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pion/sdp/v3"
+)
+
+// A client restarts ICE when its network changes. Each takes a new agent's work.
+const (
+	iceRestartRate  = 0.2
+	iceRestartBurst = 5
 )
 
 // Restart begins a new ICE session with new credentials of the client, over
@@ -19,6 +26,10 @@ func (s *Session) Restart(ctx context.Context, ufrag, pwd string) (answer string
 	}
 	if !s.isConnected() {
 		return "", errors.New("the first ICE session is not complete")
+	}
+	if !s.iceRestarts.take(time.Now(), iceRestartRate, iceRestartBurst) {
+		s.edge.metrics.skipped[skipICERestart].Inc()
+		return "", fmt.Errorf("%w: ICE restarts", ErrTooMany)
 	}
 	if answer, err = s.conn.restart(ctx, ufrag, pwd); err != nil {
 		return "", err

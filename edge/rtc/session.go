@@ -7,11 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/webrtc/v4"
+	"github.com/pion/ice/v4"
 
 	"trellis/internal/relay"
 	"trellis/wire"
@@ -79,6 +80,7 @@ type Session struct {
 	tasks     tasks
 
 	negotiation sync.Mutex // held across an ICE restart
+	iceRestarts allowance  // guarded by it
 
 	mu   sync.Mutex
 	etag string
@@ -135,25 +137,20 @@ func (s *Session) End(cause error) { s.end(cause) }
 // connection is what carries a session: a publisher's peer connection, or a
 // viewer's transport.
 type connection interface {
-	// addCandidate takes a candidate that the client trickles.
-	addCandidate(webrtc.ICECandidateInit) error
 	// restart begins a new ICE session and returns the new answer.
 	restart(ctx context.Context, ufrag, pwd string) (answer string, err error)
 	// close ends it and waits for everything that ran on it.
 	close() error
 }
 
-// connect makes the connection with negotiate, which also returns the answer. The
-// session is handed out when it returns, and runs. It has no goroutine: there are
-// as many sessions as viewers, and nearly all of them wait.
+// connect makes the connection of a session that was admitted with negotiate, which
+// also returns the answer. The session is handed out when it returns, and runs. It
+// has no goroutine: there are as many sessions as viewers, and nearly all of them wait.
 //
 // finish is called when it is over, after all of its tasks have ended.
 func (s *Session) connect(
 	expires time.Time, negotiate func() (connection, string, error), finish func(cause error),
 ) error {
-	if err := s.edge.admit(s); err != nil {
-		return err
-	}
 	timers := []*time.Timer{time.AfterFunc(s.edge.cfg.SetupTimeout, func() {
 		if !s.isConnected() {
 			s.end(ErrSetupTimeout)
@@ -214,19 +211,32 @@ func (s *Session) isConnected() bool {
 	}
 }
 
-// AddCandidates adds candidates that the client trickles (RFC 8840). They are
-// optional for us: a lite agent learns the client's address from its checks.
-func (s *Session) AddCandidates(candidates []webrtc.ICECandidateInit) error {
+// AddCandidates takes note of candidates that the client trickles (RFC 8840). They
+// are of no use to a lite agent, which learns the client's addresses from its checks,
+// and could only send it elsewhere: nothing is kept of them.
+func (s *Session) AddCandidates(candidates []string) error {
 	if err := s.ctx.Err(); err != nil {
 		return fmt.Errorf("add candidates: %w", ErrClosed)
 	}
 	var errs []error
 	for _, c := range candidates {
-		if err := s.conn.addCandidate(c); err != nil {
+		if err := checkCandidate(c); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkCandidate reads a candidate, or the empty one that says that it was the last.
+func checkCandidate(c string) error {
+	value := strings.TrimPrefix(c, "candidate:")
+	if value == "" {
+		return nil
+	}
+	if _, err := ice.UnmarshalCandidate(value); err != nil {
+		return fmt.Errorf("candidate: %w", err)
+	}
+	return nil
 }
 
 // ETag returns the entity tag of the current ICE session: RFC 9725, Section 4.3.1.

@@ -134,11 +134,13 @@ func (st *steering) feedback(packet []byte, now time.Time) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	var err error
+	stale := st.reader.Counts().Stale
 	st.results, err = st.reader.Read(st.results[:0], now, packet)
 	if err != nil {
-		st.metrics.skipped[skipFeedback].Inc()
+		st.metrics.skipped[skipBadFeedback].Inc()
 		return
 	}
+	st.metrics.skipped[skipNeverSent].Add(float64(st.reader.Counts().Stale - stale))
 	before := st.control.Estimate()
 	st.control.Feedback(now, st.results)
 	after := st.control.Estimate()

@@ -304,15 +304,20 @@ type allowance struct {
 
 // take removes one token of at most burst, which fill at rate per second.
 func (a *allowance) take(now time.Time, rate, burst float64) bool {
+	return a.takeN(now, rate, burst, 1)
+}
+
+// takeN removes n of them, or none.
+func (a *allowance) takeN(now time.Time, rate, burst float64, n int) bool {
 	if a.filled.IsZero() {
 		a.tokens = burst
 	} else {
 		a.tokens = min(burst, a.tokens+now.Sub(a.filled).Seconds()*rate)
 	}
 	a.filled = now
-	if a.tokens < 1 {
+	if a.tokens < float64(n) {
 		return false
 	}
-	a.tokens--
+	a.tokens -= float64(n)
 	return true
 }

@@ -5,11 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
-	"github.com/pion/webrtc/v4"
-
+	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/transport"
 )
 
@@ -21,6 +19,7 @@ type viewerConn struct {
 	offer    *offer
 	sections []answered
 	steering *steering
+	asks     asks
 }
 
 // newViewerConn makes the transport of a viewer, gives it to the tracks, and
@@ -71,22 +70,39 @@ func (c *viewerConn) over() {
 }
 
 // feedback passes what the viewer reports on to the steering and the lanes.
-func (c *viewerConn) feedback(compound []byte) {
+func (c *viewerConn) feedback(compound []byte) { c.read(compound, time.Now()) }
+
+func (c *viewerConn) read(compound []byte, now time.Time) {
 	for len(compound) > 0 {
 		size, ok := rtcpSize(compound)
 		if !ok {
-			c.session.edge.metrics.skipped[skipFeedback].Inc()
+			c.skip(skipBadFeedback)
 			return
 		}
 		packet := compound[:size]
 		compound = compound[size:]
 		if packet[1] == rtcpTransport && packet[0]&0x1f == formatTCC {
-			c.steering.feedback(packet, time.Now())
+			c.arrivals(packet, now)
 			continue
 		}
-		c.request(packet)
+		c.request(packet, now)
 	}
 }
+
+// arrivals takes what the viewer says of when packets arrived.
+func (c *viewerConn) arrivals(packet []byte, now time.Time) {
+	f, err := bwe.ParseTransportFeedback(packet)
+	switch {
+	case err != nil:
+		c.skip(skipBadFeedback)
+	case !c.asks.reports.takeN(now, reportRate, reportBurst, max(f.Count, 1)):
+		c.skip(skipReports)
+	default:
+		c.steering.feedback(packet, now)
+	}
+}
+
+func (c *viewerConn) skip(why skip) { c.session.edge.metrics.skipped[why].Inc() }
 
 // rtcpSize returns the size of the first packet of a compound: RFC 3550, Section 6.4.1.
 func rtcpSize(compound []byte) (int, bool) {
@@ -98,40 +114,49 @@ func rtcpSize(compound []byte) (int, bool) {
 }
 
 // request passes on what a viewer asks of its tracks.
-func (c *viewerConn) request(packet []byte) {
+func (c *viewerConn) request(packet []byte, now time.Time) {
+	if packet[1] == rtcpReceiver {
+		c.losses(packet, now)
+		return
+	}
 	a, ok := parseRequest(packet)
 	if !ok {
-		c.session.edge.metrics.skipped[skipFeedback].Inc()
+		c.skip(skipBadFeedback)
 		return
 	}
-	if a.kind == commandJoin { // it asks for nothing
-		c.reports(packet)
-		return
+	if a.kind == commandJoin {
+		return // it asks for nothing
 	}
+	known := false
 	for i := range c.sections {
 		if t := c.sections[i].track; t != nil && a.of(t.cfg.ssrc) {
-			t.feedback(&a)
-		}
-	}
-}
-
-// reports passes on what share of its tracks' packets the viewer has lost of late.
-func (c *viewerConn) reports(packet []byte) {
-	for i := range c.sections {
-		if t := c.sections[i].track; t != nil {
-			if loss, ok := reportedLoss(packet, t.cfg.ssrc); ok {
-				t.protect(time.Now(), loss)
+			known = true
+			if why := t.feedback(&a, &c.asks, now); why != numSkips {
+				c.skip(why)
 			}
 		}
 	}
+	if !known {
+		c.skip(skipUnknownSSRC)
+	}
 }
 
-func (c *viewerConn) addCandidate(cand webrtc.ICECandidateInit) error {
-	value := strings.TrimPrefix(cand.Candidate, "candidate:")
-	if value == "" {
-		return nil // the end of candidates
+// losses tells tracks which share of their packets the viewer misses: RFC 3550,
+// Section 6.4.2.
+func (c *viewerConn) losses(packet []byte, now time.Time) {
+	const header, block = 8, 24
+	n := int(packet[0] & 0x1f)
+	if len(packet) < header+n*block {
+		c.skip(skipBadFeedback)
+		return
 	}
-	return c.AddCandidate(value)
+	for b := packet[header:][:n*block]; len(b) > 0; b = b[block:] {
+		for i := range c.sections {
+			if t := c.sections[i].track; t != nil && t.cfg.ssrc == binary.BigEndian.Uint32(b) {
+				t.protect(now, float64(b[4])/256)
+			}
+		}
+	}
 }
 
 func (c *viewerConn) restart(ctx context.Context, ufrag, pwd string) (string, error) {

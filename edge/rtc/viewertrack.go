@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"trellis/edge/framing"
 	"trellis/edge/rtc/bwe"
@@ -58,13 +59,41 @@ func (t *viewerTrack) hold() *laneHold { return t.held.Load() }
 // swap puts the track on another lane and returns the one before.
 func (t *viewerTrack) swap(h *laneHold) *laneHold { return t.held.Swap(h) }
 
-// feedback passes on to the lane what the viewer asks of it.
-func (t *viewerTrack) feedback(a *asked) {
+// feedback passes on to the lane what the viewer asks of it, and says why not if it
+// does not. limits is what the viewer may ask of all its tracks together.
+func (t *viewerTrack) feedback(a *asked, limits *asks, now time.Time) skip {
 	c := laneCommand{kind: a.kind, viewer: t.viewer}
 	if a.kind == commandResend {
 		c.lost = newLostPackets(a.entries)
+		if !limits.packets.takeN(now, askRate, askBurst, c.lost.n) {
+			c.lost.release()
+			return skipAskLimit
+		}
+	} else if !limits.pictures.take(now, pictureRate, pictureBurst) {
+		return skipAskLimit
 	}
 	if !t.hold().feedback(c) && c.lost != nil {
 		c.lost.release()
 	}
+	return numSkips
 }
+
+// asks bounds what one viewer's feedback can make its lanes do.
+type asks struct {
+	packets  allowance // to be sent again
+	pictures allowance // to begin with
+	reports  allowance // packets reported on
+}
+
+const (
+	// askRate and askBurst are some times what is sent again: a viewer asks anew until
+	// a packet arrives.
+	askRate  = 10 * resendRate
+	askBurst = 10 * resendBurst
+	// Players ask for a picture once a second, one for each track.
+	pictureRate  = 5
+	pictureBurst = 20
+	// A viewer reports once on each packet, and again on what was missing: 100 Mbit/s.
+	reportRate  = 20_000
+	reportBurst = 40_000
+)

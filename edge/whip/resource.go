@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/pion/webrtc/v4"
-
 	"trellis/edge/rtc"
 	"trellis/edge/whip/sdpfrag"
 )
@@ -70,11 +68,9 @@ func (h *Handler) patch(w http.ResponseWriter, r *http.Request, s *rtc.Session) 
 	if match == "*" {
 		return h.restart(w, r, s, frag)
 	}
-	var candidates []webrtc.ICECandidateInit
+	var candidates []string
 	for _, m := range frag.Media {
-		for _, c := range m.Candidates {
-			candidates = append(candidates, webrtc.ICECandidateInit{Candidate: c, SDPMid: &m.MID, UsernameFragment: &frag.Ufrag})
-		}
+		candidates = append(candidates, m.Candidates...)
 	}
 	switch err := s.AddCandidates(candidates); {
 	case errors.Is(err, rtc.ErrClosed):

@@ -51,10 +51,9 @@ type Conn struct {
 	end    context.CancelCauseFunc
 	wg     sync.WaitGroup
 
-	ufrag string           // the Demux's, and guarded by its lock
-	paths []netip.AddrPort // the same
-	last  atomic.Int64     // when something came on one of them, in ns since the epoch
-	quiet atomic.Bool      // the agent has heard nothing for a while
+	client *Client      // its part in the Demux
+	last   atomic.Int64 // when something came on one of its paths, in ns since the epoch
+	quiet  atomic.Bool  // the agent has heard nothing for a while
 
 	overTCP atomic.Bool // what comes over TCP is being read
 	in      inbox
@@ -64,7 +63,7 @@ type Conn struct {
 	found []string // candidates of a gathering that goes on
 	whole chan struct{}
 
-	refused atomic.Uint64 // packets of the client that are none of what it should send
+	refused refusals      // packets of the client that were not taken
 	dropped atomic.Uint64 // packets that the kernel or the client's connection did not take
 }
 
@@ -87,6 +86,7 @@ type keys struct {
 func newConn(p *Port, agent *ice.Agent) *Conn {
 	c := &Conn{port: p, agent: agent, ready: make(chan struct{})}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
+	c.client = p.cfg.Demux.newClient(c)
 	return c
 }
 
@@ -152,7 +152,7 @@ func (c *Conn) gather(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ICE credentials: %w", err)
 	}
-	c.port.cfg.Demux.register(c, ufrag)
+	c.client.Credentials(ufrag, pwd)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.local = Local{Ufrag: ufrag, Pwd: pwd, Candidates: c.found}
@@ -196,17 +196,13 @@ func (c *Conn) cause() error { return context.Cause(c.ctx) }
 func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
 
 // Refused counts packets that came on the client's path and were not its own, were
-// sent again, or are of a kind that a viewer has no reason to send.
-func (c *Conn) Refused() uint64 { return c.refused.Load() }
+// sent again, too many, or of a kind that a viewer has no reason to send.
+func (c *Conn) Refused() uint64 { return c.refused.total() }
 
-// AddCandidate adds a candidate that the client trickles. A lite agent does not
-// need it.
-func (c *Conn) AddCandidate(value string) error {
-	cand, err := ice.UnmarshalCandidate(value)
-	if err != nil {
-		return fmt.Errorf("candidate: %w", err)
-	}
-	return c.agent.AddRemoteCandidate(cand)
+// refuse counts a packet that is not taken.
+func (c *Conn) refuse(r Refusal) {
+	c.refused.add(r)
+	c.port.cfg.Demux.refused.add(r)
 }
 
 // Restart begins a new ICE session with new credentials on both sides; media goes
@@ -231,7 +227,7 @@ func (c *Conn) Close() error {
 	if conn := c.assoc.Load(); conn != nil {
 		err = conn.Close() // tells the client, while the path is still there
 	}
-	c.port.cfg.Demux.forget(c)
+	c.client.Forget()
 	err = errors.Join(err, c.agent.GracefulClose())
 	c.wg.Wait()
 	return err

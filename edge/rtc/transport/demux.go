@@ -1,45 +1,87 @@
 package transport
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
-// Demux is the node's UDP socket, as the ICE multiplexer reads from it: what comes
-// from a viewer and is not STUN never reaches the multiplexer, but goes straight to
-// its Conn. A multiplexed packet would wake three goroutines on its way, and viewers
-// send feedback all the time.
+// Demux is the node's UDP socket, as the ICE multiplexer reads from it. It keeps
+// from the multiplexer what would cost it something: connectivity checks that prove
+// no session's password, packets from addresses that no check has come from, and
+// floods, which the multiplexer would put into a queue without a bound.
 //
-// A source address is a Conn's once a STUN message from there has named it, which
-// is what the multiplexer goes by too. Nothing more is believed of it: DTLS and
-// SRTCP prove themselves.
+// What comes from a viewer and is not STUN goes straight to its Conn. A multiplexed
+// packet would wake three goroutines on its way, and viewers send feedback all the
+// time. DTLS and SRTCP prove themselves.
 type Demux struct {
 	net.PacketConn
 
 	udp *net.UDPConn // the same, where it is one of the host's
 
-	mu     sync.RWMutex
-	ufrags map[string]*Conn
-	paths  map[netip.AddrPort]*Conn
+	refused refusals
+
+	mu     sync.Mutex
+	ufrags map[string]*Client
+	paths  map[netip.AddrPort]*Client
 }
+
+// Client is who may send to a Demux: a session with its ICE credentials.
+type Client struct {
+	demux *Demux
+	conn  *Conn // nil: what it sends is the multiplexer's
+
+	// Guarded by the Demux's lock.
+	ufrag    string
+	password []byte
+	paths    []netip.AddrPort // it was checked at, the oldest first
+	known    int              // addresses of its ICE session so far
+
+	checks    allowance
+	forged    allowance // checks under its name that were not its own
+	addresses allowance
+	packets   allowance
+}
+
+const (
+	// maxPaths bounds the addresses that a client can be heard from: one for each of
+	// its candidates, and those that its NATs make of them.
+	maxPaths = 16
+	// maxAddresses bounds those of one ICE session, for an agent never forgets one.
+	// Beyond that the client's checks fail and it restarts ICE.
+	maxAddresses = 256
+	// Browsers begin a check every 50 ms and repeat those that go unanswered (RFC
+	// 8445, Section 14), then check twice a second on each pair.
+	checkRate, checkBurst = 100, 300
+	// Verifying a check takes a few microseconds, so those of strangers who know a
+	// session's name cost less than 1 % of a core.
+	forgedRate, forgedBurst = 1000, 1000
+	// A client that moves has a new address for each network and NAT binding.
+	addressRate, addressBurst = 0.1, maxPaths
+	// Publishers send media: 100 Mbit/s in packets of 1,200 bytes, twice that in a
+	// burst. Viewers send feedback and a handshake.
+	mediaRate, mediaBurst       = 10_000, 20_000
+	feedbackRate, feedbackBurst = 1000, 2000
+)
 
 // NewDemux returns a Demux that reads from a socket, and closes it in the end.
 func NewDemux(conn net.PacketConn) *Demux {
-	d := &Demux{PacketConn: conn, ufrags: map[string]*Conn{}, paths: map[netip.AddrPort]*Conn{}}
+	d := &Demux{PacketConn: conn, ufrags: map[string]*Client{}, paths: map[netip.AddrPort]*Client{}}
 	d.udp, _ = conn.(*net.UDPConn)
 	return d
 }
 
+// Refused counts what was not taken for a reason, by the Conns, too.
+func (d *Demux) Refused(r Refusal) uint64 { return d.refused[r].Load() }
+
 // ReadFromAddrPort implements ice.AddrPortReaderWriter: it returns the next packet
-// that is none of a Conn's.
+// that the multiplexer should have.
 func (d *Demux) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	for {
 		n, from, err := d.read(b)
-		if err != nil || !d.take(b[:n], from) {
+		if err != nil || d.pass(b[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), time.Now()) {
 			return n, from, err
 		}
 	}
@@ -70,99 +112,165 @@ func (d *Demux) read(b []byte) (int, netip.AddrPort, error) {
 
 var errNotUDP = errors.New("a packet that came from no UDP address")
 
-// take gives a packet to its Conn. False: there is none, or it is the agent's.
-func (d *Demux) take(b []byte, from netip.AddrPort) bool {
+// pass reports whether a packet is for the multiplexer. Others it gives to their
+// Conn, or refuses.
+func (d *Demux) pass(b []byte, from netip.AddrPort, now time.Time) bool {
 	if len(b) == 0 {
 		return false
 	}
-	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	d.mu.RLock()
-	c := d.paths[from]
-	d.mu.RUnlock()
-	stun := b[0] < 4 // RFC 7983, Section 7
-	if c == nil {
-		if stun {
-			d.learn(b, from)
-		}
-		return false
-	}
-	c.heard()
-	if stun {
-		return false
-	}
-	c.receive(b)
-	return true
-}
-
-// learn remembers the source of a STUN message that names one of our Conns.
-func (d *Demux) learn(b []byte, from netip.AddrPort) {
-	ufrag, ok := stunUfrag(b)
-	if !ok {
-		return
+	if b[0] < 4 { // RFC 7983, Section 7
+		return d.check(b, from, now) != nil
 	}
 	d.mu.Lock()
+	c := d.paths[from]
+	room := c != nil && c.packets.take(now)
+	d.mu.Unlock()
+	switch {
+	case c == nil:
+		d.refused.add(RefusedStranger)
+	case !room:
+		d.refused.add(RefusedFlood)
+	case c.conn == nil:
+		return true
+	default:
+		c.conn.heard()
+		c.conn.receive(b)
+	}
+	return false
+}
+
+// check returns whose client a STUN message is from, nil if that is not proved or
+// it is more than a client has reason for. A lite agent sends no requests, so it
+// needs no answers.
+func (d *Demux) check(b []byte, from netip.AddrPort, now time.Time) *Client {
+	m, ok := parseSTUN(b)
+	if ok && m.kind == stunIndication {
+		return d.indicated(from, now)
+	}
+	if !ok || m.kind != stunRequest {
+		d.refused.add(RefusedCheckUnknown)
+		return nil
+	}
+	d.mu.Lock()
+	c := d.ufrags[string(m.ufrag)]
+	var password []byte
+	look := false
+	if c != nil {
+		password = c.password
+		look = from.IsValid() && d.paths[from] == c || c.forged.some(now)
+	}
+	d.mu.Unlock()
+	switch {
+	case c == nil:
+		d.refused.add(RefusedCheckUnknown)
+		return nil
+	case !look:
+		d.refused.add(RefusedCheckForged)
+		return nil
+	}
+	authentic := m.authentic(password)
+	why := d.admit(c, authentic, from, now)
+	if why != NumRefusals {
+		d.refused.add(why)
+		return nil
+	}
+	if c.conn != nil {
+		c.conn.heard()
+	}
+	return c
+}
+
+// indicated takes a keep-alive, which proves nothing.
+func (d *Demux) indicated(from netip.AddrPort, now time.Time) *Client {
+	d.mu.Lock()
+	c := d.paths[from]
+	room := c != nil && c.checks.take(now)
+	d.mu.Unlock()
+	switch {
+	case c == nil:
+		d.refused.add(RefusedStranger)
+		return nil
+	case !room:
+		d.refused.add(RefusedCheckFlood)
+		return nil
+	}
+	return c
+}
+
+// admit notes a check under a client's name. It returns why it is refused,
+// NumRefusals if it is not.
+func (d *Demux) admit(c *Client, authentic bool, from netip.AddrPort, now time.Time) Refusal {
+	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := d.ufrags[string(ufrag)]
-	if c == nil {
-		return
+	switch {
+	case !authentic:
+		c.forged.take(now)
+		return RefusedCheckForged
+	case !c.checks.take(now):
+		return RefusedCheckFlood
+	case !from.IsValid() || d.paths[from] == c: // over TCP it has no path here
+		return NumRefusals
+	case c.known == maxAddresses || !c.addresses.take(now):
+		return RefusedAddress
 	}
 	// The oldest gives way: it is the one that the client has most likely left.
 	if len(c.paths) == maxPaths {
-		delete(d.paths, c.paths[0])
+		d.leaveLocked(c, c.paths[0])
 		c.paths = append(c.paths[:0], c.paths[1:]...)
 	}
+	c.known++
 	c.paths = append(c.paths, from)
 	d.paths[from] = c
+	return NumRefusals
 }
 
-// maxPaths bounds the addresses that a client can be heard from: one for each of its
-// candidates, and those that its NATs make of them.
-const maxPaths = 16
+// leaveLocked forgets a path of a client, unless it is another's by now.
+func (d *Demux) leaveLocked(c *Client, path netip.AddrPort) {
+	if d.paths[path] == c {
+		delete(d.paths, path)
+	}
+}
 
-// register makes a Conn known by its local ufrag, in place of the one before.
-func (d *Demux) register(c *Conn, ufrag string) {
+// Admit makes a client known whose packets are the multiplexer's. It is over with
+// Forget.
+func (d *Demux) Admit() *Client {
+	return &Client{
+		demux:  d,
+		checks: allowance{rate: checkRate, burst: checkBurst}, forged: allowance{rate: forgedRate, burst: forgedBurst},
+		addresses: allowance{rate: addressRate, burst: addressBurst},
+		packets:   allowance{rate: mediaRate, burst: mediaBurst},
+	}
+}
+
+// newClient makes the client of a Conn.
+func (d *Demux) newClient(conn *Conn) *Client {
+	c := d.Admit()
+	c.conn = conn
+	c.packets.rate, c.packets.burst = feedbackRate, feedbackBurst
+	return c
+}
+
+// Credentials says by which of ours the client is known from now on, in place of
+// those before. What it sends from where it was checked before goes on to be taken.
+func (c *Client) Credentials(ufrag, password string) {
+	d := c.demux
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.ufrags, c.ufrag)
-	c.ufrag = ufrag
+	c.ufrag, c.password, c.known = ufrag, []byte(password), 0
 	d.ufrags[ufrag] = c
 }
 
-// forget ends a Conn's part in it.
-func (d *Demux) forget(c *Conn) {
+// Forget ends a client's part in the Demux.
+func (c *Client) Forget() {
+	d := c.demux
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.ufrags, c.ufrag)
+	if d.ufrags[c.ufrag] == c {
+		delete(d.ufrags, c.ufrag)
+	}
 	for _, p := range c.paths {
-		delete(d.paths, p)
+		d.leaveLocked(c, p)
 	}
 	c.ufrag, c.paths = "", nil
-}
-
-const (
-	stunHeader   = 20         // RFC 8489, Section 5
-	stunCookie   = 0x2112A442 // of the same
-	stunUsername = 0x0006     // Section 14.3
-)
-
-// stunUfrag returns the ufrag of ours that a STUN message names, before the colon
-// of its USERNAME (RFC 8445, Section 7.2.2).
-func stunUfrag(b []byte) ([]byte, bool) {
-	if len(b) < stunHeader || binary.BigEndian.Uint32(b[4:]) != stunCookie {
-		return nil, false
-	}
-	b = b[stunHeader:]
-	for len(b) >= 4 {
-		kind, size := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
-		b = b[4:]
-		if len(b) < size {
-			return nil, false
-		}
-		if kind == stunUsername {
-			ufrag, _, found := bytes.Cut(b[:size], []byte{':'})
-			return ufrag, found
-		}
-		b = b[min((size+3)&^3, len(b)):]
-	}
-	return nil, false
 }

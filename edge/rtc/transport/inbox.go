@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -14,40 +15,22 @@ type inbox struct {
 	dtls  *pipe        // nil until Start
 	rtcp  func([]byte) // called with mu held
 	plain []byte
-	rtcpAllowance
+	room  allowance // for RTCP
 }
 
 func (in *inbox) begin(p *pipe, rtcp func([]byte)) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.dtls, in.rtcp = p, rtcp
-}
-
-// rtcpAllowance bounds the RTCP packets of one client, which are read on a goroutine
-// that all share. Browsers send up to 40 in a second, and one for each loss.
-type rtcpAllowance struct {
-	left   float64
-	filled time.Time
+	in.room = allowance{rate: rtcpRate, burst: rtcpBurst}
 }
 
 const (
+	// RTCP packets of one client, which are read on a goroutine that all share.
+	// Browsers send up to 40 in a second, and one for each loss.
 	rtcpRate  = 250 // per second
 	rtcpBurst = 500
 )
-
-func (a *rtcpAllowance) take(now time.Time) bool {
-	if a.filled.IsZero() {
-		a.left = rtcpBurst
-	} else {
-		a.left = min(rtcpBurst, a.left+now.Sub(a.filled).Seconds()*rtcpRate)
-	}
-	a.filled = now
-	if a.left < 1 {
-		return false
-	}
-	a.left--
-	return true
-}
 
 // receive tells DTLS from RTCP by the first byte: RFC 7983, Section 7. Anything else
 // a viewer has no reason to send. It does not keep b.
@@ -57,25 +40,40 @@ func (c *Conn) receive(b []byte) {
 	defer in.mu.Unlock()
 	switch {
 	case in.dtls == nil:
-		c.refused.Add(1)
+		c.refuse(RefusedEarly)
 	case b[0] >= 20 && b[0] <= 63:
 		_, _ = in.dtls.Write(b) // a full buffer loses a packet, as networks do
 	case b[0] >= 128 && b[0] <= 191 && len(b) >= 8 && b[1] >= 192 && b[1] <= 223: // RFC 5761, Section 4
-		k := c.keys.Load()
-		if k == nil || !in.take(time.Now()) {
-			c.refused.Add(1)
+		plain, why := c.open(b)
+		if why != NumRefusals {
+			c.refuse(why)
 			return
 		}
-		plain, err := k.rtcp.open(in.plain[:0], b)
-		if err != nil {
-			c.refused.Add(1)
-			return
-		}
-		in.plain = plain
 		in.rtcp(plain)
 	default:
-		c.refused.Add(1)
+		c.refuse(RefusedKind)
 	}
+}
+
+// open opens a compound RTCP packet, or says why it is not read. The inbox is locked.
+func (c *Conn) open(b []byte) ([]byte, Refusal) {
+	in, k := &c.in, c.keys.Load()
+	if k == nil {
+		return nil, RefusedEarly
+	}
+	plain, err := k.rtcp.open(in.plain[:0], b)
+	switch {
+	case errors.Is(err, errReplay):
+		return nil, RefusedReplayed
+	case errors.Is(err, errSources):
+		return nil, RefusedSource
+	case err != nil:
+		return nil, RefusedForged
+	case !in.room.take(time.Now()):
+		return nil, RefusedRTCPFlood
+	}
+	in.plain = plain
+	return plain, NumRefusals
 }
 
 // readTCP begins to read from the client's TCP connection, which is not the Demux's.

@@ -23,8 +23,9 @@ type rtcpGuard interface {
 
 // What makes an SRTCP packet none.
 var (
-	errSRTCP  = errors.New("malformed SRTCP packet")
-	errReplay = errors.New("SRTCP packet came before")
+	errSRTCP   = errors.New("malformed SRTCP packet")
+	errReplay  = errors.New("SRTCP packet came before")
+	errSources = fmt.Errorf("SRTCP from more than %d sources", maxSources)
 )
 
 // gcmRTCP is SRTCP under AEAD_AES_128_GCM and AEAD_AES_256_GCM: RFC 7714, Section 9.
@@ -154,7 +155,7 @@ func (g *gcmRTCP) source(ssrc uint32) (*rtcpSource, error) {
 		}
 	}
 	if g.known == maxSources {
-		return nil, fmt.Errorf("%w: from more than %d sources", errSRTCP, maxSources)
+		return nil, errSources
 	}
 	s := &g.sources[g.known]
 	*s = rtcpSource{ssrc: ssrc}
@@ -180,13 +181,30 @@ func (s *rtcpSource) note(index uint32) {
 }
 
 // pionRTCP is every other profile.
-type pionRTCP struct{ out, in *srtp.Context }
+type pionRTCP struct {
+	out, in *srtp.Context
+	sources map[uint32]bool // that something was opened of: in never forgets one
+}
 
 func (p *pionRTCP) seal(dst, compound []byte) ([]byte, error) {
 	return p.out.EncryptRTCP(dst, compound, nil)
 }
 
-func (p *pionRTCP) open(dst, b []byte) ([]byte, error) { return p.in.DecryptRTCP(dst, b, nil) }
+func (p *pionRTCP) open(dst, b []byte) ([]byte, error) {
+	if len(b) < srtcpClear {
+		return dst, errSRTCP
+	}
+	ssrc := binary.BigEndian.Uint32(b[4:])
+	if !p.sources[ssrc] && len(p.sources) == maxSources {
+		return dst, errSources
+	}
+	out, err := p.in.DecryptRTCP(dst, b, nil)
+	if err != nil {
+		return dst, err
+	}
+	p.sources[ssrc] = true
+	return out, nil
+}
 
 // newRTCPGuard returns the protection of RTCP under a profile.
 func newRTCPGuard(profile dtls.SRTPProtectionProfile, k *srtp.SessionKeys) (rtcpGuard, error) {
@@ -202,7 +220,7 @@ func newRTCPGuard(profile dtls.SRTPProtectionProfile, k *srtp.SessionKeys) (rtcp
 	if err != nil {
 		return nil, fmt.Errorf("SRTCP: %w", err)
 	}
-	return &pionRTCP{out: out, in: in}, nil
+	return &pionRTCP{out: out, in: in, sources: map[uint32]bool{}}, nil
 }
 
 const replayWindow = 64
