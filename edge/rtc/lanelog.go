@@ -99,6 +99,13 @@ func (l *laneLog) evict() {
 	l.tail++
 }
 
+// passes says whether a viewer that is to be sent object next, a few packets at a
+// time, had better go on with the newest group: that has begun, and there is more than
+// that left of those before it.
+func (l *laneLog) passes(next uint64, few int) bool {
+	return few > 0 && l.whole && next < l.groupStart && l.at(l.groupStart).firstPacket-l.at(next).firstPacket > uint64(few)
+}
+
 // broken says that the newest group has a hole: nobody can begin in it.
 func (l *laneLog) broken() { l.whole = false }
 

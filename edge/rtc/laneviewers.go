@@ -149,6 +149,9 @@ func (l *lane) move(v *viewer, now time.Time) {
 	if to == nil || !to.ready(now) {
 		return
 	}
+	if v.packet > 0 && v.state == viewerCatchingUp && v.layer != nil {
+		return // the frame that is being sent comes first
+	}
 	old := to.groupAge() > now.Sub(v.aim.since)
 	if v.sent && old && now.Before(v.aim.until) && to.pending() > v.aim.burst {
 		to.freshen(now)
@@ -206,7 +209,7 @@ func (v *viewer) catchUpPace() time.Duration {
 // catchUp sends a viewer its next burst.
 func (l *lane) catchUp(v *viewer, now time.Time) {
 	p := v.layer.packets
-	if v.next < p.tail {
+	if v.next < p.tail || v.packet == 0 && p.passes(v.next, v.aim.slice) {
 		v.layer.skip(skipBehind)
 		v.state = viewerWaiting
 		l.at(now)
