@@ -63,7 +63,7 @@ func (r *ProtectRules) Of(word string, kinds ...wire.Kind) error {
 }
 
 // Protect is a Config.Protect.
-func (r ProtectRules) Protect(name wire.TrackName, kind wire.Kind) control.Protection {
+func (r *ProtectRules) Protect(name wire.TrackName, kind wire.Kind) control.Protection {
 	full := string(name.Broadcast) + "/" + name.Track
 	for _, rule := range r.ByName {
 		if rest, ok := strings.CutPrefix(full, rule.Name); ok && (rest == "" || rest[0] == '/') {

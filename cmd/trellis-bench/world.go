@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"trellis/internal/sim/world"
 )
@@ -54,7 +55,7 @@ func worldCommand() *cobra.Command {
 	fl.StringArrayVar(&f.faults, "fault", nil, fmt.Sprintf("KIND[:TARGET][@TIME]; repeatable; kinds: %v", world.FaultKinds()))
 	fl.Uint64Var(&f.cfg.Seed, "seed", 1, "of placement, loss and jitter")
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
-	fl.StringVar(&f.out, "out", "", "directory for report.json and report.html")
+	fl.StringVar(&f.out, "out", "", "directory for report.json, summary.json (without what is told node by node) and report.html")
 	fl.StringVar(&f.profile, "cpuprofile", "", "write a CPU profile to this file")
 	fl.BoolVar(&f.verbose, "verbose", false, "show what the nodes log")
 	return c
@@ -98,9 +99,18 @@ func (f *worldFlags) run() error {
 		if report == nil {
 			return errFailed
 		}
-		report.Took = took
+		report.Took, report.Spent = took, processorTime()
 		return f.write(report, out)
 	})
+}
+
+// processorTime is what this process has used.
+func processorTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0 // not told
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // profile records where the time goes, into a file unless that has no name.
@@ -138,10 +148,14 @@ func (f *worldFlags) write(r *world.Report, out io.Writer) error {
 		return err
 	}
 	if f.out != "" {
+		short, err := json.MarshalIndent(r.Short(), "", " ")
+		if err != nil {
+			return err
+		}
 		if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // a report is for everybody
 			return err
 		}
-		for name, b := range map[string][]byte{"report.json": doc, "report.html": r.HTML()} {
+		for name, b := range map[string][]byte{"report.json": doc, "summary.json": short, "report.html": r.HTML()} {
 			if err := os.WriteFile(filepath.Join(f.out, name), b, 0o644); err != nil { //nolint:gosec // as above
 				return err
 			}

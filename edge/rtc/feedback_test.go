@@ -105,3 +105,25 @@ func FuzzParseRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestReportedLoss reads the share of lost packets out of reports, and nothing out of
+// what is cut short.
+func TestReportedLoss(t *testing.T) {
+	blocks := []rtcp.ReceptionReport{{SSRC: 9, FractionLost: 1}, {SSRC: 7, FractionLost: 64}}
+	for name, b := range map[string][]byte{
+		"receiver": marshal(t, &rtcp.ReceiverReport{SSRC: 1, Reports: blocks}),
+		"sender":   marshal(t, &rtcp.SenderReport{SSRC: 1, Reports: blocks}),
+	} {
+		if loss, ok := reportedLoss(b, 7); !ok || loss != 0.25 {
+			t.Errorf("%s: %v, %v", name, loss, ok)
+		}
+		if _, ok := reportedLoss(b, 8); ok {
+			t.Errorf("%s: a report on nobody's track", name)
+		}
+		for n := range b {
+			if loss, ok := reportedLoss(b[:n], 7); ok {
+				t.Errorf("%s: %v out of %d bytes", name, loss, n)
+			}
+		}
+	}
+}

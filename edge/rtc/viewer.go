@@ -124,6 +124,11 @@ func firstSequence() uint64 { return uint64(rand.Uint32N(1 << 15)) }
 // begin starts a run at object first of the log; what is there already is sent
 // one packet every pace.
 func (v *viewer) begin(l *laneLog, first uint64, pace time.Duration) {
+	if v.packet > 0 {
+		// The frame that was being sent has no end. Without a hole players would take
+		// what they have of it for all.
+		v.seq++
+	}
 	if v.run.valid && !v.moved {
 		v.before = v.run
 	}

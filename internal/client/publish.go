@@ -76,7 +76,7 @@ func Publish(ctx context.Context, cfg PublishConfig) (PublishReport, error) {
 	}
 	p.stats.connected(time.Since(started))
 	err = p.run(ctx)
-	p.moving.close()
+	p.moving.close() //nolint:contextcheck // whoever is told to stop still says goodbye
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	if p.sink != nil {
@@ -132,8 +132,8 @@ func (p *publishing) run(ctx context.Context) error {
 		if ok, err := p.wait(ctx, timer, due); err != nil || !ok {
 			return err
 		}
-		p.turn(i, f, start)
-		written, err := p.write(i, f)
+		p.turn(i, f, start)           //nolint:contextcheck // a node that is left is told so, whatever ends publishing
+		written, err := p.write(i, f) //nolint:contextcheck // likewise
 		if err != nil {
 			return err
 		}

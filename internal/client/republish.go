@@ -155,7 +155,7 @@ func (p *publishing) wait(ctx context.Context, timer *time.Timer, due time.Time)
 		case <-ctx.Done():
 			return false, nil
 		case <-done:
-			if err := p.lost(p.cause()); err != nil {
+			if err := p.lost(p.cause()); err != nil { //nolint:contextcheck // the farewell has a time of its own
 				return false, err
 			}
 		case <-leave:

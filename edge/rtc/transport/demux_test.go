@@ -59,7 +59,9 @@ func TestDemux(t *testing.T) {
 		{other, binding(t, "stranger:client", password)},
 		{other, binding(t, "ours:client", "guessed")},
 		{mine, ours},
-		{mine, rtcp}, {mine, dtls}, {mine, odd},
+		{mine, rtcp},
+		{mine, dtls},
+		{mine, odd},
 		{"[::ffff:192.0.2.1]:1000", rtcp}, // the same address, from a socket for both
 		{other, rtcp},
 		{mine, ours}, // again

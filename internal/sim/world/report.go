@@ -24,6 +24,7 @@ type Report struct {
 	Links    int           `json:"links"`
 	Virtual  time.Duration `json:"virtual_ns"`
 	Took     time.Duration `json:"took_ns"` // real time
+	Spent    time.Duration `json:"processor_ns"`
 	Relays   int           `json:"relays"`
 	Depth    int           `json:"depth"`
 	Share    Share         `json:"share"`                   // by any pair of nodes
@@ -46,6 +47,18 @@ type Report struct {
 	Dead     []TreeNode    `json:"dead"`
 	Accuracy Accuracy      `json:"accuracy"`
 }
+
+// Short is the report without what is told node by node: a record to be kept.
+func (r *Report) Short() Report {
+	s := *r
+	s.Clients, s.Tree, s.Flows, s.Moves, s.Regions = nil, nil, nil, nil, nil
+	s.Gaps = s.Gaps[:min(len(s.Gaps), shortGaps)]
+	s.Notes = s.Notes[:min(len(s.Notes), shortGaps)]
+	return s
+}
+
+// shortGaps is how many gaps, those that most viewers saw, a record keeps.
+const shortGaps = 10
 
 // Share says who was in time, over all windows.
 type Share struct {

@@ -10,8 +10,9 @@ import (
 func (r *Report) Text() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("SIMULATED: %d nodes in the regions of %s, %d links, %d viewers, %v of virtual time in %v, seed %d",
-		r.Nodes, r.Config.Regions, r.Links, r.Config.Viewers, r.Virtual.Round(time.Second), r.Took.Round(time.Second), r.Config.Seed)
+	line("SIMULATED: %d nodes in the regions of %s, %d links, %d viewers, %v of virtual time in %v (%v of processor time), seed %d",
+		r.Nodes, r.Config.Regions, r.Links, r.Config.Viewers, r.Virtual.Round(time.Second), r.Took.Round(time.Second),
+		r.Spent.Round(time.Second), r.Config.Seed)
 	line("enters at %s; %d relays, at most %d hops; %d kbit/s are published", r.Origin, r.Relays, r.Depth, r.Bps/1000)
 	line("")
 	line("viewers whom the graph allows %v:    %7d of %7d have it at p95 per minute: %.3f %%",
