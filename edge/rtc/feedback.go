@@ -8,7 +8,11 @@ import (
 // The RTCP packets that a viewer asks for something with: RFC 4585, Section 6, and
 // RFC 5104, Section 4.3.1. They come all the time, so reading them allocates nothing.
 const (
-	rtcpReceiver  = 201 // RR
+	rtcpSenderReport   = 200
+	rtcpReceiverReport = 201
+	senderInfo         = 20 // bytes
+	reportBlock        = 24
+
 	rtcpTransport = 205 // RTPFB
 	rtcpPayload   = 206 // PSFB
 	formatNACK    = 1
@@ -62,6 +66,30 @@ func parseRequest(b []byte) (a asked, ok bool) {
 	}
 	a.kind, a.media = commandRestart, 0
 	return a, len(a.entries) > 0 && len(a.entries)%8 == 0
+}
+
+// reportedLoss returns the share of packets that a report says were lost of a track
+// since the last one: RFC 3550, Section 6.4.2.
+func reportedLoss(b []byte, ssrc uint32) (share float64, ok bool) {
+	size, ok := rtcpSize(b)
+	if !ok {
+		return 0, false
+	}
+	begin := 8
+	switch b[1] {
+	case rtcpReceiverReport:
+	case rtcpSenderReport:
+		begin += senderInfo
+	default:
+		return 0, false
+	}
+	for n := int(b[0] & 0x1f); n > 0 && begin+reportBlock <= size; n-- {
+		if block := b[begin:]; binary.BigEndian.Uint32(block) == ssrc {
+			return float64(block[4]) / 256, true
+		}
+		begin += reportBlock
+	}
+	return 0, false
 }
 
 // of reports whether the packet asks something of a track.

@@ -329,7 +329,8 @@ func (la *layer) skip(s skip) {
 	case skipLate, skipStalled, skipAborted:
 		la.tell(s, time.Now())
 	case skipWaitKey, skipGroupRefuse, skipMalformed, skipBehind, skipWriteFailed, skipFeedback, skipHistory,
-		skipResendLimit, skipResendSoon, numSkips:
+		skipResendLimit, skipResendSoon, skipRestartSoon, skipAskLimit, skipUnknownSSRC, skipReports, skipNeverSent,
+		skipBadFeedback, skipICERestart, numSkips:
 		// Not a gap for all viewers of the layer.
 	}
 }

@@ -90,7 +90,7 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 func (s *Session) choices(ctx context.Context, o *offer, audio, video bool) ([]choice, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := context.AfterFunc(s.ctx, func() { cancel(s.cause()) })
+	stop := context.AfterFunc(s.ctx, func() { cancel(s.cause()) }) //nolint:contextcheck // whichever ends first
 	defer stop()
 	c, err := s.edge.readCatalog(ctx, s.broadcast, audio, video)
 	if err != nil {

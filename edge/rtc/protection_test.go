@@ -1,7 +1,6 @@
 package rtc
 
 import (
-	"encoding/binary"
 	"log/slog"
 	"strings"
 	"testing"
@@ -139,9 +138,7 @@ func TestSoundIsSentTwice(t *testing.T) {
 	}
 	// It is not sent again as something else under the same number.
 	before := len(out[0].packets)
-	seq := out[0].packets[3].SequenceNumber
-	lost := newLostPackets([]byte{byte(seq >> 8), byte(seq), 0, 0})
-	if err := l.command(laneCommand{kind: commandResend, viewer: l.viewers[0], lost: lost}, time.Now()); err != nil {
+	if err := l.command(laneCommand{kind: commandResend, viewer: l.viewers[0], lost: lostOf(out[0].packets[3].SequenceNumber)}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if len(out[0].packets) != before {
@@ -214,8 +211,7 @@ func TestRepeatedPacketsAreTheSame(t *testing.T) {
 		next()
 	}
 	first := v.run.firstSeq
-	lost := newLostPackets(binary.BigEndian.AppendUint32(nil, uint32(uint16(first+2))<<16|1<<2)) // and the third after it
-	if err := l.command(laneCommand{kind: commandResend, viewer: v, lost: lost}, time.Unix(1_700_000_001, 0)); err != nil {
+	if err := l.command(laneCommand{kind: commandResend, viewer: v, lost: lostOf(uint16(first+2), uint16(first+5))}, time.Unix(1_700_000_001, 0)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range uint64(10) {
@@ -231,4 +227,12 @@ func TestRepeatedPacketsAreTheSame(t *testing.T) {
 	if c := (viewerConfig{transport: 1}); c.repeatable() {
 		t.Error("pictures could be sent again as other bytes")
 	}
+}
+
+func lostOf(seqs ...uint16) *lostPackets {
+	l := newLostPackets(nil)
+	for _, seq := range seqs {
+		l.add(seq)
+	}
+	return l
 }

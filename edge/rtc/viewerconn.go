@@ -115,17 +115,14 @@ func rtcpSize(compound []byte) (int, bool) {
 
 // request passes on what a viewer asks of its tracks.
 func (c *viewerConn) request(packet []byte, now time.Time) {
-	if packet[1] == rtcpReceiver {
-		c.losses(packet, now)
-		return
-	}
 	a, ok := parseRequest(packet)
 	if !ok {
 		c.skip(skipBadFeedback)
 		return
 	}
-	if a.kind == commandJoin {
-		return // it asks for nothing
+	if a.kind == commandJoin { // it asks for nothing
+		c.reports(packet, now)
+		return
 	}
 	known := false
 	for i := range c.sections {
@@ -141,19 +138,12 @@ func (c *viewerConn) request(packet []byte, now time.Time) {
 	}
 }
 
-// losses tells tracks which share of their packets the viewer misses: RFC 3550,
-// Section 6.4.2.
-func (c *viewerConn) losses(packet []byte, now time.Time) {
-	const header, block = 8, 24
-	n := int(packet[0] & 0x1f)
-	if len(packet) < header+n*block {
-		c.skip(skipBadFeedback)
-		return
-	}
-	for b := packet[header:][:n*block]; len(b) > 0; b = b[block:] {
-		for i := range c.sections {
-			if t := c.sections[i].track; t != nil && t.cfg.ssrc == binary.BigEndian.Uint32(b) {
-				t.protect(now, float64(b[4])/256)
+// reports passes on what share of its tracks' packets the viewer has lost of late.
+func (c *viewerConn) reports(packet []byte, now time.Time) {
+	for i := range c.sections {
+		if t := c.sections[i].track; t != nil {
+			if loss, ok := reportedLoss(packet, t.cfg.ssrc); ok {
+				t.protect(now, loss)
 			}
 		}
 	}

@@ -81,8 +81,6 @@ func testWraps(t *testing.T, rtx bool) {
 	v := l.viewers[0]
 	if rtx {
 		v.cfg.rtxSSRC, v.cfg.rtxPT = rtxSSRC, 97
-	} else {
-		v.cfg.audio = true // pictures are not sent again without
 	}
 
 	sent := map[uint16][]byte{} // and not asked for again

@@ -1,7 +1,6 @@
 package whip_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -129,7 +128,7 @@ func (h *hostile) answer(w *world) {
 }
 
 func (w *world) request(method, path, contentType, body, match string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, strings.NewReader(body)).WithContext(context.Background())
+	r := httptest.NewRequestWithContext(w.t.Context(), method, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
 	if match != "" {
 		r.Header.Set("If-Match", match)

@@ -168,14 +168,15 @@ func (n *node) publish(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	errs := make([]error, len(codecs))
+	errs := make([]error, len(codecs)+1)
 	start := time.Now()
 	var tracks sync.WaitGroup
 	for i, c := range codecs {
 		tracks.Go(func() { errs[i] = play(ctx, pub, i, c, start) })
 	}
 	tracks.Wait()
-	return errors.Join(append(errs, pub.Close(context.WithoutCancel(ctx)))...)
+	errs[len(codecs)] = pub.Close(context.WithoutCancel(ctx))
+	return errors.Join(errs...)
 }
 
 func play(ctx context.Context, pub *whipclient.Publisher, track int, c framing.Codec, start time.Time) error {

@@ -21,7 +21,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := newNode(cfg)
+	n, err := newNode(cfg) //nolint:contextcheck // it ends when all others have
 	if err != nil {
 		return nil, fmt.Errorf("soak: %w", err)
 	}

@@ -101,7 +101,7 @@ func (v *viewer) connect(ctx context.Context) error {
 }
 
 func (v *viewer) request(ctx context.Context, method, path, body string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, path, strings.NewReader(body)).WithContext(ctx)
+	r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/sdp")
 	rec := httptest.NewRecorder()
 	v.node.handler.ServeHTTP(rec, r)

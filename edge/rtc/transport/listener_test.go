@@ -56,6 +56,12 @@ func frameOf(b []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)
 }
 
+func (t *Listener) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open)
+}
+
 // inListener runs f beside a listener with one client of ours, "ours".
 func inListener(t *testing.T, f func(t *testing.T, p *pipes, d *Demux, l *Listener)) {
 	t.Helper()
@@ -78,7 +84,7 @@ func inListener(t *testing.T, f func(t *testing.T, p *pipes, d *Demux, l *Listen
 // half a header, half a frame, a byte now and then: all are gone in time, and a client
 // is served meanwhile.
 func TestListenerBounds(t *testing.T) {
-	inListener(t, func(t *testing.T, p *pipes, d *Demux, l *Listener) {
+	inListener(t, func(t *testing.T, p *pipes, d *Demux, l *Listener) { //nolint:thelper // it is the test
 		check := frameOf(binding(t, "ours:client", password))
 		closed := make(chan int, 200)
 		for i := range 200 {
@@ -100,7 +106,7 @@ func TestListenerBounds(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if n := len(l.open); n != 50 {
+		if n := l.count(); n != 50 {
 			t.Errorf("%d connections are open, want 50", n)
 		}
 		time.Sleep(11 * time.Second)
@@ -130,13 +136,13 @@ func TestListenerBounds(t *testing.T) {
 }
 
 func TestListenerPerAddress(t *testing.T) {
-	inListener(t, func(t *testing.T, p *pipes, d *Demux, l *Listener) {
+	inListener(t, func(t *testing.T, p *pipes, d *Demux, l *Listener) { //nolint:thelper // it is the test
 		for i := range 30 {
 			p.dial(fmt.Sprintf("[2001:db8::%x]:1000", i)) // one /64
 		}
 		p.dial("[2001:db8:0:1::1]:1000")
 		synctest.Wait()
-		if n := len(l.open); n != 21 {
+		if n := l.count(); n != 21 {
 			t.Errorf("%d connections are open, want 21", n)
 		}
 		if n := d.Refused(RefusedTCPAddress); n != 10 {
@@ -159,7 +165,7 @@ func TestListenerGreets(t *testing.T) {
 		"empty":          {[]byte{0, 0}, RefusedCheckUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inListener(t, func(t *testing.T, p *pipes, d *Demux, _ *Listener) {
+			inListener(t, func(t *testing.T, p *pipes, d *Demux, _ *Listener) { //nolint:thelper // as above
 				conn := p.dial("192.0.2.1:1000")
 				_, _ = conn.Write(c.first) // it may be closed half way
 				if n, err := io.Copy(io.Discard, conn); n != 0 || err != nil {
@@ -171,7 +177,7 @@ func TestListenerGreets(t *testing.T) {
 			})
 		})
 	}
-	inListener(t, func(t *testing.T, p *pipes, d *Demux, l *Listener) {
+	inListener(t, func(t *testing.T, p *pipes, d *Demux, l *Listener) { //nolint:thelper // it is the test
 		conn := p.dial("192.0.2.1:1000")
 		check, media := frameOf(binding(t, "ours:client", password)), frameOf([]byte{0x80, 96, 1, 2})
 		go func() {

@@ -39,25 +39,26 @@ func parseSTUN(b []byte) (m stunMessage, ok bool) {
 			return m, false
 		}
 		kind, size := binary.BigEndian.Uint16(b[at:]), int(binary.BigEndian.Uint16(b[at+2:]))
-		if len(b) < at+4+size {
+		padded := 4 + (size+3)&^3
+		if len(b) < at+padded {
 			return m, false
 		}
 		value := b[at+4:][:size]
-		switch kind {
-		case stunUsername:
+		switch {
+		case m.mac != 0: // what follows MESSAGE-INTEGRITY is not protected
+		case kind == stunUsername:
 			ufrag, _, found := bytes.Cut(value, []byte{':'})
 			if m.ufrag != nil || !found {
 				return m, false
 			}
 			m.ufrag = ufrag
-		case stunIntegrity:
+		case kind == stunIntegrity:
 			if size != sha1.Size {
 				return m, false
 			}
 			m.mac = at
-			return m, true // what follows is not protected
 		}
-		at += 4 + (size+3)&^3
+		at += padded
 	}
 	return m, true
 }
