@@ -266,6 +266,9 @@ func (l *lane) send(v *viewer, budget int, now time.Time) {
 		l.metrics.packetsOut.Add(float64(n))
 		l.metrics.bytesOut.Add(float64(bytes))
 		v.next, v.packet = v.next+1, 0
+		if v.state == viewerCatchingUp && la.packets.passes(v.next, v.aim.slice) {
+			return // catchUp goes on with the newest group
+		}
 	}
 }
 
