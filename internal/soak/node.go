@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"time"
 
@@ -135,6 +136,43 @@ func (n *node) count(name string) float64 {
 		}
 	}
 	return sum
+}
+
+// counted returns a counter of one reason.
+func (n *node) counted(name, reason string) float64 {
+	families, err := n.metrics.Gather()
+	if err != nil {
+		return 0 // then it explains nothing
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == name && l.GetValue() == reason {
+					return m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return 0
+}
+
+// reasons says what the node has not passed on, and why.
+func (n *node) reasons() string {
+	families, err := n.metrics.Gather()
+	if err != nil {
+		return err.Error()
+	}
+	var all []string
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if v := m.GetCounter().GetValue(); l.GetName() == "reason" && v > 0 {
+					all = append(all, fmt.Sprintf("%v %s", v, l.GetValue()))
+				}
+			}
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // groups returns how many groups the publisher has begun.

@@ -18,7 +18,9 @@ type Report struct {
 	Joins     uint64 `json:"joins"`
 	Packets   uint64 `json:"packets"`   // opened by viewers' SRTP
 	Repeated  uint64 `json:"repeated"`  // of those, sent again to probe the path
-	Holes     uint64 `json:"holes"`     // sequence numbers that never came
+	Holes     uint64 `json:"holes"`     // sequence numbers that never came, but for
+	Signs     uint64 `json:"signs"`     // single ones, by which the node says that a frame has no end,
+	Behind    uint64 `json:"behind"`    // and of which it counts at least as many as viewers that fell behind
 	Backwards uint64 `json:"backwards"` // timestamps before an earlier packet's
 	Wraps     uint64 `json:"wraps"`     // of sequence numbers
 	// Slope is by how many bytes the live heap grew with 1,000 groups, by least
@@ -79,6 +81,9 @@ func (r *run) judge() {
 	if a := p.After; a.Viewers+a.Publishers+a.Lanes+a.Tracks != 0 {
 		fail("%d viewers, %d publishers, %d lanes and %d tracks are left", a.Viewers, a.Publishers, a.Lanes, a.Tracks)
 	}
+	if p.Signs > p.Behind {
+		fail("%d sequence numbers are missing by themselves, and %d viewers fell behind", p.Signs, p.Behind)
+	}
 	if p.Holes != 0 || p.Backwards != 0 || p.Packets == 0 {
 		fail("of %d packets %d are missing and %d have a time before an earlier one's", p.Packets, p.Holes, p.Backwards)
 	}
@@ -118,6 +123,7 @@ func (r *Report) Text() string {
 	line("%d viewers joined and left, %d stayed; %d packets opened, %d of them sent again as probes",
 		r.Joins, r.Config.Staying, r.Packets, r.Repeated)
 	line("%d holes in sequence numbers over %d wraps, %d timestamps backwards", r.Holes, r.Wraps, r.Backwards)
+	line("%d times a frame was given up for the next group, of %d that viewers fell behind", r.Signs, r.Behind)
 	line("live heap: %+.0f bytes with 1,000 groups", r.Slope)
 	for _, f := range r.Failures {
 		line("FAILED: %s", f)

@@ -113,7 +113,12 @@ func (r *run) run(ctx context.Context) error {
 	r.report.After = r.look(r.report.last().Groups)
 	r.report.Packets, r.report.Repeated = r.tally.packets.Load(), r.tally.repeated.Load()
 	r.report.Holes, r.report.Backwards, r.report.Wraps = r.tally.holes.Load(), r.tally.backwards.Load(), r.tally.wraps.Load()
-	r.report.Joins = r.joins.Load()
+	r.report.Joins, r.report.Signs = r.joins.Load(), r.tally.signs.Load()
+	r.report.Behind = uint64(r.node.counted("trellis_rtc_dropped_total", "behind"))
+	if h := r.tally.first.Load(); h != nil {
+		r.failed(fmt.Errorf("the first hole is of %d packets of %s, after %d packets and %v; the node counts %s",
+			h.size, h.codec, h.packet, h.after, r.node.reasons()))
+	}
 	return nil
 }
 

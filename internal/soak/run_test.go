@@ -38,6 +38,7 @@ func TestJudge(t *testing.T) {
 		"goroutines":     {func(r *Report) { r.Points[7].Goroutines += 10 }, 1},
 		"left behind":    {func(r *Report) { r.After = Point{Goroutines: 90, Lanes: 1} }, 2},
 		"hole":           {func(r *Report) { r.Holes = 1 }, 1},
+		"one lost":       {func(r *Report) { r.Signs, r.Behind = 2, 1 }, 1},
 		"a viewer stuck": {func(r *Report) { r.Points[3].Viewers = 2 }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
@@ -19,7 +20,16 @@ import (
 
 // tally is what viewers have seen, all of them together.
 type tally struct {
-	packets, repeated, holes, backwards, wraps atomic.Uint64
+	packets, repeated, holes, signs, backwards, wraps atomic.Uint64
+	first                                             atomic.Pointer[hole]
+}
+
+// hole is where sequence numbers are missing.
+type hole struct {
+	codec  string
+	packet uint64 // how many the viewer had received
+	size   int
+	after  time.Duration // since it was connected
 }
 
 // viewer is one WHEP client that looks at each packet.
@@ -30,6 +40,7 @@ type viewer struct {
 	tally   *tally
 	reading sync.WaitGroup
 	seen    atomic.Uint64 // packets
+	joined  time.Time     // when media could flow
 }
 
 // join makes a viewer on a host. It returns once media can flow.
@@ -92,6 +103,7 @@ func (v *viewer) connect(ctx context.Context) error {
 	}
 	select {
 	case <-connected:
+		v.joined = time.Now()
 		return nil
 	case <-failed:
 		return errors.New("the connection failed")
@@ -133,8 +145,11 @@ func (v *viewer) read(t *webrtc.TrackRemote) {
 		case d <= 0: // sent again, to probe the path
 			v.tally.repeated.Add(1)
 			continue
-		case d > 1:
+		case d == 2: // the node's sign that a frame has no end
+			v.tally.signs.Add(1)
+		case d > 2:
 			v.tally.holes.Add(uint64(d - 1))
+			v.tally.first.CompareAndSwap(nil, &hole{codec: t.Codec().MimeType, packet: v.seen.Load(), size: int(d - 1), after: time.Since(v.joined)})
 		}
 		if s < seq {
 			v.tally.wraps.Add(1)
