@@ -49,6 +49,7 @@ func fanoutCommand() *cobra.Command {
 	fl.IntVar(&f.seconds, "seconds", 5, "how long each time")
 	fl.BoolVar(&f.cfg.Paced, "paced", false, "evenly paced packets, instead of 30 frames a second")
 	fl.BoolVar(&f.cfg.GRO, "gro", false, "viewers take datagrams in batches from the kernel (UDP_GRO)")
+	fl.BoolVar(&f.cfg.Light, "light", false, "viewers take media off their sockets themselves: for large audiences, best with --gro")
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
 	fl.StringVar(&f.out, "out", "", "directory for fanout.json and fanout.html")
 	fl.StringVar(&f.cfg.Profiles, "profile", "", "directory for profiles of our server, of each measurement")

@@ -17,6 +17,12 @@ type Load struct {
 	// GRO lets the kernel hand datagrams to viewers in batches, as it does to
 	// browsers; Linux only. The sender is then charged for less of the way.
 	GRO bool `json:"gro"`
+	// Light viewers take media off their sockets themselves, for audiences that the
+	// load would not manage otherwise. A packet that finds its reader asleep has the
+	// sender wake it, and these sleep again at once: where they do not take datagrams
+	// in batches, each costs the server a wake-up that browsers, who are slower,
+	// would not.
+	Light bool `json:"light,omitempty"`
 	// Kind says what the viewers are: WebRTC, MoQ or Mixed.
 	Kind Kind `json:"kind"`
 	// Arrivals: viewers of ours over WebRTC report when each packet has arrived, ten

@@ -45,7 +45,7 @@ func TestComparison(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := Run(t.Context(), Config{
-		Load: Load{Kind: WebRTC, Bitrate: 1_000_000, Arrivals: true, GRO: runtime.GOOS == "linux"}, Viewers: []int{3}, Peers: []string{"plain-pion"}, Rounds: 1, Slice: 500 * time.Millisecond,
+		Load: Load{Kind: WebRTC, Bitrate: 1_000_000, Arrivals: true, Light: true, GRO: runtime.GOOS == "linux"}, Viewers: []int{3}, Peers: []string{"plain-pion"}, Rounds: 1, Slice: 500 * time.Millisecond,
 		Self: []string{self},
 	})
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"github.com/pion/ice/v4"
 )
 
-// tap is a viewer's socket, as its ICE agent reads from it. Media is taken out where
-// it is read: on its way through the agent each packet would wake two goroutines, and
-// with hundreds of viewers the load would need more of the machine than the server.
+// tap is a viewer's socket, as its ICE agent reads from it. Media may be taken out where
+// it is read: on its way through the agent each packet wakes two goroutines, and with
+// hundreds of viewers the load needs more of the machine than the server.
 type tap struct {
 	net.PacketConn
 

@@ -36,10 +36,10 @@ type viewer struct {
 	in    *srtp.Context
 	out   *srtp.Context
 	dtls  *dtls.Conn
-	mux   ice.UDPMux       // of a socket of its own
+	mux   ice.UDPMux       // of a socket of its own; nil: the agent's socket
 	inbox *packetio.Buffer // DTLS
 	keyed chan struct{}    // closed once in and out are there
-	plain []byte           // owned by the socket's reader
+	plain []byte           // owned by whoever reads media
 	begun chan struct{}    // closed with the first packet
 	ended chan struct{}    // closed when nothing is read any more
 
@@ -87,17 +87,29 @@ func join(ctx context.Context, d door, number int, id identity, cfg Load, all *c
 	if cfg.Arrivals {
 		v.arrivals = twcc.NewRecorder(1)
 	}
-	var err error
-	if v.mux, err = tapped(cfg.GRO, v.media); err != nil {
-		return nil, err
-	}
 	opts := []ice.AgentOption{
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}), ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4}),
 		ice.WithIncludeLoopback(), ice.WithIPFilter(func(ip net.IP) (keep bool) { return ip.IsLoopback() }),
-		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled), ice.WithUDPMux(v.mux),
+		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
+	}
+	var err error
+	switch {
+	case cfg.Light:
+		v.mux, err = tapped(cfg.GRO, v.media)
+	case cfg.GRO:
+		v.mux, err = tapped(true, func([]byte) bool { return false })
+	}
+	if err != nil {
+		return nil, err
+	}
+	if v.mux != nil {
+		opts = append(opts, ice.WithUDPMux(v.mux))
 	}
 	if v.agent, err = ice.NewAgentWithOptions(opts...); err != nil {
-		return nil, errors.Join(err, v.mux.Close())
+		if v.mux != nil {
+			err = errors.Join(err, v.mux.Close())
+		}
+		return nil, err
 	}
 	if err := v.connect(ctx, d, number, id); err != nil {
 		return nil, errors.Join(err, v.close())
@@ -241,7 +253,8 @@ func (v *viewer) media(b []byte) bool {
 	return true
 }
 
-// read passes what the agent lets through to DTLS.
+// read takes what comes by way of the agent: DTLS, and media unless the socket's reader
+// has that.
 func (v *viewer) read() {
 	defer close(v.ended)
 	buf := make([]byte, mtu)
@@ -252,7 +265,9 @@ func (v *viewer) read() {
 		}
 		if n > 0 && buf[0] >= 20 && buf[0] <= 63 {
 			_, _ = v.inbox.Write(buf[:n]) // a full buffer loses a packet, as networks do
+			continue
 		}
+		v.media(buf[:n])
 	}
 }
 
