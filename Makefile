@@ -116,6 +116,10 @@ bench: ## what relay, hop and viewer cost, kept in bench/results (BENCHFLAGS="-r
 bench-fanout: ## what a WebRTC viewer costs beside plain pion, kept in bench/results (FANOUTFLAGS="--viewers 500")
 	$(GO) run ./cmd/trellis-bench fanout --out '$(RESULTS)' $(FANOUTFLAGS)
 
+.PHONY: bench-fanout-check
+bench-fanout-check: ## the same, against the recorded ratios to plain pion: fails if one is smaller by more than a fifth
+	$(GO) run ./cmd/trellis-bench fanout --viewers 100 --rounds 5 --seconds 3 --check '$(RESULTS)/fanout-baseline.json' $(FANOUTFLAGS)
+
 .PHONY: micro
 micro: ## the Go benchmarks beside the code, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)
 	@tools/bench.sh '$(BENCH)' '$(BENCHTIME)' '$(BENCHRUNS)' '$(RESULTS)'

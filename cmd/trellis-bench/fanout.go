@@ -21,6 +21,7 @@ import (
 type fanoutFlags struct {
 	cfg       fanout.Config
 	bitrate   string
+	kind      string
 	seconds   int
 	json      bool
 	out       string
@@ -32,14 +33,17 @@ func fanoutCommand() *cobra.Command {
 	var f fanoutFlags
 	c := &cobra.Command{
 		Use:   "fanout",
-		Short: "What a WebRTC viewer costs, measured side by side on real sockets",
+		Short: "What a viewer costs, measured side by side on real sockets",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return f.run(c) },
 	}
 	fl := c.Flags()
 	fl.IntSliceVar(&f.cfg.Viewers, "viewers", []int{100}, "how many viewers, one audience after another")
 	fl.StringVar(&f.bitrate, "bitrate", "2.5M", "of the picture, in bit/s")
-	fl.StringSliceVar(&f.cfg.Peers, "peer", []string{"plain-pion"}, fmt.Sprintf("what to compare with: %s", strings.Join(fanout.Peers(), ", ")))
+	fl.StringVar(&f.kind, "kind", string(fanout.WebRTC), fmt.Sprintf("what viewers are: %v", fanout.Kinds()))
+	fl.BoolVar(&f.cfg.Arrivals, "arrivals", false, "viewers of ours report the arrival of each packet, ten times a second")
+	fl.BoolVar(&f.cfg.Silent, "no-audio", false, "viewers over QUIC take the picture alone")
+	fl.StringSliceVar(&f.cfg.Peers, "peer", nil, fmt.Sprintf("what to compare with: %s (default: plain-pion; with --kind moq both of quic-go)", strings.Join(fanout.Peers(), ", ")))
 	fl.StringVar(&f.cfg.LiveKit, "livekit", os.Getenv("TRELLIS_LIVEKIT"), "directory of livekit-server (default: where make livekit-server puts it)")
 	fl.IntVar(&f.cfg.Rounds, "rounds", 5, "how often each is measured, in turns")
 	fl.IntVar(&f.seconds, "seconds", 5, "how long each time")
@@ -47,6 +51,7 @@ func fanoutCommand() *cobra.Command {
 	fl.BoolVar(&f.cfg.GRO, "gro", false, "viewers take datagrams in batches from the kernel (UDP_GRO)")
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
 	fl.StringVar(&f.out, "out", "", "directory for fanout.json and fanout.html")
+	fl.StringVar(&f.cfg.Profiles, "profile", "", "directory for profiles of our server, of each measurement")
 	fl.StringVar(&f.check, "check", "", "fanout.json of an earlier run: fail if a ratio to a peer is smaller by more than a fifth")
 	fl.StringVar(&f.benchstat, "benchstat", "", "file for the rounds in the format of Go's benchmarks")
 	return c
@@ -62,6 +67,16 @@ func (f *fanoutFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("fanout: %d rounds of %d seconds: want 1 or more of each", f.cfg.Rounds, f.seconds)
 	case len(f.cfg.Viewers) == 0 || slices.Min(f.cfg.Viewers) < 1:
 		return fmt.Errorf("fanout: viewers %v: want 1 or more", f.cfg.Viewers)
+	}
+	f.cfg.Kind = fanout.Kind(f.kind)
+	switch {
+	case !slices.Contains(fanout.Kinds(), f.cfg.Kind):
+		return fmt.Errorf("fanout: kind %q: there are %v", f.kind, fanout.Kinds())
+	case c.Flags().Changed("peer"):
+	case f.cfg.Kind == fanout.WebRTC:
+		f.cfg.Peers = []string{fanout.PlainPion}
+	default:
+		f.cfg.Peers = fanout.PeersOf(f.cfg.Kind)
 	}
 	earlier, err := f.earlier()
 	if err != nil {
@@ -146,15 +161,22 @@ func parseBitrate(s string) (int, error) {
 // fanoutProcesses are the commands of the processes that a comparison starts.
 func fanoutProcesses() []*cobra.Command {
 	server := &cobra.Command{
-		Use: fanout.ServerCommand + " SERVER DIRECTORY", Hidden: true, Args: cobra.ExactArgs(2),
+		Use: fanout.ServerCommand + " SERVER DIRECTORY [LOAD]", Hidden: true, Args: cobra.RangeArgs(2, 3),
 		RunE: func(c *cobra.Command, args []string) error {
-			return fanout.RunServer(c.Context(), args[0], args[1], os.Stdin, os.Stdout)
+			var l fanout.Load
+			if len(args) > 2 {
+				var err error
+				if l, err = fanout.ParseLoad(args[2]); err != nil {
+					return err
+				}
+			}
+			return fanout.RunServer(c.Context(), args[0], args[1], l, os.Stdin, os.Stdout)
 		},
 	}
 	load := &cobra.Command{
-		Use: fanout.LoadCommand + " SERVER URL ...", Hidden: true, Args: cobra.MinimumNArgs(2),
+		Use: fanout.LoadCommand + " SERVER URL LOAD", Hidden: true, Args: cobra.ExactArgs(3),
 		RunE: func(c *cobra.Command, args []string) error {
-			l, err := fanout.ParseLoad(args[2:])
+			l, err := fanout.ParseLoad(args[2])
 			if err != nil {
 				return err
 			}

@@ -35,6 +35,7 @@ type outGroup struct {
 	headers []byte // of the stream, where they could not be written at once
 	at      int64  // presentation time of the frame before
 	unsized []relay.Chunk
+	joined  *[]byte // to be written together, nil for nothing
 }
 
 // giveUp ends a group that is off the outbox's lists. Its sender, if there is
@@ -112,8 +113,10 @@ func (g *outGroup) count(err error) {
 	}
 }
 
-// copy returns nil when the group is complete.
+// copy returns nil when the group is complete. What is there is written at once: each
+// Write wakes the connection, which sends as many packets in one call as it finds.
 func (g *outGroup) copy(stream *quic.SendStream) error {
+	defer g.release()
 	if len(g.headers) > 0 {
 		// Not marked as reliable: quic-go would promise these bytes on a reset
 		// without the credit for them, and the client end the connection.
@@ -123,19 +126,27 @@ func (g *outGroup) copy(stream *quic.SendStream) error {
 	}
 	for {
 		chunk, ok, err := g.reader.TryNext()
-		switch {
-		case ok:
+		if ok {
 			if err := g.write(stream, chunk); err != nil {
 				return err
 			}
 			continue
+		}
+		if err := g.flush(stream); err != nil {
+			return err
+		}
+		switch {
 		case endOfStream(err):
 			return nil
 		case err != nil:
 			return err
 		}
+		more := g.reader.Ready
+		if len(g.unsized) > 0 {
+			more = g.reader.ReadyWhole
+		}
 		select {
-		case <-g.reader.Ready():
+		case <-more():
 		case <-g.ctx.Done():
 			return context.Cause(g.ctx)
 		case <-stream.Context().Done():
@@ -150,8 +161,8 @@ type writeStream interface {
 	SetWriteDeadline(t time.Time) error
 }
 
-// write sends a chunk. The size goes before the payload, so an object whose size
-// is not known yet is collected first.
+// write joins a chunk to what is to be sent. The size goes before the payload, so an
+// object whose size is not known yet is collected first.
 func (g *outGroup) write(stream writeStream, c relay.Chunk) error {
 	if c.First && c.Object == 0 {
 		g.outbox.timed(g, c.Time)
@@ -160,10 +171,11 @@ func (g *outGroup) write(stream writeStream, c relay.Chunk) error {
 		return g.collect(stream, c)
 	}
 	if c.First {
-		if err := g.writeFirst(stream, c.ObjectHeader, c.Size, c.Payload); err != nil {
+		if err := g.joinHeader(stream, c.ObjectHeader, c.Size); err != nil {
 			return err
 		}
-	} else if err := g.writeBytes(stream, c.Payload); err != nil {
+	}
+	if err := g.join(stream, c.Payload); err != nil {
 		return err
 	}
 	if c.Last {
@@ -181,14 +193,11 @@ func (g *outGroup) collect(stream writeStream, c relay.Chunk) error {
 	for _, c := range g.unsized {
 		size += len(c.Payload)
 	}
-	for i, c := range g.unsized {
-		var err error
-		if i == 0 {
-			err = g.writeFirst(stream, c.ObjectHeader, size, c.Payload)
-		} else {
-			err = g.writeBytes(stream, c.Payload)
-		}
-		if err != nil {
+	if err := g.joinHeader(stream, g.unsized[0].ObjectHeader, size); err != nil {
+		return err
+	}
+	for _, c := range g.unsized {
+		if err := g.join(stream, c.Payload); err != nil {
 			return err
 		}
 	}
@@ -198,35 +207,85 @@ func (g *outGroup) collect(stream writeStream, c relay.Chunk) error {
 	return nil
 }
 
-// joined is the most that is copied to go into one packet with its frame header.
-const joined = 1200
+// maxJoined is the most that is copied to be written together: what one call into the
+// kernel takes. keepJoined is the largest memory that is kept for others: more would
+// in time grow to the size of key frames for each viewer.
+const (
+	maxJoined  = 64 << 10
+	keepJoined = 16 << 10
+)
 
-var joinPool = sync.Pool{New: func() any { return new([joined + maxFrameHeader]byte) }}
+var joinPool = sync.Pool{New: func() any { return new([]byte) }}
+
+// joinHeader adds the header of a frame.
+func (g *outGroup) joinHeader(stream writeStream, h relay.ObjectHeader, size int) error {
+	at := min(max(h.Time, -moqlite.MaxTime), moqlite.MaxTime) // ours never are beyond
+	header := moqlite.FrameHeader{Delta: at - g.at, Size: uint64(size)}
+	g.at = at
+	if err := g.makeRoom(stream, maxFrameHeader); err != nil {
+		return err
+	}
+	*g.joined = header.Append(*g.joined, g.outbox.version)
+	return nil
+}
 
 // maxFrameHeader is two varints.
 const maxFrameHeader = 16
 
-// writeFirst sends the frame header and the first piece of the payload.
-func (g *outGroup) writeFirst(stream writeStream, h relay.ObjectHeader, size int, payload []byte) error {
-	at := min(max(h.Time, -moqlite.MaxTime), moqlite.MaxTime) // ours never are beyond
-	header := moqlite.FrameHeader{Delta: at - g.at, Size: uint64(size)}
-	g.at = at
-	buf := joinPool.Get().(*[joined + maxFrameHeader]byte)
-	defer joinPool.Put(buf)
-	b := header.Append(buf[:0], g.outbox.version)
-	n := min(len(payload), joined)
-	b = append(b, payload[:n]...)
-	if err := g.writeRaw(stream, b); err != nil {
+// join adds bytes to what flush writes, and writes what is more than fits.
+func (g *outGroup) join(stream writeStream, b []byte) error {
+	for len(b) > maxJoined {
+		if err := g.flush(stream); err != nil {
+			return err
+		}
+		if err := g.writeBytes(stream, b[:maxJoined]); err != nil {
+			return err
+		}
+		b = b[maxJoined:]
+	}
+	if err := g.makeRoom(stream, len(b)); err != nil {
 		return err
 	}
-	g.outbox.metrics.bytesOut.Add(float64(n))
-	return g.writeBytes(stream, payload[n:])
+	*g.joined = append(*g.joined, b...)
+	return nil
+}
+
+// makeRoom sees to it that n bytes more fit, of at most maxJoined.
+func (g *outGroup) makeRoom(stream writeStream, n int) error {
+	if g.joined != nil && len(*g.joined)+n > maxJoined {
+		if err := g.flush(stream); err != nil {
+			return err
+		}
+	}
+	if g.joined == nil {
+		g.joined = joinPool.Get().(*[]byte) //nolint:forcetypeassert // there is nothing else in the pool
+	}
+	return nil
+}
+
+// flush writes what was joined.
+func (g *outGroup) flush(stream writeStream) error {
+	if g.joined == nil {
+		return nil
+	}
+	err := g.writeBytes(stream, *g.joined)
+	g.release()
+	return err
+}
+
+// release gives the memory of what was joined to others.
+func (g *outGroup) release() {
+	if g.joined == nil {
+		return
+	}
+	if cap(*g.joined) <= keepJoined {
+		*g.joined = (*g.joined)[:0]
+		joinPool.Put(g.joined)
+	}
+	g.joined = nil
 }
 
 func (g *outGroup) writeBytes(stream writeStream, b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
 	if err := g.writeRaw(stream, b); err != nil {
 		return err
 	}

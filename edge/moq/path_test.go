@@ -97,6 +97,9 @@ func (p *path) forward(tb testing.TB) {
 			tb.Fatal(err)
 		}
 		if !ok {
+			if err := p.out.flush(nullStream{}); err != nil {
+				tb.Fatal(err)
+			}
 			return
 		}
 		if err := p.out.write(nullStream{}, chunk); err != nil {

@@ -2,18 +2,35 @@
 
 package rtc
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+
+	"trellis/edge/rtc/bwe"
+)
 
 // TestLaneAllocatesNothingPerViewer compares a lane of one viewer with one of
-// two hundred.
+// two hundred: packets, the log of what was sent, and reports.
 func TestLaneAllocatesNothingPerViewer(t *testing.T) {
 	allocs := func(viewers int) float64 {
 		out := &discard{}
-		next := feed(newTestLane(t, viewers, out), 10_000)
-		for range 2 * laneObjects { // until every slot has its memory
-			next()
+		l := newTestLane(t, viewers, out)
+		for _, v := range l.viewers {
+			v.cfg.sent, v.cfg.transport = bwe.NewLog(time.Now()), 4
 		}
-		n := testing.AllocsPerRun(100, next)
+		next := feed(l, 10_000)
+		now := time.Unix(1_700_000_000, 0)
+		step := func() {
+			next()
+			now = now.Add(2 * reportEvery)
+			l.advance(now)
+		}
+		for range 2 * laneObjects { // until every slot has its memory
+			step()
+		}
+		n := testing.AllocsPerRun(100, step)
 		if out.packets == 0 {
 			t.Fatal("nothing was sent")
 		}
@@ -43,5 +60,52 @@ func TestSoundTwiceAllocatesNothingPerViewer(t *testing.T) {
 	}
 	if one, many := allocs(1), allocs(200); many > one {
 		t.Errorf("%v allocations per object with one viewer, %v with 200", one, many)
+	}
+}
+
+// TestFeedbackAllocatesNothing: a compound packet with a NACK, a report and feedback
+// on what has arrived, on its way to the lane that sends again what is missing, and
+// to the estimator's reader.
+func TestFeedbackAllocatesNothing(t *testing.T) {
+	out := &discard{}
+	l := newTestLane(t, 1, out)
+	v := l.viewers[0]
+	v.cfg.rtxSSRC, v.cfg.rtxPT = 2, 97
+	v.cfg.sent, v.cfg.transport = bwe.NewLog(time.Now()), 4
+	next := feed(l, 10_000)
+	next()
+	track := &viewerTrack{viewer: v, cfg: v.cfg}
+	track.swap(&laneHold{lane: l})
+	c := &viewerConn{
+		session: &Session{edge: &Edge{metrics: l.metrics}}, sections: []answered{{track: track}}, steering: &steering{},
+	}
+	compound := marshal(t, &rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 1}}})
+	compound = append(compound, marshal(t, &rtcp.TransportLayerNack{
+		SenderSSRC: 1, MediaSSRC: 1, Nacks: []rtcp.NackPair{{PacketID: uint16(v.seq - 3), LostPackets: 1}},
+	})...)
+	arrived := marshal(t, &rtcp.TransportLayerCC{
+		Header:     rtcp.Header{Count: rtcp.FormatTCC, Type: rtcp.TypeTransportSpecificFeedback, Length: 5},
+		SenderSSRC: 1, MediaSSRC: 1, PacketStatusCount: 1,
+		PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 1}},
+		RecvDeltas:   []*rtcp.RecvDelta{{Type: rtcp.TypeTCCPacketReceivedSmallDelta}},
+	})
+	reader, results := bwe.NewReader(v.cfg.sent), []bwe.Result(nil)
+	now := time.Now()
+	before := out.packets
+	n := testing.AllocsPerRun(100, func() {
+		c.feedback(compound)
+		if err := l.command(<-l.commands, now); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if results, err = reader.Read(results[:0], now, arrived); err != nil || len(results) != 1 {
+			t.Fatalf("%d results, %v", len(results), err)
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations for a compound packet", n)
+	}
+	if out.packets == before {
+		t.Error("nothing was sent again")
 	}
 }

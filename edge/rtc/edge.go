@@ -148,12 +148,13 @@ func (e *Edge) listen() error {
 		se.SetICETCPMux(e.tcpMux)
 	}
 	se.SetNetworkTypes(networks)
+	demux := transport.NewDemux(e.cfg.UDP)
 	e.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{
-		UDPConn: e.cfg.UDP, Net: e.cfg.Net, Logger: logger.NewLogger("udp"),
+		UDPConn: demux, Net: e.cfg.Net, Logger: logger.NewLogger("udp"),
 	})
 	se.SetICEUDPMux(e.udpMux)
 	cfg := transport.Config{
-		UDP: e.cfg.UDP, UDPMux: e.udpMux, Net: e.cfg.Net, PublicAddrs: e.cfg.PublicAddrs, Certificate: e.cert,
+		Demux: demux, UDPMux: e.udpMux, Net: e.cfg.Net, PublicAddrs: e.cfg.PublicAddrs, Certificate: e.cert,
 		Profiles: profiles, Silence: e.cfg.SilenceTimeout, NoGSO: e.cfg.NoGSO, Logger: logger, Log: e.log,
 	}
 	if e.tcpMux != nil {

@@ -78,7 +78,7 @@ func (e *egress) run(h *laneHold) {
 		l.log.Info("lane ended", slog.Any("cause", err))
 	}
 	l.err = err
-	close(l.done)
+	l.die()
 	ladder.Wait()
 	e.metrics.lanes.Dec()
 }
@@ -110,8 +110,9 @@ func (e *egress) open(key laneKey, all []rendition) (*lane, error) {
 		key: key, metrics: e.metrics, events: e.events,
 		log:      e.log.With(slog.String("broadcast", string(key.broadcast)), slog.String("codec", key.codec.String())),
 		commands: make(chan laneCommand, laneCommands),
-		quit:     make(chan struct{}), done: make(chan struct{}),
+		quit:     make(chan struct{}),
 	}
+	l.life, l.die = context.WithCancel(context.Background())
 	l.subscribe = func(track string) (*relay.Subscription, error) {
 		return e.table.Subscribe(l.trackName(track), relay.SubscribeOptions{Kind: relay.ReaderWebRTC, Viewers: 1})
 	}

@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -68,9 +69,10 @@ type lane struct {
 	rungs atomic.Pointer[[]*layer]
 
 	commands chan laneCommand
-	quit     chan struct{} // closed by the egress when nobody is left
-	done     chan struct{} // closed when run has returned
-	err      error         // why it did; to be read once done is closed
+	quit     chan struct{}   // closed by the egress when nobody is left
+	life     context.Context // ends when run has returned
+	die      context.CancelFunc
+	err      error // why it did; to be read once life has ended
 
 	// Owned by run.
 	layers  []*layer // those of rungs
@@ -84,11 +86,11 @@ type lane struct {
 type laneCommand struct {
 	kind       commandKind
 	viewer     *viewer
-	seqs       []uint16    // commandResend
-	aim        aim         // commandAim
-	renditions []rendition // commandLadder
-	probe      probe       // commandProbe
-	protect    bool        // commandProtect
+	lost       *lostPackets // commandResend
+	aim        aim          // commandAim
+	renditions []rendition  // commandLadder
+	probe      probe        // commandProbe
+	protect    bool         // commandProtect
 }
 
 type commandKind uint8
@@ -264,9 +266,10 @@ func (l *lane) command(c laneCommand, now time.Time) error {
 	case commandLeave:
 		l.viewers = slices.DeleteFunc(l.viewers, func(v *viewer) bool { return v == c.viewer })
 	case commandResend:
-		for _, seq := range c.seqs {
+		for _, seq := range c.lost.seqs[:c.lost.n] {
 			l.resend(c.viewer, seq, now)
 		}
+		c.lost.release()
 		l.flush()
 		return nil
 	case commandRestart:
@@ -348,7 +351,7 @@ func (l *lane) count() {
 func (l *lane) join(v *viewer) {
 	select {
 	case l.commands <- laneCommand{kind: commandJoin, viewer: v}:
-	case <-l.done:
+	case <-l.life.Done():
 	}
 }
 
@@ -356,7 +359,7 @@ func (l *lane) join(v *viewer) {
 func (l *lane) leave(v *viewer) {
 	select {
 	case l.commands <- laneCommand{kind: commandLeave, viewer: v}:
-	case <-l.done:
+	case <-l.life.Done():
 	}
 }
 
@@ -364,7 +367,7 @@ func (l *lane) leave(v *viewer) {
 func (l *lane) show(all []rendition) {
 	select {
 	case l.commands <- laneCommand{kind: commandLadder, renditions: all}:
-	case <-l.done:
+	case <-l.life.Done():
 	}
 }
 

@@ -161,14 +161,14 @@ func (r *laneReader) wake() (time.Time, bool) {
 	return r.patience()
 }
 
-// ready returns the channels that tell of something new: a group, or more of the
-// one that is being read, nil where there is nothing to wait for.
+// ready returns the channels that tell of something new: a group, or an object of
+// the one that is being read, nil where there is nothing to wait for.
 func (r *laneReader) ready() (group, object <-chan struct{}) {
 	if r.ended == nil && len(r.groups) < laneGroups {
 		group = r.sub.Ready()
 	}
 	if len(r.groups) > 0 && !r.held {
-		object = r.groups[0].reader.Ready()
+		object = r.groups[0].reader.ReadyWhole()
 	}
 	return group, object
 }

@@ -165,8 +165,28 @@ func (l *lane) move(v *viewer, now time.Time) {
 // begin starts a viewer at the first object of its layer's newest group.
 func (l *lane) begin(v *viewer, now time.Time) {
 	p := v.layer.packets
+	l.finish(v, now)
 	v.settle(p.at(p.head-1).ticks, now)
 	v.begin(p, p.groupStart, v.catchUpPace())
+}
+
+// finish sends the rest of a frame that a viewer has the beginning of, before
+// something else begins, if it is still there and not too much.
+func (l *lane) finish(v *viewer, now time.Time) {
+	r := &v.run
+	if v.packet == 0 || !r.valid || v.next < r.log.tail || v.next >= r.log.head {
+		return
+	}
+	o := r.log.at(v.next)
+	if most, _ := v.catchUpSteps(); o.payloads.Len()-v.packet > most {
+		return
+	}
+	for ; v.packet < o.payloads.Len(); v.packet++ {
+		if err := v.write(l.batch, o, v.next, v.packet, now); err != nil {
+			l.metrics.skipped[skipWriteFailed].Inc()
+		}
+	}
+	v.next, v.packet = v.next+1, 0
 }
 
 // catchUpSteps is how many packets leave at once to catch up, and how often.
@@ -358,6 +378,7 @@ func (l *lane) restart(v *viewer, now time.Time) {
 	}
 	v.restartAfter = now.Add(min(restartPause<<v.restarts, restartPauseMax))
 	v.restarts = min(v.restarts+1, 8)
+	l.finish(v, now)
 	v.begin(la.packets, la.packets.groupStart, v.catchUpPace())
 	v.nextBurst = now
 	la.stats.restarts.Add(1)

@@ -199,7 +199,9 @@ func TestLayers(t *testing.T) {
 
 	// What was sent on the layer before can be asked for again.
 	n := len(r.packets)
-	s.tell(laneCommand{kind: commandResend, viewer: v, seqs: []uint16{r.packets[from-1].SequenceNumber}})
+	lost := &lostPackets{}
+	lost.add(r.packets[from-1].SequenceNumber)
+	s.tell(laneCommand{kind: commandResend, viewer: v, lost: lost})
 	if len(r.packets) != n+1 || r.packets[n].SSRC != 2 {
 		t.Error("a packet of the layer before cannot be asked for again")
 	}

@@ -32,7 +32,7 @@ func (s *Session) newPeerConn(
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
-			once.Do(func() { close(s.connected) })
+			once.Do(s.isUp)
 		case webrtc.PeerConnectionStateFailed:
 			s.end(ErrSilent)
 		case webrtc.PeerConnectionStateClosed: // the client's DTLS close, unless we did

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"trellis/edge/framing"
@@ -76,13 +77,12 @@ func (e *Edge) play(ctx context.Context, req Request) (*Session, error) {
 		if err != nil {
 			return nil, "", err
 		}
-		return s.newViewerConn(ctx, o, sections, v.steering)
+		return s.newViewerConn(ctx, o, sections, v.steering, v.begin)
 	}, v.finish)
 	if err != nil {
 		return nil, err
 	}
 	s.steering.Store(v.steering)
-	s.tasks.run(v.run)
 	return s, nil
 }
 
@@ -250,6 +250,9 @@ type viewing struct {
 	session  *Session
 	tracks   []*viewerTrack
 	steering *steering
+	left     atomic.Int32 // tracks that have not ended
+
+	mu sync.Mutex // guards stop of all tracks
 }
 
 // prepare takes hold of the lanes, and makes a track for each.
@@ -293,45 +296,66 @@ func (ch choice) transportCC() bool {
 	return ch.media.extension(stream.TransportCCURI) != 0 && slices.Contains(ch.codec.feedback, "transport-cc")
 }
 
-// run joins the lanes once media can flow, and ends the session when all tracks
-// have ended.
-func (v *viewing) run() {
-	select {
-	case <-v.session.connected:
-	case <-v.session.ctx.Done():
-		return
-	}
-	var tracks sync.WaitGroup
+// begin joins the lanes: media can flow.
+func (v *viewing) begin() {
+	v.session.isUp()
+	v.left.Store(int32(len(v.tracks))) //nolint:gosec // a handful
 	for _, t := range v.tracks {
-		tracks.Go(func() { v.follow(t, t.viewer) })
+		v.follow(t)
 	}
-	tracks.Wait()
-	v.session.end(ErrNothingLeft)
+	context.AfterFunc(v.session.ctx, v.leave)
 }
 
-// follow keeps a viewer on a track. When the track breaks off, because another
-// publisher took the name or this one was lost, the viewer waits for it to go on.
-func (v *viewing) follow(t *viewerTrack, w *viewer) {
-	for {
-		h := t.hold()
-		w.aim = v.steering.rejoin(t, time.Now())
-		h.join(w)
-		select {
-		case <-v.session.ctx.Done():
-			h.leave(w)
-			return
-		case <-h.done:
+// leave takes the viewer off its lanes.
+func (v *viewing) leave() {
+	v.mu.Lock()
+	for _, t := range v.tracks {
+		if t.stop != nil {
+			t.stop()
 		}
-		if errors.Is(h.err, io.EOF) {
-			return // the publisher ended it
+	}
+	v.mu.Unlock()
+	for _, t := range v.tracks {
+		if t.viewer != nil {
+			t.hold().leave(t.viewer)
 		}
-		next, err := v.edge.resume(v.session.ctx, h.key, v.session.log)
-		if err != nil {
-			v.session.log.Debug("track does not go on", slog.String("codec", h.key.codec.String()), slog.Any("err", err))
-			return
-		}
-		w.move() // it is ours again: the lane has ended
-		v.edge.egress.release(t.swap(next))
+	}
+}
+
+// follow puts a viewer on the lane that its track holds, until that ends.
+func (v *viewing) follow(t *viewerTrack) {
+	h := t.hold()
+	t.viewer.aim = v.steering.rejoin(t, time.Now())
+	h.join(t.viewer)
+	stop := context.AfterFunc(h.life, func() { v.session.tasks.run(func() { v.goOn(t, h) }) })
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	t.stop = stop
+}
+
+// goOn moves a viewer to the lane where its track goes on. When the track breaks
+// off, because another publisher took the name or this one was lost, the viewer
+// waits for it. Once all tracks have ended the session does.
+func (v *viewing) goOn(t *viewerTrack, h *laneHold) {
+	if errors.Is(h.err, io.EOF) { // the publisher ended it
+		v.ended()
+		return
+	}
+	next, err := v.edge.resume(v.session.ctx, h.key, v.session.log)
+	if err != nil {
+		v.session.log.Debug("track does not go on", slog.String("codec", h.key.codec.String()), slog.Any("err", err))
+		v.ended()
+		return
+	}
+	t.viewer.move() // it is ours again: the lane has ended
+	v.edge.egress.release(t.swap(next))
+	v.follow(t)
+}
+
+// ended counts the tracks that have ended.
+func (v *viewing) ended() {
+	if v.left.Add(-1) == 0 {
+		v.session.end(ErrNothingLeft)
 	}
 }
 
@@ -369,6 +393,7 @@ const resumeTimeout = 10 * time.Second
 
 // finish lets go of the lanes.
 func (v *viewing) finish(error) {
+	v.leave() // whoever was moved meanwhile
 	for _, t := range v.tracks {
 		v.edge.egress.release(t.hold())
 	}

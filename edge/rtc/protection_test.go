@@ -138,7 +138,7 @@ func TestSoundIsSentTwice(t *testing.T) {
 	}
 	// It is not sent again as something else under the same number.
 	before := len(out[0].packets)
-	if err := l.command(laneCommand{kind: commandResend, viewer: l.viewers[0], seqs: []uint16{out[0].packets[3].SequenceNumber}}, time.Now()); err != nil {
+	if err := l.command(laneCommand{kind: commandResend, viewer: l.viewers[0], lost: lostOf(out[0].packets[3].SequenceNumber)}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if len(out[0].packets) != before {
@@ -211,7 +211,7 @@ func TestRepeatedPacketsAreTheSame(t *testing.T) {
 		next()
 	}
 	first := v.run.firstSeq
-	if err := l.command(laneCommand{kind: commandResend, viewer: v, seqs: []uint16{uint16(first + 2), uint16(first + 5)}}, time.Unix(1_700_000_001, 0)); err != nil {
+	if err := l.command(laneCommand{kind: commandResend, viewer: v, lost: lostOf(uint16(first+2), uint16(first+5))}, time.Unix(1_700_000_001, 0)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range uint64(10) {
@@ -227,4 +227,12 @@ func TestRepeatedPacketsAreTheSame(t *testing.T) {
 	if c := (viewerConfig{transport: 1}); c.repeatable() {
 		t.Error("pictures could be sent again as other bytes")
 	}
+}
+
+func lostOf(seqs ...uint16) *lostPackets {
+	l := newLostPackets(nil)
+	for _, seq := range seqs {
+		l.add(seq)
+	}
+	return l
 }

@@ -144,7 +144,8 @@ type connection interface {
 }
 
 // connect makes the connection with negotiate, which also returns the answer. The
-// session is handed out when it returns, and runs.
+// session is handed out when it returns, and runs. It has no goroutine: there are
+// as many sessions as viewers, and nearly all of them wait.
 //
 // finish is called when it is over, after all of its tasks have ended.
 func (s *Session) connect(
@@ -153,51 +154,41 @@ func (s *Session) connect(
 	if err := s.edge.admit(s); err != nil {
 		return err
 	}
+	timers := []*time.Timer{time.AfterFunc(s.edge.cfg.SetupTimeout, func() {
+		if !s.isConnected() {
+			s.end(ErrSetupTimeout)
+		}
+	})}
+	if !expires.IsZero() {
+		timers = append(timers, time.AfterFunc(time.Until(expires), func() { s.end(ErrExpired) }))
+	}
 	conn, answer, err := negotiate()
 	s.conn, s.answer, s.etag = conn, answer, newETag()
 	if err != nil {
 		s.end(err)
 	}
-	go func() {
-		s.supervise(expires)
+	context.AfterFunc(s.ctx, func() {
+		for _, t := range timers {
+			t.Stop()
+		}
 		s.shut()
 		finish(s.cause())
 		s.edge.leave(s)
-	}()
+	})
 	return err
+}
+
+// isUp says that media can flow. It is called once.
+func (s *Session) isUp() {
+	close(s.connected)
+	s.edge.metrics.setup.Observe(time.Since(s.created).Seconds())
+	s.log.Info("session connected")
 }
 
 // endWith ends the session when a broadcast ends; stop undoes that.
 func (s *Session) endWith(b *relay.Broadcast) (stop func() bool) {
 	ctx := b.Context()
 	return context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
-}
-
-// supervise returns when the session is over, and ends it when its time has come.
-func (s *Session) supervise(expires time.Time) {
-	setup := time.NewTimer(s.edge.cfg.SetupTimeout)
-	defer setup.Stop()
-	var expiry <-chan time.Time
-	if !expires.IsZero() {
-		t := time.NewTimer(time.Until(expires))
-		defer t.Stop()
-		expiry = t.C
-	}
-	connected := s.connected
-	for s.ctx.Err() == nil {
-		select {
-		case <-connected:
-			setup.Stop()
-			connected = nil
-			s.edge.metrics.setup.Observe(time.Since(s.created).Seconds())
-			s.log.Info("session connected")
-		case <-setup.C:
-			s.end(ErrSetupTimeout)
-		case <-expiry:
-			s.end(ErrExpired)
-		case <-s.ctx.Done():
-		}
-	}
 }
 
 // shut closes the connection and waits for everything that ran on it.

@@ -141,7 +141,7 @@ func (s *Sinks) follow(ctx context.Context, t *sinkTrack) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.hold.done:
+		case <-t.hold.life.Done():
 		}
 		if errors.Is(t.hold.err, io.EOF) {
 			return // the publisher ended it

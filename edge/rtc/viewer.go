@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/pion/rtcp"
-
 	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
@@ -71,7 +69,7 @@ type viewer struct {
 
 	header  [maxHeader]byte
 	rtxSeq  uint64 // of the next retransmission, extended
-	scratch []byte // a retransmission
+	scratch []byte // a retransmission, or a report
 
 	packets, octets uint32 // for sender reports
 	reportDue       time.Time
@@ -114,14 +112,23 @@ func (r *viewerRun) ticks(n uint64, o *laneObject) int64 {
 
 func newViewer(cfg viewerConfig) *viewer {
 	return &viewer{
-		cfg: cfg, tsBase: rand.Uint32(),
-		seq: uint64(rand.Uint32() & 0xffff), rtxSeq: uint64(rand.Uint32() & 0xffff),
+		cfg: cfg, tsBase: rand.Uint32(), seq: firstSequence(), rtxSeq: firstSequence(),
 	}
 }
+
+// firstSequence is random (RFC 3550, Section 5.1), but not close to a wrap: who
+// loses the packets before it would begin with the wrong roll-over counter and
+// never open one (RFC 3711, Section 3.3.1).
+func firstSequence() uint64 { return uint64(rand.Uint32N(1 << 15)) }
 
 // begin starts a run at object first of the log; what is there already is sent
 // one packet every pace.
 func (v *viewer) begin(l *laneLog, first uint64, pace time.Duration) {
+	if v.packet > 0 {
+		// The frame that was being sent has no end. Without a hole players would take
+		// what they have of it for all.
+		v.seq++
+	}
 	if v.run.valid && !v.moved {
 		v.before = v.run
 	}
@@ -285,17 +292,8 @@ func (v *viewer) repeat(
 // report sends a sender report (RFC 3550, Section 6.4.1): at time ntp of the
 // broadcast, a frame would have this many ticks.
 func (v *viewer) report(ntp uint64, ticks int64) error {
-	b, err := rtcp.Marshal([]rtcp.Packet{
-		&rtcp.SenderReport{
-			SSRC: v.cfg.ssrc, NTPTime: ntp, RTPTime: v.tsBase + uint32(ticks+v.run.shift),
-			PacketCount: v.packets, OctetCount: v.octets,
-		},
-		rtcp.NewCNAMESourceDescription(v.cfg.ssrc, cname),
-	})
-	if err != nil {
-		return err
-	}
-	return v.cfg.out.WriteRTCP(b)
+	v.scratch = appendReport(v.scratch[:0], v.cfg.ssrc, ntp, v.tsBase+uint32(ticks+v.run.shift), v.packets, v.octets)
+	return v.cfg.out.WriteRTCP(v.scratch)
 }
 
 // allowance is a token bucket. Time is an argument.

@@ -203,3 +203,62 @@ func TestAllowance(t *testing.T) {
 		t.Errorf("a second at 10 let %d pass", n)
 	}
 }
+
+// TestUnfinishedFrame begins again in the middle of a frame: without a hole in the
+// sequence numbers a player would take the beginning of the frame for all of it.
+func TestUnfinishedFrame(t *testing.T) {
+	l, now := newLaneLog(), time.Unix(1_700_000_000, 0)
+	fill(t, l, 3, 0, now)
+	r := &recorder{}
+	v := testViewer(r)
+	v.begin(l, l.groupStart, 0)
+	o := l.at(v.next)
+	if o.payloads.Len() < 2 {
+		t.Fatal("the frame has one packet")
+	}
+	if err := v.write(nil, o, v.next, 0, now); err != nil {
+		t.Fatal(err)
+	}
+	v.packet = 1
+	v.begin(l, l.groupStart, 0)
+	sendAll(t, v, l)
+	if d := r.packets[1].SequenceNumber - r.packets[0].SequenceNumber; d != 2 {
+		t.Errorf("the next packet has a sequence number %d higher, want a hole of one", d)
+	}
+	if r.packets[1].Timestamp == r.packets[0].Timestamp {
+		t.Error("the next frame has the same timestamp")
+	}
+	hole := r.packets[0].SequenceNumber + 1
+	if packet, _, ok := v.locate(hole); ok {
+		t.Errorf("the hole is taken for packet %d", packet)
+	}
+}
+
+// TestFrameIsFinished restarts a viewer that has half of a frame: the rest comes first.
+func TestFrameIsFinished(t *testing.T) {
+	s, r := newLadderStory(t), &recorder{}
+	s.step("video/f")
+	v := s.join(r, aim{layer: s.layer("video/f"), slice: 3, gap: 10 * time.Millisecond, burst: 1 << 20})
+	s.step()
+	s.step()
+	left := func() int { return v.run.log.at(v.next).payloads.Len() - v.packet }
+	for range 1000 {
+		if v.packet > 0 && left() <= 3 {
+			break
+		}
+		s.now = s.now.Add(10 * time.Millisecond)
+		s.lane.advance(s.now)
+		if v.state == viewerLive {
+			s.step()
+		}
+	}
+	if v.packet == 0 {
+		t.Fatal("no frame is sent in slices")
+	}
+	s.tell(laneCommand{kind: commandRestart, viewer: v})
+	if v.restarts != 1 {
+		t.Error("the viewer was not restarted")
+	}
+	s.step()
+	checkStream(t, r.packets)
+}

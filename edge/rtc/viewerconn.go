@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/rtc/transport"
@@ -25,9 +24,9 @@ type viewerConn struct {
 }
 
 // newViewerConn makes the transport of a viewer, gives it to the tracks, and
-// returns the answer.
+// returns the answer. up is called once media can flow.
 func (s *Session) newViewerConn(
-	ctx context.Context, o *offer, sections []answered, st *steering,
+	ctx context.Context, o *offer, sections []answered, st *steering, up func(),
 ) (connection, string, error) {
 	conn, err := s.edge.port.Open(ctx)
 	if err != nil {
@@ -44,11 +43,11 @@ func (s *Session) newViewerConn(
 	if err != nil {
 		return c, "", err
 	}
-	s.tasks.run(c.follow)
+	context.AfterFunc(conn.Context(), c.over) //nolint:contextcheck // it is the transport's end that counts
 	err = conn.Start(transport.Remote{
 		Ufrag: o.attribute("ice-ufrag"), Pwd: o.attribute("ice-pwd"),
 		Fingerprints: o.fingerprints(), Passive: o.attribute("setup") == "passive",
-	}, c.feedback)
+	}, c.feedback, func() { s.tasks.run(up) })
 	if err != nil {
 		return c, "", errors.Join(ErrBadOffer, err)
 	}
@@ -59,26 +58,15 @@ func (c *viewerConn) answer() (string, error) {
 	return writeAnswer(c.offer, c.sections, c.Local(), c.port.Fingerprint())
 }
 
-// follow tells the session what becomes of the transport.
-func (c *viewerConn) follow() {
-	select {
-	case <-c.Ready():
-		close(c.session.connected)
-	case <-c.Context().Done():
-	case <-c.session.ctx.Done():
-		return
-	}
-	select {
-	case <-c.Context().Done():
-		switch err := context.Cause(c.Context()); {
-		case errors.Is(err, transport.ErrSilent):
-			c.session.end(ErrSilent)
-		case errors.Is(err, transport.ErrHungUp):
-			c.session.end(ErrHungUp)
-		default:
-			c.session.end(err)
-		}
-	case <-c.session.ctx.Done():
+// over tells the session why the transport has ended.
+func (c *viewerConn) over() {
+	switch err := context.Cause(c.Context()); {
+	case errors.Is(err, transport.ErrSilent):
+		c.session.end(ErrSilent)
+	case errors.Is(err, transport.ErrHungUp):
+		c.session.end(ErrHungUp)
+	default:
+		c.session.end(err)
 	}
 }
 
@@ -92,7 +80,7 @@ func (c *viewerConn) feedback(compound []byte) {
 		}
 		packet := compound[:size]
 		compound = compound[size:]
-		if packet[1] == byte(rtcp.TypeTransportSpecificFeedback) && packet[0]&0x1f == rtcp.FormatTCC {
+		if packet[1] == rtcpTransport && packet[0]&0x1f == formatTCC {
 			c.steering.feedback(packet, time.Now())
 			continue
 		}
@@ -109,19 +97,30 @@ func rtcpSize(compound []byte) (int, bool) {
 	return size, size <= len(compound)
 }
 
-// request passes on what a viewer asks of one track.
+// request passes on what a viewer asks of its tracks.
 func (c *viewerConn) request(packet []byte) {
-	packets, err := rtcp.Unmarshal(packet)
-	if err != nil {
+	a, ok := parseRequest(packet)
+	if !ok {
 		c.session.edge.metrics.skipped[skipFeedback].Inc()
-		return // with a type that pion cannot read, it is none that we answer
+		return
 	}
-	for _, p := range packets {
-		for _, ssrc := range p.DestinationSSRC() {
-			for _, a := range c.sections {
-				if a.track != nil && a.track.cfg.ssrc == ssrc {
-					a.track.feedback(p)
-				}
+	if a.kind == commandJoin { // it asks for nothing
+		c.reports(packet)
+		return
+	}
+	for i := range c.sections {
+		if t := c.sections[i].track; t != nil && a.of(t.cfg.ssrc) {
+			t.feedback(&a)
+		}
+	}
+}
+
+// reports passes on what share of its tracks' packets the viewer has lost of late.
+func (c *viewerConn) reports(packet []byte) {
+	for i := range c.sections {
+		if t := c.sections[i].track; t != nil {
+			if loss, ok := reportedLoss(packet, t.cfg.ssrc); ok {
+				t.protect(time.Now(), loss)
 			}
 		}
 	}

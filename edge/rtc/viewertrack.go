@@ -4,9 +4,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
-	"time"
-
-	"github.com/pion/rtcp"
 
 	"trellis/edge/framing"
 	"trellis/edge/rtc/bwe"
@@ -20,6 +17,7 @@ type viewerTrack struct {
 	offered offeredCodec
 	held    atomic.Pointer[laneHold] // the lane that it is on; never nil
 	viewer  *viewer                  // on the lane
+	stop    func() bool              // waits for the lane's end no more; nil before it joins
 
 	protection protection
 
@@ -60,34 +58,13 @@ func (t *viewerTrack) hold() *laneHold { return t.held.Load() }
 // swap puts the track on another lane and returns the one before.
 func (t *viewerTrack) swap(h *laneHold) *laneHold { return t.held.Swap(h) }
 
-// feedback passes a viewer's report on to the lane.
-func (t *viewerTrack) feedback(p rtcp.Packet) {
-	switch p := p.(type) {
-	case *rtcp.TransportLayerNack: // RFC 4585, Section 6.2.1
-		if c := (laneCommand{kind: commandResend, viewer: t.viewer, seqs: lostPackets(p)}); len(c.seqs) > 0 {
-			t.hold().feedback(c)
-		}
-	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-		t.hold().feedback(laneCommand{kind: commandRestart, viewer: t.viewer})
-	case *rtcp.ReceiverReport: // RFC 3550, Section 6.4.2
-		for _, r := range p.Reports {
-			if r.SSRC == t.cfg.ssrc {
-				t.protect(time.Now(), float64(r.FractionLost)/256)
-			}
-		}
+// feedback passes on to the lane what the viewer asks of it.
+func (t *viewerTrack) feedback(a *asked) {
+	c := laneCommand{kind: a.kind, viewer: t.viewer}
+	if a.kind == commandResend {
+		c.lost = newLostPackets(a.entries)
 	}
-}
-
-// maxLostPackets bounds what one NACK may ask for.
-const maxLostPackets = 512
-
-func lostPackets(n *rtcp.TransportLayerNack) []uint16 {
-	var seqs []uint16
-	for i := range n.Nacks {
-		n.Nacks[i].Range(func(seq uint16) bool {
-			seqs = append(seqs, seq)
-			return len(seqs) < maxLostPackets
-		})
+	if !t.hold().feedback(c) && c.lost != nil {
+		c.lost.release()
 	}
-	return seqs
 }

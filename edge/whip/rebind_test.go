@@ -39,7 +39,7 @@ func (n *nat) isMoved() bool {
 func (n *nat) ReadFrom(b []byte) (int, net.Addr, error) {
 	size, from, err := n.PacketConn.ReadFrom(b)
 	if err == nil && n.isMoved() {
-		at := from.(*net.UDPAddr) //nolint:errcheck // it is a UDP socket
+		at := from.(*net.UDPAddr)
 		ip := at.IP.To4()
 		from = &net.UDPAddr{IP: net.IPv4(ip[0], ip[1]+moveBy, ip[2], ip[3]), Port: at.Port + 1000}
 	}
@@ -47,7 +47,7 @@ func (n *nat) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 func (n *nat) WriteTo(b []byte, to net.Addr) (int, error) {
-	at := to.(*net.UDPAddr) //nolint:errcheck // as above
+	at := to.(*net.UDPAddr)
 	ip := at.IP.To4()
 	if n.isMoved() {
 		if ip[1] != moveBy {

@@ -36,13 +36,24 @@ type Counts struct {
 	Error     string     `json:"error,omitempty"`
 }
 
-// load is the process of the publisher and the viewers.
+// member is one of the audience.
+type member interface {
+	// report says what it has received, once a second.
+	report() error
+	// feedback is what goes with it ten times a second, if anything.
+	feedback() error
+	close() error
+}
+
+// load is the process of the viewers, or that of the publisher.
 type load struct {
 	cfg     Load
 	door    door
 	all     counters
 	id      identity
-	viewers []*viewer
+	server  string
+	base    string
+	viewers []member
 
 	mu        sync.Mutex
 	published uint64
@@ -50,10 +61,11 @@ type load struct {
 	failed    error
 }
 
-// RunLoad publishes to a server and obeys the lines that it reads, each of which
-// it answers with Counts: "join N" until so many viewers watch, and "counts".
+// RunLoad obeys the lines that it reads, each of which it answers with Counts: "join
+// N" until so many viewers watch, and "counts". Or it is the publisher: that is a
+// process of its own, so that viewers that are busy do not hold it up.
 func RunLoad(ctx context.Context, cfg Load, server, base string, in io.Reader, out io.Writer) error {
-	l := &load{cfg: cfg}
+	l := &load{cfg: cfg, server: server, base: base}
 	l.all.late = &Histogram{}
 	var err error
 	if l.id, err = newIdentity(); err != nil {
@@ -62,27 +74,32 @@ func RunLoad(ctx context.Context, cfg Load, server, base string, in io.Reader, o
 	if l.door, err = doorOf(server, base); err != nil {
 		return err
 	}
-	publisher, err := whipclient.Publish(ctx, whipclient.PublishConfig{
-		Config: l.door.publish,
-		Tracks: []whipclient.Source{{Codec: framing.VP8}, {Codec: framing.Opus}},
-	})
-	if err != nil {
-		return fmt.Errorf("publish: %w", err)
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var tasks sync.WaitGroup
-	tasks.Go(func() { l.fail(l.publish(ctx, publisher)) })
-	tasks.Go(func() { l.reports(ctx) })
 	defer func() {
 		cancel(errOver)
 		tasks.Wait()
 		for _, v := range l.viewers {
 			_ = v.close() // the server may be gone
 		}
-		bye, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer stop()
-		_ = publisher.Close(bye) // as above
 	}()
+	if cfg.Publishes {
+		publisher, err := whipclient.Publish(ctx, whipclient.PublishConfig{
+			Config: l.door.publish,
+			Tracks: []whipclient.Source{{Codec: framing.VP8}, {Codec: framing.Opus}},
+		})
+		if err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+		tasks.Go(func() {
+			l.fail(l.publish(ctx, publisher))
+			bye, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer stop()
+			_ = publisher.Close(bye) // as above
+		})
+	} else {
+		tasks.Go(func() { l.reports(ctx) })
+	}
 	enc := json.NewEncoder(out)
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		var n int
@@ -175,6 +192,9 @@ func (l *load) reports(ctx context.Context) {
 		for i := turn % 100; i < len(viewers); i += 100 {
 			l.fail(viewers[i].report())
 		}
+		for i := turn % 10; i < len(viewers); i += 10 {
+			l.fail(viewers[i].feedback())
+		}
 	}
 }
 
@@ -182,14 +202,14 @@ func (l *load) reports(ctx context.Context) {
 func (l *load) join(ctx context.Context, n int) error {
 	const atOnce = 8
 	for len(l.viewers) < n {
-		batch := make([]*viewer, min(atOnce, n-len(l.viewers)))
+		batch := make([]member, min(atOnce, n-len(l.viewers)))
 		errs := make([]error, len(batch))
 		var wg sync.WaitGroup
 		for i := range batch {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 				defer cancel()
-				batch[i], errs[i] = join(ctx, l.door, len(l.viewers)+i, l.id, l.cfg.GRO, &l.all)
+				batch[i], errs[i] = l.one(ctx, len(l.viewers)+i)
 			})
 		}
 		wg.Wait()
@@ -203,9 +223,20 @@ func (l *load) join(ctx context.Context, n int) error {
 	return nil
 }
 
+// one joins as the viewer with a number.
+func (l *load) one(ctx context.Context, number int) (member, error) {
+	switch {
+	case l.server == QUICBulk || l.server == QUICFrames:
+		return joinQUIC(ctx, l.base, &l.all)
+	case l.cfg.Kind == MoQ || l.cfg.Kind == Mixed && number%2 == 1:
+		return joinMoQ(ctx, l.cfg, &l.all)
+	}
+	return join(ctx, l.door, number, l.id, l.cfg, &l.all)
+}
+
 func (l *load) counts() Counts {
 	c := Counts{
-		Packets: l.all.packets.Swap(0), Bytes: l.all.bytes.Swap(0), Lost: l.all.lost.Swap(0),
+		Packets: l.all.packets.Swap(0) + l.all.streamed.Swap(0)/packetBytes, Bytes: l.all.bytes.Swap(0), Lost: l.all.lost.Swap(0),
 		Frames: l.all.frames.Swap(0), Opened: l.all.opened.Swap(0),
 	}
 	l.all.mu.Lock()

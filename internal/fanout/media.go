@@ -3,9 +3,8 @@ package fanout
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -18,23 +17,48 @@ type Load struct {
 	// GRO lets the kernel hand datagrams to viewers in batches, as it does to
 	// browsers; Linux only. The sender is then charged for less of the way.
 	GRO bool `json:"gro"`
+	// Kind says what the viewers are: WebRTC, MoQ or Mixed.
+	Kind Kind `json:"kind"`
+	// Arrivals: viewers of ours over WebRTC report when each packet has arrived, ten
+	// times a second, as browsers do.
+	Arrivals bool `json:"arrivals,omitempty"`
+	// Silent viewers over QUIC take the picture alone.
+	Silent bool `json:"silent,omitempty"`
+
+	// For the processes of the load: the one that publishes, and where viewers over
+	// WebTransport go.
+	Publishes bool   `json:"publishes,omitempty"`
+	MoQ       string `json:"moq,omitempty"`
 }
 
-// args are the arguments of LoadCommand, behind the URL.
-func (l Load) args() []string {
-	return []string{strconv.Itoa(l.Bitrate), strconv.FormatBool(l.Paced), strconv.FormatBool(l.GRO)}
-}
+// Kind is what viewers are.
+type Kind string
 
-// ParseLoad reads the arguments of LoadCommand, behind the URL.
-func ParseLoad(args []string) (l Load, err error) {
-	if len(args) != 3 {
-		return l, fmt.Errorf("%s has %d arguments behind the URL, want 3", LoadCommand, len(args))
+// The kinds.
+const (
+	WebRTC Kind = "webrtc"
+	MoQ    Kind = "moq"   // WebTransport
+	Mixed  Kind = "mixed" // every other one
+)
+
+// Kinds lists them.
+func Kinds() []Kind { return []Kind{WebRTC, MoQ, Mixed} }
+
+// arg is the last argument of LoadCommand and ServerCommand.
+func (l Load) arg() string {
+	b, err := json.Marshal(l)
+	if err != nil {
+		panic(err) // there is nothing in it that has no JSON
 	}
-	var errs [3]error
-	l.Bitrate, errs[0] = strconv.Atoi(args[0])
-	l.Paced, errs[1] = strconv.ParseBool(args[1])
-	l.GRO, errs[2] = strconv.ParseBool(args[2])
-	return l, errors.Join(errs[:]...)
+	return string(b)
+}
+
+// ParseLoad reads the last argument of LoadCommand and ServerCommand.
+func ParseLoad(arg string) (l Load, err error) {
+	if err := json.Unmarshal([]byte(arg), &l); err != nil {
+		return l, fmt.Errorf("load %q: %w", arg, err)
+	}
+	return l, nil
 }
 
 const (

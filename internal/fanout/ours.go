@@ -44,7 +44,7 @@ func serveOurs(ctx context.Context, ready func(Served)) error {
 	if err != nil {
 		return err
 	}
-	ready(Served{URL: "http://" + socks.HTTP.Addr().String(), PID: os.Getpid(), Media: media})
+	ready(Served{URL: "http://" + socks.HTTP.Addr().String(), PID: os.Getpid(), Media: media, MoQ: "https://" + socks.QUIC.LocalAddr().String()})
 	return n.Run(ctx)
 }
 

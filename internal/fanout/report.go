@@ -98,10 +98,17 @@ func (r *Report) conclude() {
 			if !ok {
 				continue
 			}
+			if r.Config.Kind == MoQ {
+				goal(fmt.Sprintf("ours / %s, CPU per 1200 B, %d viewers", peer, n), us.NsPerPacket/them.NsPerPacket, 2, false)
+				continue
+			}
 			goal(fmt.Sprintf("%s / ours, CPU per packet, %d viewers", peer, n), them.NsPerPacket/us.NsPerPacket, r.Config.cheaper(peer), true)
 			if peer == LiveKit {
 				goal(fmt.Sprintf("ours / %s, p99, %d viewers", peer, n), us.P99Ms/them.P99Ms, r.Config.sooner(), false)
 			}
+		}
+		if r.Config.Kind == MoQ || r.Config.Kind == Mixed {
+			continue // the other goals are for viewers over WebRTC
 		}
 		goal(fmt.Sprintf("memory per viewer, kB, %d viewers", n), us.RSSKB, 200, false)
 		goal(fmt.Sprintf("CPU of a join, ms, %d viewers", n), us.JoinMs, 4, false)
@@ -173,9 +180,13 @@ func (r *Report) Text() string {
 	if r.Config.Paced {
 		shape = "evenly paced packets"
 	}
-	line("MEASURED: %s; load before: %s; %.1f Mbit/s in %s; %d rounds of %v, in turns; medians",
-		r.Machine, r.LoadAverage, float64(r.Config.Bitrate)/1e6, shape, r.Config.Rounds, r.Config.Slice)
-	line("%-12s %7s %6s %12s %7s %10s %9s %8s %8s %7s %6s", "server", "viewers", "rounds", "ns/packet", "cores", "kB/viewer", "join ms", "p50 ms", "p99 ms", "lost %", "load")
+	line("MEASURED: %s; load before: %s; %s viewers, %.1f Mbit/s in %s; %d rounds of %v, in turns; medians",
+		r.Machine, r.LoadAverage, r.Config.Kind, float64(r.Config.Bitrate)/1e6, shape, r.Config.Rounds, r.Config.Slice)
+	unit := "ns/packet"
+	if r.Config.Kind == MoQ {
+		unit = "ns/1200 B"
+	}
+	line("%-12s %7s %6s %12s %7s %10s %9s %8s %8s %7s %6s", "server", "viewers", "rounds", unit, "cores", "kB/viewer", "join ms", "p50 ms", "p99 ms", "lost %", "load")
 	for _, m := range r.Medians {
 		line("%-12s %7d %6d %12.0f %7.3f %10.0f %9.2f %8.2f %8.2f %7.3f %6.2f",
 			m.Peer, m.Viewers, m.Round, m.NsPerPacket, m.Cores, m.RSSKB, m.JoinMs, m.P50Ms, m.P99Ms, m.LostPercent, m.LoadCores)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -31,6 +32,9 @@ type Config struct {
 	// Self is the command that runs a process of this package: it is called with
 	// ServerCommand or LoadCommand and their arguments.
 	Self []string `json:"-"`
+	// Profiles is a directory for profiles of our server, one for each measurement;
+	// empty for none. They cost something themselves.
+	Profiles string `json:"profiles,omitempty"`
 	// Progress is told what is going on. May be nil.
 	Progress func(string) `json:"-"`
 }
@@ -64,8 +68,11 @@ const (
 
 // Run measures all, in turns.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
+	if cfg.Kind == "" {
+		cfg.Kind = WebRTC
+	}
 	for _, p := range cfg.Peers {
-		if err := Check(p, Peers(), cfg.LiveKit); err != nil {
+		if err := Check(p, PeersOf(cfg.Kind), cfg.LiveKit); err != nil {
 			return nil, err
 		}
 	}
@@ -80,11 +87,10 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 				if cfg.Progress != nil {
 					cfg.Progress(fmt.Sprintf("round %d of %d: %s, %d viewers", round+1, cfg.Rounds, peer, n))
 				}
-				m, err := cfg.measure(ctx, peer, n)
+				m, err := cfg.measure(ctx, peer, n, round)
 				if err != nil {
 					return nil, fmt.Errorf("%s with %d viewers: %w", peer, n, err)
 				}
-				m.Round = round
 				r.Measurements = append(r.Measurements, m)
 			}
 		}
@@ -138,9 +144,9 @@ func (p *process) ask(line string) (Counts, error) {
 }
 
 // measure starts a server and a load, and looks at them for a slice.
-func (cfg *Config) measure(ctx context.Context, peer string, n int) (m Measurement, err error) {
-	m = Measurement{Peer: peer, Viewers: n}
-	server, err := cfg.start(ctx, ServerCommand, peer, cfg.LiveKit)
+func (cfg *Config) measure(ctx context.Context, peer string, n, round int) (m Measurement, err error) {
+	m = Measurement{Peer: peer, Viewers: n, Round: round}
+	server, err := cfg.start(ctx, ServerCommand, peer, cfg.LiveKit, cfg.arg())
 	if err != nil {
 		return m, err
 	}
@@ -149,12 +155,27 @@ func (cfg *Config) measure(ctx context.Context, peer string, n int) (m Measureme
 	if err != nil {
 		return m, err
 	}
-	load, err := cfg.start(ctx, append([]string{LoadCommand, peer, served.URL}, cfg.args()...)...)
-	if err != nil {
+	w := witness{pid: served.PID}
+	of := cfg.Load
+	of.MoQ = served.MoQ
+	join := func(publishes bool) (*process, error) {
+		of.Publishes = publishes
+		return cfg.start(ctx, LoadCommand, peer, served.URL, of.arg())
+	}
+	if peer != QUICBulk && peer != QUICFrames {
+		if w.publisher, err = join(true); err != nil {
+			return m, err
+		}
+		defer func() { err = errors.Join(err, w.publisher.close()) }()
+	}
+	if w.load, err = join(false); err != nil {
 		return m, err
 	}
-	defer func() { err = errors.Join(err, load.close()) }()
-	if _, err := load.ask("join 1"); err != nil { // the server's own memory is not the viewers'
+	defer func() { err = errors.Join(err, w.load.close()) }()
+	if peer == QUICBulk {
+		n = 1 // there is no more to have
+	}
+	if _, err := w.load.ask("join 1"); err != nil { // the server's own memory is not the viewers'
 		return m, err
 	}
 	pid := served.PID
@@ -162,7 +183,7 @@ func (cfg *Config) measure(ctx context.Context, peer string, n int) (m Measureme
 	if err != nil {
 		return m, err
 	}
-	if _, err := load.ask("join " + strconv.Itoa(n)); err != nil {
+	if _, err := w.load.ask("join " + strconv.Itoa(n)); err != nil {
 		return m, err
 	}
 	joined, err := usage(pid)
@@ -172,7 +193,17 @@ func (cfg *Config) measure(ctx context.Context, peer string, n int) (m Measureme
 	if err := settle(ctx, time.Second); err != nil {
 		return m, err
 	}
-	if err := cfg.slice(ctx, &m, pid, load); err != nil {
+	if cfg.Profiles != "" && peer == Ours {
+		if err := server.tell(fmt.Sprintf("profile %s", filepath.Join(cfg.Profiles, fmt.Sprintf("viewers-%d-round-%d", n, round+1)))); err != nil {
+			return m, fmt.Errorf("profile: %w", err)
+		}
+		defer func() {
+			if told := server.tell("profiled"); told != nil {
+				err = errors.Join(err, fmt.Errorf("profile: %w", told))
+			}
+		}()
+	}
+	if err := cfg.slice(ctx, &m, w); err != nil {
 		return m, err
 	}
 	if n > 1 {
@@ -188,23 +219,41 @@ func (cfg *Config) measure(ctx context.Context, peer string, n int) (m Measureme
 	return m, nil
 }
 
+// witness is what a measurement looks at.
+type witness struct {
+	pid             int // the server's
+	load, publisher *process
+}
+
+// counts asks the load, and the publisher if there is one.
+func (w *witness) counts() (Counts, error) {
+	c, err := w.load.ask("counts")
+	if err != nil || w.publisher == nil {
+		return c, err
+	}
+	p, err := w.publisher.ask("counts")
+	c.Published, c.LateP99Ms = p.Published, p.LateP99Ms
+	return c, err
+}
+
 // slice is the measurement itself.
-func (cfg *Config) slice(ctx context.Context, m *Measurement, pid int, load *process) error {
-	if _, err := load.ask("counts"); err != nil {
+func (cfg *Config) slice(ctx context.Context, m *Measurement, w witness) error {
+	if _, err := w.counts(); err != nil {
 		return err
 	}
+	pid := w.pid
 	from, err := usage(pid)
 	if err != nil {
 		return err
 	}
-	loadFrom, err := cpuOf(load.cmd.Process.Pid)
+	loadFrom, err := cpuOf(w.load.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
 	if err := settle(ctx, cfg.Slice); err != nil {
 		return err
 	}
-	c, err := load.ask("counts")
+	c, err := w.counts()
 	if err != nil {
 		return err
 	}
@@ -212,7 +261,7 @@ func (cfg *Config) slice(ctx context.Context, m *Measurement, pid int, load *pro
 	if err != nil {
 		return err
 	}
-	loadTo, err := cpuOf(load.cmd.Process.Pid)
+	loadTo, err := cpuOf(w.load.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
@@ -227,6 +276,7 @@ func (cfg *Config) slice(ctx context.Context, m *Measurement, pid int, load *pro
 	m.LostPercent = 100 * float64(c.Lost) / float64(c.Lost+c.Packets)
 	every, _ := cfg.video()
 	switch due := seconds / every.Seconds(); {
+	case w.publisher == nil:
 	case float64(c.Published) < minPublished*due-1:
 		m.Invalid = fmt.Sprintf("the publisher wrote %d of %.0f frames", c.Published, due)
 	case c.LateP99Ms > maxPublishLate:

@@ -18,10 +18,13 @@ func TestMain(m *testing.M) {
 	var err error
 	switch ctx := context.Background(); os.Args[1] {
 	case ServerCommand:
-		err = RunServer(ctx, os.Args[2], os.Args[3], os.Stdin, os.Stdout)
+		var l Load
+		if l, err = ParseLoad(os.Args[4]); err == nil {
+			err = RunServer(ctx, os.Args[2], os.Args[3], l, os.Stdin, os.Stdout)
+		}
 	case LoadCommand:
 		var l Load
-		if l, err = ParseLoad(os.Args[4:]); err == nil {
+		if l, err = ParseLoad(os.Args[4]); err == nil {
 			err = RunLoad(ctx, l, os.Args[2], os.Args[3], os.Stdin, os.Stdout)
 		}
 	default:
@@ -42,7 +45,7 @@ func TestComparison(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := Run(t.Context(), Config{
-		Load: Load{Bitrate: 1_000_000, GRO: runtime.GOOS == "linux"}, Viewers: []int{3}, Peers: []string{"plain-pion"}, Rounds: 1, Slice: 500 * time.Millisecond,
+		Load: Load{Kind: WebRTC, Bitrate: 1_000_000, Arrivals: true, GRO: runtime.GOOS == "linux"}, Viewers: []int{3}, Peers: []string{"plain-pion"}, Rounds: 1, Slice: 500 * time.Millisecond,
 		Self: []string{self},
 	})
 	if err != nil {
@@ -69,9 +72,40 @@ func TestComparison(t *testing.T) {
 	}
 }
 
+// TestStreams: viewers over WebTransport, and those of quic-go alone, get everything.
+func TestStreams(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, peers := range map[Kind][]string{MoQ: {QUICBulk, QUICFrames}, Mixed: nil} {
+		r, err := Run(t.Context(), Config{
+			Load: Load{Kind: kind, Bitrate: 1_000_000}, Viewers: []int{4}, Peers: peers, Rounds: 1, Slice: 500 * time.Millisecond,
+			Self: []string{self},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Measurements) != 1+len(peers) {
+			t.Fatalf("measured %+v", r.Measurements)
+		}
+		for i := range r.Measurements {
+			m := &r.Measurements[i]
+			if m.Packets < 100 || m.LostPercent > 0 || m.Peer == Ours && m.P99Ms <= 0 {
+				t.Errorf("%s, %s: %d packets, p99 %.2f ms, %.2f %% lost", kind, m.Peer, m.Packets, m.P99Ms, m.LostPercent)
+			}
+			m.Invalid = ""
+		}
+		r.conclude()
+		if text := r.Text(); kind == MoQ && !strings.Contains(text, "ours / quic-bulk, CPU per 1200 B, 4 viewers") {
+			t.Errorf("the text lacks the goal:\n%s", text)
+		}
+	}
+}
+
 // TestWrongPeer: what there is not is said before anything is started.
 func TestWrongPeer(t *testing.T) {
-	_, err := Run(t.Context(), Config{Peers: []string{"nobody"}})
+	_, err := Run(t.Context(), Config{Load: Load{Kind: WebRTC}, Peers: []string{"nobody"}})
 	if err == nil || !strings.Contains(err.Error(), "plain-pion") {
 		t.Errorf("got %v", err)
 	}

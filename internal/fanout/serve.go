@@ -10,13 +10,15 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/quic-go/quic-go"
+
 	"trellis/internal/livekit"
 )
 
 // Commands of the processes that take part.
 const (
-	ServerCommand = "fanout-server" // SERVER DIRECTORY-OF-LIVEKIT
-	LoadCommand   = "fanout-load"   // SERVER BASE-URL, then Load's arguments
+	ServerCommand = "fanout-server" // SERVER DIRECTORY-OF-LIVEKIT LOAD
+	LoadCommand   = "fanout-load"   // SERVER BASE-URL LOAD
 )
 
 // The servers: this repository's node, and what it is compared with.
@@ -30,7 +32,19 @@ const (
 )
 
 // Peers lists what may be compared with.
-func Peers() []string { return []string{PlainPion, LiveKit} }
+func Peers() []string { return []string{PlainPion, LiveKit, QUICBulk, QUICFrames} }
+
+// PeersOf lists what viewers of a kind may be compared with.
+func PeersOf(k Kind) []string {
+	switch k {
+	case MoQ:
+		return []string{QUICBulk, QUICFrames}
+	case Mixed:
+		return nil
+	case WebRTC:
+	}
+	return []string{PlainPion, LiveKit}
+}
 
 // Check says whether a peer is one of the known, and whether it is installed.
 func Check(peer string, known []string, livekitDir string) error {
@@ -52,16 +66,22 @@ type Served struct {
 	PID int `json:"pid"`
 	// Media is where its UDP packets come from.
 	Media netip.AddrPort `json:"media"`
+	// MoQ is where viewers over WebTransport go; empty for nowhere.
+	MoQ string `json:"moq,omitempty"`
 }
 
-// RunServer is the process of a server. It prints Served as a line of JSON, and
-// ends with its standard input.
-func RunServer(ctx context.Context, name, livekitDir string, in io.Reader, out io.Writer) error {
+// RunServer is the process of a server. It prints Served as a line of JSON, obeys
+// the lines that it reads, and ends with its standard input.
+func RunServer(ctx context.Context, name, livekitDir string, l Load, in io.Reader, out io.Writer) error {
 	livekitServer := func(cfg livekit.Config) func(context.Context, func(Served)) error {
 		return func(ctx context.Context, ready func(Served)) error { return serveLiveKit(ctx, livekitDir, cfg, ready) }
 	}
+	quicServer := func(serve func(context.Context, *quic.Conn) error) func(context.Context, func(Served)) error {
+		return func(ctx context.Context, ready func(Served)) error { return serveQUIC(ctx, serve, ready) }
+	}
 	serve := map[string]func(context.Context, func(Served)) error{
 		Ours: serveOurs, PlainPion: servePlain,
+		QUICBulk: quicServer(bulk), QUICFrames: quicServer(frames(l)),
 		LiveKit: livekitServer(livekit.Config{}), LiveKitSendSide: livekitServer(livekit.Config{SendSide: true}),
 	}[name]
 	if serve == nil {
@@ -69,7 +89,7 @@ func RunServer(ctx context.Context, name, livekitDir string, in io.Reader, out i
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
-		_, _ = io.Copy(io.Discard, in)
+		obey(in, out)
 		cancel(errOver)
 	}()
 	err := serve(ctx, func(s Served) { _ = json.NewEncoder(out).Encode(s) }) // whoever reads it is gone, then

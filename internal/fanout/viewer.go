@@ -16,6 +16,7 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/transport/v4/packetio"
@@ -26,6 +27,7 @@ import (
 // counters are what all viewers of a process have received.
 type counters struct {
 	packets, bytes, lost, frames, opened atomic.Uint64
+	streamed                             atomic.Uint64 // bytes on streams
 
 	mu   sync.Mutex
 	late *Histogram // since it was last taken
@@ -39,8 +41,10 @@ type viewer struct {
 	in    *srtp.Context
 	out   *srtp.Context
 	dtls  *dtls.Conn
-	mux   ice.UDPMux       // of a socket of its own, with UDP_GRO; nil: the agent's socket
+	mux   ice.UDPMux       // of a socket of its own
 	inbox *packetio.Buffer // DTLS
+	keyed chan struct{}    // closed once in and out are there
+	plain []byte           // owned by the socket's reader
 	begun chan struct{}    // closed with the first packet
 	ended chan struct{}    // closed when nothing is read any more
 
@@ -48,9 +52,10 @@ type viewer struct {
 	leave   func() error
 	channel func(context.Context, *dtls.Conn) error
 
-	mu      sync.Mutex
-	picture uint8 // payload type
-	streams map[uint32]*inbound
+	mu       sync.Mutex
+	picture  uint8          // payload type
+	arrivals *twcc.Recorder // nil unless the arrival of all packets is reported
+	streams  map[uint32]*inbound
 }
 
 // inbound is one SSRC, as its receiver reports it (RFC 3550, Section 6.4.1).
@@ -91,35 +96,33 @@ func doorOf(server, base string) (door, error) {
 		return livekitDoor(base)
 	}
 	return door{
-		publish: whipclient.Config{URL: base + "/whip/fanout/clip", Token: "publisher"},
-		enter: func(ctx context.Context, _ *viewer, _ int, us local) (answered, error) {
-			return post(ctx, base+"/whep/fanout/clip", offer(us))
+		publish: whipclient.Config{URL: base + "/whip/" + broadcast, Token: "publisher"},
+		enter: func(ctx context.Context, v *viewer, _ int, us local) (answered, error) {
+			return post(ctx, base+"/whep/"+broadcast, offer(us, v.arrivals != nil))
 		},
 	}, nil
 }
 
 // join opens a session and returns when packets come.
-func join(ctx context.Context, d door, number int, id identity, gro bool, all *counters) (*viewer, error) {
+func join(ctx context.Context, d door, number int, id identity, cfg Load, all *counters) (*viewer, error) {
 	v := &viewer{
 		all: all, picture: videoType, streams: map[uint32]*inbound{}, begun: make(chan struct{}), ended: make(chan struct{}),
-		inbox: packetio.NewBuffer(),
+		inbox: packetio.NewBuffer(), keyed: make(chan struct{}), plain: make([]byte, 0, mtu),
+	}
+	if cfg.Arrivals {
+		v.arrivals = twcc.NewRecorder(1)
+	}
+	var err error
+	if v.mux, err = tapped(cfg.GRO, v.media); err != nil {
+		return nil, err
 	}
 	opts := []ice.AgentOption{
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}), ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4}),
 		ice.WithIncludeLoopback(), ice.WithIPFilter(func(ip net.IP) (keep bool) { return ip.IsLoopback() }),
-		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
+		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled), ice.WithUDPMux(v.mux),
 	}
-	if gro {
-		mux, err := groMux()
-		if err != nil {
-			return nil, err
-		}
-		v.mux = mux
-		opts = append(opts, ice.WithUDPMux(mux))
-	}
-	var err error
 	if v.agent, err = ice.NewAgentWithOptions(opts...); err != nil {
-		return nil, err
+		return nil, errors.Join(err, v.mux.Close())
 	}
 	if err := v.connect(ctx, d, number, id); err != nil {
 		return nil, errors.Join(err, v.close())
@@ -130,18 +133,6 @@ func join(ctx context.Context, d door, number int, id identity, gro bool, all *c
 	case <-ctx.Done():
 		return nil, errors.Join(errors.New("connected, but no packet came"), v.close())
 	}
-}
-
-func groMux() (ice.UDPMux, error) {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return nil, err
-	}
-	gro, err := withGRO(conn)
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: gro}), nil
 }
 
 func (v *viewer) connect(ctx context.Context, d door, number int, id identity) error {
@@ -162,8 +153,7 @@ func (v *viewer) connect(ctx context.Context, d door, number int, id identity) e
 	if v.conn, err = v.agent.Dial(ctx, answer.ufrag, answer.pwd); err != nil {
 		return fmt.Errorf("ICE: %w", err)
 	}
-	keyed := make(chan struct{})
-	go v.read(keyed)
+	go v.read()
 	if v.dtls, err = dtls.ClientWithOptions(&dtlsPipe{v.inbox, v.conn}, v.conn.RemoteAddr(),
 		dtls.WithCertificates(id.cert), dtls.WithInsecureSkipVerify(true), // both ends are ours
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM),
@@ -189,7 +179,7 @@ func (v *viewer) connect(ctx context.Context, d door, number int, id identity) e
 	if v.out, err = srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile); err != nil {
 		return err
 	}
-	close(keyed)
+	close(v.keyed)
 	if v.channel != nil {
 		return v.channel(ctx, v.dtls)
 	}
@@ -235,7 +225,7 @@ func (v *viewer) gather(ctx context.Context) (l local, err error) {
 }
 
 // offer asks for a VP8 picture and an Opus sound on one transport.
-func offer(l local) string {
+func offer(l local, arrivals bool) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("v=0")
@@ -260,6 +250,10 @@ func offer(l local) string {
 		line("a=rtpmap:%d %s", m.number, m.codec)
 		for _, fb := range m.more {
 			line("a=rtcp-fb:%d %s", m.number, fb)
+		}
+		if arrivals {
+			line("a=rtcp-fb:%d transport-cc", m.number)
+			line("a=extmap:%d http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", arrivalID)
 		}
 		line("a=ice-ufrag:%s", l.ufrag)
 		line("a=ice-pwd:%s", l.pwd)
@@ -357,27 +351,34 @@ func (p *dtlsPipe) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) 
 // SetWriteDeadline implements net.PacketConn: nothing waits to be written.
 func (p *dtlsPipe) SetWriteDeadline(time.Time) error { return nil }
 
-// read takes packets apart by their first byte (RFC 7983, Section 7).
-func (v *viewer) read(keyed <-chan struct{}) {
+// media takes a packet that the socket has read, if it is RTP (RFC 7983, Section 7, and
+// RFC 5761, Section 4).
+func (v *viewer) media(b []byte) bool {
+	if len(b) < 12 || b[0] < 128 || b[0] > 191 {
+		return false
+	}
+	if b[1] >= 192 && b[1] <= 223 {
+		return true // RTCP, which nobody reads
+	}
+	select {
+	case <-v.keyed:
+		v.rtp(b, v.plain, time.Now())
+	default: // came before the end of the handshake
+	}
+	return true
+}
+
+// read passes what the agent lets through to DTLS.
+func (v *viewer) read() {
 	defer close(v.ended)
 	buf := make([]byte, mtu)
-	plain := make([]byte, 0, mtu)
 	for {
 		n, err := v.conn.Read(buf)
 		if err != nil {
 			return
 		}
-		now := time.Now()
-		switch b := buf[:n]; {
-		case n < 12:
-		case b[0] >= 20 && b[0] <= 63:
-			_, _ = v.inbox.Write(b) // a full buffer loses a packet, as networks do
-		case b[0] >= 128 && b[0] <= 191 && (b[1] < 192 || b[1] > 223):
-			select {
-			case <-keyed:
-				v.rtp(b, plain, now)
-			default: // came before the end of the handshake
-			}
+		if n > 0 && buf[0] >= 20 && buf[0] <= 63 {
+			_, _ = v.inbox.Write(buf[:n]) // a full buffer loses a packet, as networks do
 		}
 	}
 }
@@ -403,6 +404,11 @@ func (v *viewer) rtp(b, plain []byte, now time.Time) {
 	}
 	s.last = seq
 	s.received++
+	if v.arrivals != nil {
+		if n, ok := arrivalSeq(b); ok {
+			v.arrivals.Record(ssrc, n, now.UnixMicro())
+		}
+	}
 	v.mu.Unlock()
 	if len(v.streams) == 2 {
 		select {
@@ -447,6 +453,48 @@ func (v *viewer) frame(s *inbound, b, plain []byte, now time.Time) {
 	}
 }
 
+// arrivalID is the id of the transport-wide sequence number in the header.
+const arrivalID = 3
+
+// arrivalSeq reads that number: RFC 8285, Section 4.2.
+func arrivalSeq(b []byte) (uint16, bool) {
+	if b[0]&0x10 == 0 || len(b) < 16 || binary.BigEndian.Uint16(b[12:]) != 0xbede {
+		return 0, false
+	}
+	ext := b[16:min(len(b), 16+4*int(binary.BigEndian.Uint16(b[14:])))]
+	for len(ext) >= 3 {
+		id, size := ext[0]>>4, int(ext[0]&0x0f)+1
+		if id == arrivalID && size == 2 {
+			return binary.BigEndian.Uint16(ext[1:]), true
+		}
+		if ext[0] == 0 { // padding
+			size = 0
+		}
+		ext = ext[min(1+size, len(ext)):]
+	}
+	return 0, false
+}
+
+// feedback reports what has arrived when, as browsers do all the time.
+func (v *viewer) feedback() error {
+	if v.arrivals == nil {
+		return nil
+	}
+	v.mu.Lock()
+	packets := v.arrivals.BuildFeedbackPacket()
+	v.mu.Unlock()
+	for _, p := range packets {
+		raw, err := p.Marshal()
+		if err != nil {
+			return err
+		}
+		if err := v.send(raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // report sends a receiver report.
 func (v *viewer) report() error {
 	v.mu.Lock()
@@ -463,6 +511,11 @@ func (v *viewer) report() error {
 	if err != nil {
 		return err
 	}
+	return v.send(raw)
+}
+
+// send protects an RTCP packet and sends it.
+func (v *viewer) send(raw []byte) error {
 	sealed, err := v.out.EncryptRTCP(nil, raw, nil)
 	if err != nil {
 		return err

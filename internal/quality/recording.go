@@ -39,6 +39,7 @@ type audioStats struct {
 	Lost      float64 `json:"lost"`
 	Samples   float64 `json:"samples"`
 	Concealed float64 `json:"concealed"`
+	Twice     float64 `json:"twice"`
 	Silent    float64 `json:"silent"`
 }
 

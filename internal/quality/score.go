@@ -26,6 +26,7 @@ type Score struct {
 	DropFreeze  float64 `json:"freeze_at_drop_s"`
 	Recover     float64 `json:"recover_s"`
 	Concealed   float64 `json:"concealed_share"` // of the sound
+	Twice       float64 `json:"sound_twice"`     // packets that held the one before, too
 	NACKs       float64 `json:"nacks"`
 	PLIs        float64 `json:"plis"`
 	PathDropped uint64  `json:"path_dropped"`
@@ -212,5 +213,6 @@ func (s *Score) hear(all []seen) bool {
 		return false
 	}
 	s.Concealed = (last.Concealed - last.Silent - first.Concealed + first.Silent) / (last.Samples - first.Samples)
+	s.Twice = last.Twice - first.Twice
 	return true
 }

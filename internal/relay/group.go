@@ -80,8 +80,10 @@ type group struct {
 	writers     int
 	orphaned    time.Time // when the last writer left without an end
 	superseded  time.Time // when a newer group began; zero for the newest
+	whole       uint64    // chunks up to the end of the last object that is whole
 	sleepers    waiterList
-	firstWriter Group // the usual only writer, without an allocation of its own
+	patient     waiterList // those who wait for a whole object
+	firstWriter Group      // the usual only writer, without an allocation of its own
 }
 
 func (g *group) state() (groupState, DropReason) {
@@ -92,6 +94,7 @@ func (g *group) state() (groupState, DropReason) {
 func (g *group) setEndLocked(s groupState, r DropReason) {
 	g.end.Store(uint32(s) | uint32(r)<<8)
 	g.sleepers.ringAll()
+	g.patient.ringAll()
 }
 
 func (g *group) publishLocked(c Chunk) {
@@ -113,6 +116,10 @@ func (g *group) publishLocked(c Chunk) {
 	g.published.Add(1)
 	g.addBytesLocked(len(c.Payload) + chunkOverhead)
 	g.sleepers.ringAll()
+	if c.Last {
+		g.whole = g.published.Load()
+		g.patient.ringAll()
+	}
 }
 
 func (g *group) addBytesLocked(n int) {

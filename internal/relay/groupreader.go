@@ -112,6 +112,21 @@ func (r *GroupReader) Ready() <-chan struct{} {
 	return r.bell.ch
 }
 
+// ReadyWhole is Ready for those who can do nothing with a part of an object: its
+// channel yields once the rest of an object is there, or the group has ended. They are
+// not woken for each piece that comes.
+func (r *GroupReader) ReadyWhole() <-chan struct{} {
+	t := r.group.track
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if state, _ := r.group.state(); state != groupOpen || r.read < r.group.whole {
+		r.bell.ring()
+	} else {
+		r.group.patient.add(&r.bell)
+	}
+	return r.bell.ch
+}
+
 // Close gives the reader back to its subscription. It must not be used after.
 func (r *GroupReader) Close() {
 	if r.group == nil {

@@ -73,6 +73,73 @@ func TestCutThrough(t *testing.T) {
 	}
 }
 
+// A reader that waits for whole objects is woken for their ends, and not for pieces.
+func TestReadyWhole(t *testing.T) {
+	tbl := newTable(t, Config{})
+	b, _ := announce(t, tbl, "room/a", 1)
+	tr := pushTrack(t, b, "video")
+	s := subscribe(t, tbl, "room/a", "video", SubscribeOptions{})
+	g := beginGroup(t, tr, 7)
+	r := nextGroup(t, s, 7)
+	rung := func() bool {
+		select {
+		case <-r.ReadyWhole():
+			return true
+		default:
+			return false
+		}
+	}
+	read := func() {
+		t.Helper()
+		for ok := true; ok; {
+			var err error
+			if _, ok, err = r.TryNext(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for object := range uint64(2) {
+		if err := g.Begin(object, ObjectHeader{}, -1); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if rung() {
+				t.Fatalf("object %d: woken for a piece", object)
+			}
+			if err := g.Append([]byte("ab")); err != nil {
+				t.Fatal(err)
+			}
+			read()
+		}
+		if rung() {
+			t.Fatalf("object %d: woken before its end", object)
+		}
+		waiting := r.ReadyWhole()
+		if err := g.End(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-waiting:
+		default:
+			t.Fatalf("object %d: not woken at its end", object)
+		}
+		if !rung() {
+			t.Errorf("object %d: its end is there, and it must be waited for", object)
+		}
+		read()
+		if rung() {
+			t.Errorf("object %d: woken though everything is read", object)
+		}
+	}
+	waiting := r.ReadyWhole()
+	g.Close()
+	select {
+	case <-waiting:
+	default:
+		t.Error("not woken at the end of the group")
+	}
+}
+
 // Two parents deliver the same group while a subscription moves: every byte is
 // kept once, wherever the old one stopped.
 func TestTwoWritersOfOneGroup(t *testing.T) {

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"errors"
-	"net"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +14,7 @@ func TestFallback(t *testing.T) {
 	if !r.port.Batches() {
 		t.Fatal("this kernel has no UDP_SEGMENT, which Linux has since 4.18")
 	}
-	conn, err := r.port.cfg.UDP.(*net.UDPConn).SyscallConn()
+	conn, err := r.port.cfg.Demux.udp.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

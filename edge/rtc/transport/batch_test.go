@@ -34,8 +34,8 @@ func newRig(tb testing.TB) *rig {
 		return c
 	}
 	r := &rig{tb: tb, receiver: listen()}
-	r.port = &Port{cfg: Config{UDP: listen(), Log: slog.New(slog.DiscardHandler)}}
-	if err := r.port.raw.open(r.port.cfg.UDP); err != nil {
+	r.port = &Port{cfg: Config{Demux: NewDemux(listen()), Log: slog.New(slog.DiscardHandler)}}
+	if err := r.port.raw.open(r.port.cfg.Demux.PacketConn); err != nil {
 		tb.Fatal(err)
 	}
 	r.port.gso.Store(r.port.raw.batches())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -12,7 +11,6 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/srtp/v3"
-	"github.com/pion/transport/v4/packetio"
 )
 
 // Why a Conn ends.
@@ -53,6 +51,14 @@ type Conn struct {
 	end    context.CancelCauseFunc
 	wg     sync.WaitGroup
 
+	ufrag string           // the Demux's, and guarded by its lock
+	paths []netip.AddrPort // the same
+	last  atomic.Int64     // when something came on one of them, in ns since the epoch
+	quiet atomic.Bool      // the agent has heard nothing for a while
+
+	overTCP atomic.Bool // what comes over TCP is being read
+	in      inbox
+
 	mu    sync.Mutex // of what follows
 	local Local
 	found []string // candidates of a gathering that goes on
@@ -72,10 +78,9 @@ type dest struct {
 // keys protect what we send, and open what the client sends.
 type keys struct {
 	media sealer
+	rtcp  rtcpGuard // opens for the inbox, and seals under mu
 
 	mu  sync.Mutex
-	out *srtp.Context // RTCP
-	in  *srtp.Context // RTCP
 	buf []byte
 }
 
@@ -89,6 +94,10 @@ func newConn(p *Port, agent *ice.Agent) *Conn {
 func (c *Conn) watch() error {
 	return errors.Join(
 		c.agent.OnConnectionStateChange(func(s ice.ConnectionState) {
+			c.quiet.Store(s == ice.ConnectionStateDisconnected)
+			if s == ice.ConnectionStateDisconnected {
+				c.listen()
+			}
 			if s == ice.ConnectionStateFailed {
 				c.end(ErrSilent)
 			}
@@ -96,6 +105,7 @@ func (c *Conn) watch() error {
 		c.agent.OnSelectedCandidatePairChange(func(_, remote ice.Candidate) {
 			if d, ok := destOf(remote, &c.port.raw); ok {
 				c.dest.Store(d)
+				c.readTCP(d)
 			}
 		}),
 		c.agent.OnCandidate(func(cand ice.Candidate) {
@@ -142,6 +152,7 @@ func (c *Conn) gather(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ICE credentials: %w", err)
 	}
+	c.port.cfg.Demux.register(c, ufrag)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.local = Local{Ufrag: ufrag, Pwd: pwd, Candidates: c.found}
@@ -157,17 +168,18 @@ func (c *Conn) Local() Local {
 
 // Start waits for the client's checks and handshake in the background. rtcp is
 // called with each compound RTCP packet that comes, never concurrently; it must
-// not block, nor keep the slice.
-func (c *Conn) Start(r Remote, rtcp func([]byte)) error {
+// not block, nor keep the slice. ready is called once media can flow; it must not
+// block either.
+func (c *Conn) Start(r Remote, rtcp func([]byte), ready func()) error {
+	p := newPipe()
+	c.in.begin(p, rtcp)
 	conn, err := c.agent.StartAccept(r.Ufrag, r.Pwd)
 	if err != nil {
 		return fmt.Errorf("ICE: %w", err)
 	}
+	p.out = conn
 	c.stream.Store(conn)
-	pipe := &pipe{Buffer: packetio.NewBuffer(), out: conn}
-	pipe.SetLimitCount(pipePackets)
-	c.wg.Go(func() { c.read(conn, pipe, rtcp) })
-	c.wg.Go(func() { c.associate(r, pipe) })
+	c.wg.Go(func() { c.associate(r, p, ready) })
 	return nil
 }
 
@@ -219,59 +231,14 @@ func (c *Conn) Close() error {
 	if conn := c.assoc.Load(); conn != nil {
 		err = conn.Close() // tells the client, while the path is still there
 	}
+	c.port.cfg.Demux.forget(c)
 	err = errors.Join(err, c.agent.GracefulClose())
 	c.wg.Wait()
 	return err
 }
 
-// read tells DTLS from RTCP by the first byte: RFC 7983, Section 7. Anything else
-// a viewer has no reason to send.
-func (c *Conn) read(conn *ice.Conn, dtls *pipe, rtcp func([]byte)) {
-	defer func() { _ = dtls.Close() }() // never fails
-	buf := make([]byte, receiveMTU)
-	plain := make([]byte, 0, receiveMTU)
-	for {
-		n, err := conn.Read(buf)
-		if err != nil {
-			c.end(ErrClosed)
-			return
-		}
-		switch b := buf[:n]; {
-		case n == 0:
-		case b[0] >= 20 && b[0] <= 63:
-			_, _ = dtls.Write(b) // a full buffer loses a packet, as networks do
-		case b[0] >= 128 && b[0] <= 191 && n >= 8 && b[1] >= 192 && b[1] <= 223: // RFC 5761, Section 4
-			k := c.keys.Load()
-			if k == nil {
-				c.refused.Add(1)
-				continue
-			}
-			if plain, err = k.open(plain, b); err != nil {
-				c.refused.Add(1)
-				continue
-			}
-			rtcp(plain)
-		default:
-			c.refused.Add(1)
-		}
-	}
-}
-
-const (
-	receiveMTU  = 1500
-	pipePackets = 64
-)
-
-func (k *keys) open(dst, b []byte) ([]byte, error) {
-	out, err := k.in.DecryptRTCP(dst[:0], b, nil)
-	if err != nil {
-		return dst, err
-	}
-	return out, nil
-}
-
 // associate makes the DTLS association and keeps it until the client closes it.
-func (c *Conn) associate(r Remote, p *pipe) {
+func (c *Conn) associate(r Remote, p *pipe, ready func()) {
 	if err := c.agent.AwaitConnect(c.ctx); err != nil {
 		c.end(fmt.Errorf("ICE: %w", err))
 		return
@@ -283,6 +250,7 @@ func (c *Conn) associate(r Remote, p *pipe) {
 	}
 	c.assoc.Store(conn)
 	close(c.ready)
+	ready()
 	var buf [64]byte
 	for {
 		// Nothing is sent inside the association; what ends the reading is its end.
@@ -328,19 +296,12 @@ func newKeys(conn *dtls.Conn, client bool) (*keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile)
+	guard, err := newRTCPGuard(profile, &cfg.Keys)
 	if err != nil {
-		return nil, fmt.Errorf("SRTCP: %w", err)
+		return nil, err
 	}
-	in, err := srtp.CreateContext(cfg.Keys.RemoteMasterKey, cfg.Keys.RemoteMasterSalt, cfg.Profile,
-		srtp.SRTCPReplayProtection(replayWindow))
-	if err != nil {
-		return nil, fmt.Errorf("SRTCP: %w", err)
-	}
-	return &keys{media: media, out: out, in: in}, nil
+	return &keys{media: media, rtcp: guard}, nil
 }
-
-const replayWindow = 64
 
 // WriteRTCP protects a compound packet and sends it.
 func (c *Conn) WriteRTCP(compound []byte) error {
@@ -350,7 +311,7 @@ func (c *Conn) WriteRTCP(compound []byte) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	b, err := k.out.EncryptRTCP(k.buf[:0], compound, nil)
+	b, err := k.rtcp.seal(k.buf[:0], compound)
 	if err != nil {
 		return fmt.Errorf("protect RTCP: %w", err)
 	}
@@ -364,7 +325,7 @@ func (c *Conn) send(d *dest, b []byte) error {
 	if d.tcp {
 		err = c.sendTCP(b)
 	} else {
-		_, err = c.port.cfg.UDP.WriteTo(b, net.UDPAddrFromAddrPort(d.addr))
+		_, err = c.port.cfg.Demux.WriteToAddrPort(b, d.addr)
 	}
 	if err != nil {
 		c.dropped.Add(1)

@@ -28,7 +28,8 @@ func testPort(t *testing.T) *Port {
 		t.Fatal(err)
 	}
 	logger := stream.LoggerFactory{Log: slog.New(slog.DiscardHandler)}
-	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: udp, Logger: logger.NewLogger("udp")})
+	demux := NewDemux(udp)
+	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: demux, Logger: logger.NewLogger("udp")})
 	t.Cleanup(func() { _ = mux.Close() })
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -39,7 +40,7 @@ func testPort(t *testing.T) *Port {
 		t.Fatal(err)
 	}
 	p, err := NewPort(Config{
-		UDP: udp, UDPMux: mux, Certificate: cert, Silence: 5 * time.Second, Logger: logger,
+		Demux: demux, UDPMux: mux, Certificate: cert, Silence: 5 * time.Second, Logger: logger,
 		Profiles: []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM},
 	})
 	if err != nil {
@@ -82,7 +83,7 @@ func meet(t *testing.T, p *Port, claimed string, rtcp func([]byte)) (*Conn, *dtl
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Start(Remote{Ufrag: ufrag, Pwd: pwd, Fingerprints: []string{claimed}}, rtcp); err != nil {
+	if err := c.Start(Remote{Ufrag: ufrag, Pwd: pwd, Fingerprints: []string{claimed}}, rtcp, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	local := c.Local()

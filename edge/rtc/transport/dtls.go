@@ -20,6 +20,15 @@ type pipe struct {
 	out *ice.Conn
 }
 
+// newPipe returns a pipe that is still to be given its way out.
+func newPipe() *pipe {
+	p := &pipe{Buffer: packetio.NewBuffer()}
+	p.SetLimitCount(pipePackets)
+	return p
+}
+
+const pipePackets = 64
+
 // pipeAddr stands for wherever the selected candidate pair leads.
 type pipeAddr struct{}
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -15,13 +14,14 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
 	"github.com/pion/transport/v4"
+	"github.com/pion/transport/v4/stdnet"
 )
 
 // Config describes a Port. Fields without a stated default are required.
 type Config struct {
-	// UDP carries media, and UDPMux reads from it. A *net.UDPConn is written to in
-	// batches, anything else packet by packet.
-	UDP    net.PacketConn
+	// Demux has the socket that carries media, and UDPMux reads from it. A
+	// *net.UDPConn is written to in batches, anything else packet by packet.
+	Demux  *Demux
 	UDPMux ice.UDPMux
 	// TCPMux is for clients without UDP; nil for none.
 	TCPMux ice.TCPMux
@@ -54,8 +54,8 @@ type Port struct {
 // NewPort returns a port that uses the sockets of cfg, which stay the caller's.
 func NewPort(cfg Config) (*Port, error) {
 	switch {
-	case cfg.UDP == nil || cfg.UDPMux == nil:
-		return nil, errors.New("transport.Config: UDP and UDPMux are required")
+	case cfg.Demux == nil || cfg.UDPMux == nil:
+		return nil, errors.New("transport.Config: Demux and UDPMux are required")
 	case len(cfg.Certificate.Certificate) == 0:
 		return nil, errors.New("transport.Config.Certificate is empty")
 	case len(cfg.Profiles) == 0:
@@ -66,8 +66,16 @@ func NewPort(cfg Config) (*Port, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Net == nil {
+		// An agent would list the host's interfaces anew, and keep the list.
+		host, err := stdnet.NewNet()
+		if err != nil {
+			return nil, fmt.Errorf("transport: %w", err)
+		}
+		cfg.Net = host
+	}
 	p := &Port{cfg: cfg}
-	if err := p.raw.open(cfg.UDP); err != nil {
+	if err := p.raw.open(cfg.Demux.PacketConn); err != nil {
 		return nil, fmt.Errorf("transport: %w", err)
 	}
 	p.gso.Store(p.raw.batches() && !cfg.NoGSO)
@@ -75,8 +83,6 @@ func NewPort(cfg Config) (*Port, error) {
 	if cfg.TCPMux != nil {
 		networks = append(networks, ice.NetworkTypeTCP4, ice.NetworkTypeTCP6)
 	}
-	// Silence counts in two steps: disconnected, then failed.
-	disconnected := cfg.Silence * 3 / 8
 	p.opts = []ice.AgentOption{
 		ice.WithICELite(true), // RFC 8445, Section 2.5: for those with a public address
 		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
@@ -84,8 +90,9 @@ func NewPort(cfg Config) (*Port, error) {
 		ice.WithNetworkTypes(networks),
 		ice.WithIncludeLoopback(), // on a loopback listener it is all there is
 		ice.WithUDPMux(cfg.UDPMux),
-		ice.WithDisconnectedTimeout(disconnected),
-		ice.WithFailedTimeout(cfg.Silence - disconnected),
+		// Conn.listen decides, since the agent hears only the client's checks.
+		ice.WithDisconnectedTimeout(cfg.Silence),
+		ice.WithFailedTimeout(0),
 		ice.WithKeepaliveInterval(keepalive),
 		ice.WithLoggerFactory(cfg.Logger),
 		ice.WithNet(cfg.Net),

@@ -58,7 +58,7 @@ function seen(stats, said) {
 				height: s.frameHeight ?? 0,
 			};
 		} else {
-			said.audio = { bytes: s.bytesReceived, lost: s.packetsLost, samples: s.totalSamplesReceived ?? 0, concealed: s.concealedSamples ?? 0, silent: s.silentConcealedSamples ?? 0 };
+			said.audio = { bytes: s.bytesReceived, lost: s.packetsLost, samples: s.totalSamplesReceived ?? 0, concealed: s.concealedSamples ?? 0, silent: s.silentConcealedSamples ?? 0, twice: s.fecPacketsReceived ?? 0 };
 		}
 	}
 }
