@@ -121,18 +121,28 @@ func (m *Mesh) pathFrom(origin string) []string {
 	return all[0].Path
 }
 
-// pathsEvery is how often paths follow mere figures. What links there are, they
-// follow within a second.
+// pathsEvery is how often paths follow what changes elsewhere: figures, and links
+// that they do not use. A path that is broken is replaced within a second.
 const pathsEvery = 10 * time.Second
 
 // refreshPaths tells the table by which path broadcasts come now, where that has
 // changed. Finding paths takes a walk over all links of the cluster, so it is not
-// done for every figure that somebody has measured anew.
+// done for every figure and every link.
 func (m *Mesh) refreshPaths(now time.Time) {
-	if !m.pathsDirty && (!m.pathsStale || now.Sub(m.pathsAt) < pathsEvery) {
+	due := m.pathsStale && now.Sub(m.pathsAt) >= pathsEvery
+	if m.pathsDirty && !due {
+		for _, r := range m.remotes {
+			if m.links[last(r.path)] == nil || !m.pathStands(r.path) {
+				due = true
+				break
+			}
+		}
+	}
+	m.pathsDirty = false
+	if !due {
 		return
 	}
-	m.pathsDirty, m.pathsStale, m.pathsAt = false, false, now
+	m.pathsStale, m.pathsAt = false, now
 	paths := map[string][]string{}
 	for _, r := range m.remotes {
 		path, ok := paths[r.origin]

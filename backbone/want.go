@@ -69,16 +69,17 @@ func (m *Mesh) shortcut(u *upstream) bool {
 }
 
 // shorter compares the direct way with a planned one. Where that needs 85 % of its
-// bound, which the planner raises to 1.1 times the least delay that it finds (at
-// the 95th percentile: hence not 90 %), a guess that is half as long again as the
-// link turns out to be is worth trying. Where it is late, the least gain counts.
+// bound, the least gain counts, and a guess that is half as long again as the link
+// turns out to be is worth trying. For all that the planner knows no way is in time
+// there, so it has raised the bound to 1.1 times the least delay that it finds (at
+// the 95th percentile: hence not 90 %): the direct link may be the one that is.
 func shorter(direct time.Duration, prior bool, planned, bound time.Duration) bool {
 	gain := shortcutGain
-	if late(planned, bound) {
+	if planned*20 > bound*17 {
 		gain = relayDelay
-	}
-	if prior && planned*20 > bound*17 {
-		direct = direct * 2 / 3
+		if prior {
+			direct = direct * 2 / 3
+		}
 	}
 	return direct+gain < planned
 }

@@ -92,7 +92,7 @@ func (t *tree) lateBelow(v int32) int64 {
 
 // lateMs is how far beyond its bound a node may slip before it is moved for that:
 // rounding, and a bound that was itself computed from what was measured.
-const lateMs = 0.5
+const lateMs = 0.1
 
 // moveInTime moves v with all below it to a place that is in time for all of them.
 func (g *group) moveInTime(c *Controller, v int32) bool {
