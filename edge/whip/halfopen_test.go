@@ -68,6 +68,7 @@ func TestSTUNFloods(t *testing.T) {
 					time.Sleep(10 * time.Millisecond)
 				}
 			}
+			time.Sleep(time.Second) // until all of it has been read
 			p.mu.Lock()
 			for to, n := range p.sent {
 				if strings.HasPrefix(to, "172.16.") {

@@ -70,6 +70,24 @@ func (m *moving) close() {
 	}
 }
 
+// handover is how long a sink stays open after the broadcast has begun at the next:
+// until that is known everywhere. Who first heard of the end would take it for that
+// of the broadcast.
+const handover = 500 * time.Millisecond
+
+// hand closes a sink whose place another has taken.
+func (m *moving) hand(s sink) {
+	m.running.Go(func() {
+		known := time.NewTimer(handover)
+		defer known.Stop()
+		select {
+		case <-known.C:
+		case <-m.ctx.Done():
+		}
+		m.leave(s)
+	})
+}
+
 // leave closes a sink that is not needed any more.
 func (m *moving) leave(s sink) {
 	m.running.Go(func() {
@@ -217,7 +235,7 @@ func (p *publishing) turn(i int, f media.Frame, start time.Time) {
 		return
 	}
 	if p.sink != nil {
-		m.leave(p.sink)
+		m.hand(p.sink)
 	}
 	p.sink, m.asked = next, nil
 	p.stats.reconnects++
