@@ -70,6 +70,7 @@ func TestWraps(t *testing.T) {
 }
 
 func testWraps(t *testing.T, rtx bool) {
+	t.Helper()
 	const (
 		every   = 250 * time.Millisecond
 		frames  = int(15 * time.Hour / every)
