@@ -140,7 +140,7 @@ fmt-check:
 
 .PHONY: lint
 lint: ## golangci-lint, built from tools/go.mod
-	$(TOOL) golangci-lint run ./...
+	$(TOOL) golangci-lint run --allow-parallel-runners ./...
 
 .PHONY: lint-test
 lint-test: ## show that the linter still catches each deliberate violation
