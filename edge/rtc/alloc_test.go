@@ -41,6 +41,21 @@ func TestLaneAllocatesNothingPerViewer(t *testing.T) {
 	}
 }
 
+// TestRepairsAllocateNothingPerViewer does the same with viewers that are sent repair packets.
+func TestRepairsAllocateNothingPerViewer(t *testing.T) {
+	allocs := func(viewers int) float64 {
+		out := &discard{}
+		next := feed(protectedLane(t, viewers, out, 0.3), 10_000)
+		for range 2 * laneObjects {
+			next()
+		}
+		return testing.AllocsPerRun(100, next)
+	}
+	if one, many := allocs(1), allocs(200); many > one {
+		t.Errorf("%v allocations per object with one viewer, %v with 200", one, many)
+	}
+}
+
 // TestSoundTwiceAllocatesNothingPerViewer does the same with sound that is sent
 // twice.
 func TestSoundTwiceAllocatesNothingPerViewer(t *testing.T) {

@@ -116,6 +116,15 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 		md.WithValueAttribute("rtpmap", red+" "+redMapping).
 			WithValueAttribute("fmtp", fmt.Sprintf("%s %s/%s", red, pt, pt))
 	}
+	if cfg.fecPT != 0 {
+		fec := strconv.Itoa(int(cfg.fecPT))
+		md.MediaName.Formats = append(md.MediaName.Formats, fec)
+		md.WithValueAttribute("rtpmap", fec+" "+fecMapping)
+		if s.media.fecFMT != "" {
+			md.WithValueAttribute("fmtp", fec+" "+s.media.fecFMT)
+		}
+		md.WithValueAttribute("ssrc-group", fmt.Sprintf("FEC-FR %d %d", cfg.ssrc, cfg.fecSSRC)) // RFC 5956, Section 4.3
+	}
 	if cfg.capture != 0 {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.capture, stream.AbsCaptureTimeURI))
 	}
@@ -128,7 +137,7 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 	// Players put the tracks of one stream in step with each other.
 	msid := cname + " " + offered.MediaName.Media
 	md.WithPropertyAttribute("sendonly").WithValueAttribute("msid", msid)
-	for _, ssrc := range []uint32{cfg.ssrc, cfg.rtxSSRC} {
+	for _, ssrc := range []uint32{cfg.ssrc, cfg.rtxSSRC, cfg.fecSSRC} {
 		if ssrc != 0 {
 			md.WithValueAttribute("ssrc", fmt.Sprintf("%d cname:%s", ssrc, cname)).
 				WithValueAttribute("ssrc", fmt.Sprintf("%d msid:%s", ssrc, msid))

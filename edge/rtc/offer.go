@@ -37,6 +37,8 @@ type offeredMedia struct {
 	desc   *sdp.MediaDescription
 	audio  bool
 	codecs []offeredCodec
+	fec    uint8    // payload type of FlexFEC, zero without
+	fecFMT string   // its a=fmtp without the number
 	names  []string // encoding names of everything offered, for error messages
 }
 
@@ -196,7 +198,13 @@ func (m *offeredMedia) readFormats() {
 		}
 		pt, mapping, _ := strings.Cut(a.Value, " ")
 		name, _, _ := strings.Cut(mapping, "/")
-		if !slices.Contains(m.desc.MediaName.Formats, pt) || isHelper(name) {
+		if !slices.Contains(m.desc.MediaName.Formats, pt) {
+			continue
+		}
+		if strings.EqualFold(mapping, fecMapping) && !m.audio {
+			m.fec, m.fecFMT = payloadType(pt), fmtps[pt]
+		}
+		if isHelper(name) {
 			continue
 		}
 		if slices.ContainsFunc(m.codecs, func(c offeredCodec) bool { return c.pt == payloadType(pt) }) {
@@ -247,6 +255,9 @@ func (m *offeredMedia) readRED() map[uint8]uint8 {
 	}
 	return red
 }
+
+// fecMapping is the a=rtpmap of FlexFEC, in the version that browsers have.
+const fecMapping = "flexfec-03/90000"
 
 // redMapping is the a=rtpmap of redundant audio, without its number.
 const redMapping = "red/48000/2"

@@ -43,6 +43,9 @@ func newViewerTrack(m *offeredMedia, c offeredCodec, sent *bwe.Log) *viewerTrack
 		}
 	} else {
 		t.cfg.playout = m.extension(stream.PlayoutDelayURI)
+		if sent != nil && m.fec != 0 { // whether it helps is seen from what the viewer reports
+			t.cfg.fecPT, t.cfg.fecSSRC = m.fec, randomSSRC()
+		}
 	}
 	if c.rtx != 0 && !t.cfg.audio {
 		t.cfg.rtxPT, t.cfg.rtxSSRC = c.rtx, randomSSRC()
