@@ -83,15 +83,15 @@ type fec struct {
 	told   float64   // share that was remembered last
 }
 
-// observe takes an estimate, and returns what share of repair packets is wanted.
-func (f *fec) observe(now time.Time, e bwe.Estimate) float64 {
+// observe takes an estimate, and works out what share of repair packets is wanted.
+func (f *fec) observe(now time.Time, e bwe.Estimate) {
 	if f.seen.IsZero() {
 		f.seen = now
 	}
 	weight := min(1, now.Sub(f.seen).Seconds()/fecMemory.Seconds())
 	f.seen = now
 	if e.State == bwe.Decrease || e.State == bwe.Outage || e.QueueDelay > e.Threshold {
-		return f.want // repairs would only add to the queue that packets are lost in
+		return // repairs would only add to the queue that packets are lost in
 	}
 	f.loss += (e.Loss - f.loss) * weight
 	if f.loss >= fecUntil {
@@ -109,7 +109,6 @@ func (f *fec) observe(now time.Time, e bwe.Estimate) float64 {
 		f.want = share
 	}
 	f.plan.span = min(max((e.RTT/2).Truncate(10*time.Millisecond), fecSpanLeast), fecSpanMost)
-	return f.want
 }
 
 // fit makes the plan: as much as is wanted of what there is room for, which is a share

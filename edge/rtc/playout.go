@@ -11,6 +11,9 @@ import (
 // not know the round-trip time, and Chromium takes it for 100 ms. The time is told
 // with the playout-delay header extension. The zero playout asks for nothing.
 type playout struct {
+	// near: also on short paths. Chromium adds the round trip to the delay by itself,
+	// but not for a stream that has repair packets, be there any or not.
+	near  bool
 	loss  float64 // share, over about playoutMemory
 	seen  time.Time
 	delay time.Duration
@@ -42,7 +45,7 @@ func (p *playout) update(now time.Time, e bwe.Estimate) time.Duration {
 	p.loss += (e.Loss - p.loss) * share
 	p.seen = now
 	want := time.Duration(0)
-	if p.loss >= playoutLoss && e.RTT >= playoutRTT {
+	if p.loss >= playoutLoss && (p.near || e.RTT >= playoutRTT) {
 		want = min(e.RTT+playoutMargin, playoutMax).Truncate(playoutUnit)
 	}
 	switch {

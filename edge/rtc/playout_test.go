@@ -51,6 +51,23 @@ func TestPlayout(t *testing.T) {
 	}
 }
 
+// TestPlayoutOnShortPaths: a player that is sent repair packets, or could be, is told
+// the time for one repair on short paths, too.
+func TestPlayoutOnShortPaths(t *testing.T) {
+	for near, want := range map[bool]time.Duration{false: 0, true: 120 * time.Millisecond} {
+		p := playout{near: near}
+		now := time.Unix(1_700_000_000, 0)
+		got := time.Duration(0)
+		for range 100 {
+			got = p.update(now, bwe.Estimate{Loss: 0.02, RTT: 40 * time.Millisecond})
+			now = now.Add(steerEvery)
+		}
+		if got != want {
+			t.Errorf("near %v: %v, want %v", near, got, want)
+		}
+	}
+}
+
 // TestPlayoutExtension reads what a viewer is told: once a delay was asked for, all
 // packets carry it, also when it is over.
 func TestPlayoutExtension(t *testing.T) {

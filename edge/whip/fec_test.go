@@ -43,11 +43,8 @@ type mendingViewer struct {
 	mu      sync.Mutex
 	decoder flexfectest.Decoder
 	video   uint32 // SSRC of the picture
-	twcc    uint8  // id of the transport-wide sequence number
 	repairs int    // packets that arrived
 	got     map[uint16]availability
-	newest  uint16
-	began   bool
 }
 
 // availability is when a packet was there, and how it came.
@@ -234,11 +231,11 @@ func (v *mendingViewer) note(seq uint16, how string, now time.Time) {
 
 // fate is what became of the packets that the path lost.
 type fate struct {
-	packets, lost  int
-	found, again   int
-	never          int
-	early          int // of those found, within 200 ms of the next that arrived
-	repairs, bytes int
+	packets, lost int
+	found, again  int
+	never         int
+	early         int // of those found, within 200 ms of the next that arrived
+	repairs       int
 }
 
 // fate looks at the packets from a time on.
