@@ -52,6 +52,7 @@ func TestLossIsRepaired(t *testing.T) {
 				seed := rand.Uint64()
 				rng := rand.New(rand.NewPCG(seed, 1))
 				seen, kept, dropped := 0, 0, 0
+				var again []time.Time // retransmissions that were dropped
 				w.setDrop(func(c vnet.Chunk) bool {
 					toNode := c.DestinationAddr().String() == "10.0.0.1:3478"
 					if !isMedia(c) || toNode != towardsNode {
@@ -63,6 +64,14 @@ func TestLossIsRepaired(t *testing.T) {
 					}
 					if kept++; kept < 30 && rng.IntN(100) >= 5 {
 						return false
+					}
+					// In the time that a packet is waited for it is asked for three times: were all
+					// answers to one lost, it would be right to give it up.
+					if pt := c.UserData()[1] & 0x7f; pt == 97 || pt == 99 {
+						if n := len(again); n >= 2 && time.Since(again[n-2]) < 300*time.Millisecond {
+							return false
+						}
+						again = append(again, time.Now())
 					}
 					kept = 0
 					dropped++
