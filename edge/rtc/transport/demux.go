@@ -20,6 +20,7 @@ type Demux struct {
 	net.PacketConn
 
 	udp *net.UDPConn // the same, where it is one of the host's
+	in  receiver     // of that
 
 	refused refusals
 
@@ -69,7 +70,9 @@ const (
 // NewDemux returns a Demux that reads from a socket, and closes it in the end.
 func NewDemux(conn net.PacketConn) *Demux {
 	d := &Demux{PacketConn: conn, ufrags: map[string]*Client{}, paths: map[netip.AddrPort]*Client{}}
-	d.udp, _ = conn.(*net.UDPConn)
+	if d.udp, _ = conn.(*net.UDPConn); d.udp != nil {
+		d.in.open(d.udp)
+	}
 	return d
 }
 
@@ -77,7 +80,7 @@ func NewDemux(conn net.PacketConn) *Demux {
 func (d *Demux) Refused(r Refusal) uint64 { return d.refused[r].Load() }
 
 // ReadFromAddrPort implements ice.AddrPortReaderWriter: it returns the next packet
-// that the multiplexer should have.
+// that the multiplexer should have. One goroutine calls it.
 func (d *Demux) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	for {
 		n, from, err := d.read(b)
@@ -97,7 +100,7 @@ func (d *Demux) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 
 func (d *Demux) read(b []byte) (int, netip.AddrPort, error) {
 	if d.udp != nil {
-		return d.udp.ReadFromUDPAddrPort(b)
+		return d.in.read(b)
 	}
 	n, from, err := d.ReadFrom(b)
 	if err != nil {
