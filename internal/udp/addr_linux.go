@@ -10,28 +10,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sockaddr is an address in the form that the kernel takes: a RawSockaddrInet6, or
-// a RawSockaddrInet4, which is smaller.
+// Addr is an address in the form that the kernel takes it in for one socket. Make it
+// with Conn.Addr.
+type Addr struct {
+	raw  sockaddr
+	size uint32
+}
+
+// sockaddr is a RawSockaddrInet6, or a RawSockaddrInet4, which is smaller.
 type sockaddr unix.RawSockaddrInet6
 
 func (s *sockaddr) four() *unix.RawSockaddrInet4 { return (*unix.RawSockaddrInet4)(unsafe.Pointer(s)) }
 
-// put takes over an address for a socket of either family and returns its size.
-func (s *sockaddr) put(a *net.UDPAddr, six bool) (size uint32, err error) {
-	four := a.IP.To4()
-	switch {
-	case !six && four == nil:
-		return 0, &net.AddrError{Err: "not an IPv4 address, and the socket is one for IPv4", Addr: a.String()}
-	case !six:
-		to := s.four()
-		*to = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: [4]byte(four)}
-		putPort(&to.Port, a.Port)
-		return unix.SizeofSockaddrInet4, nil
+// put takes over an address. An IPv6 socket takes IPv4 addresses in mapped form; ok
+// is false for an IPv6 address on an IPv4 socket.
+func (a *Addr) put(to netip.AddrPort, six bool) (ok bool) {
+	addr := to.Addr()
+	if !six {
+		if addr = addr.Unmap(); !addr.Is4() {
+			return false
+		}
+		four := a.raw.four()
+		*four = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: addr.As4()}
+		putPort(&four.Port, to.Port())
+		a.size = unix.SizeofSockaddrInet4
+		return true
 	}
-	*s = sockaddr{Family: unix.AF_INET6, Scope_id: scope(a.Zone)}
-	copy(s.Addr[:], a.IP.To16())
-	putPort(&s.Port, a.Port)
-	return unix.SizeofSockaddrInet6, nil
+	a.raw = sockaddr{Family: unix.AF_INET6, Addr: addr.As16(), Scope_id: scope(addr.Zone())}
+	putPort(&a.raw.Port, to.Port())
+	a.size = unix.SizeofSockaddrInet6
+	return true
 }
 
 // get returns the address that the kernel wrote.
@@ -47,8 +55,8 @@ func (s *sockaddr) get() netip.AddrPort {
 	return netip.AddrPortFrom(a, port(&s.Port))
 }
 
-func putPort(to *uint16, port int) {
-	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(to))[:], uint16(port))
+func putPort(to *uint16, port uint16) {
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(to))[:], port)
 }
 
 func port(from *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(from))[:]) }

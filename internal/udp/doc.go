@@ -1,4 +1,5 @@
-// Package udp has a UDP socket for QUIC whose calls the Go scheduler is not told of.
+// Package udp has the UDP sockets that carry media, whose calls the Go scheduler is not
+// told of.
 //
 // A system call that the scheduler knows of wakes its monitor thread, if that sleeps. It then
 // looks every 20 us whether the call is stuck (sysmon in runtime/proc.go), until all

@@ -22,9 +22,9 @@ type mmsghdr struct {
 	len uint32
 }
 
-// reader makes one call to read. Its function value is made once, so that a call
-// allocates nothing.
-type reader struct {
+// batchReader makes one call that reads packets. Its function value is made once, so that
+// a call allocates nothing.
+type batchReader struct {
 	msgs  [maxMessages]mmsghdr
 	iovs  [maxMessages]unix.Iovec
 	froms [maxMessages]sockaddr
@@ -41,29 +41,20 @@ type reader struct {
 	}
 }
 
-func (r *reader) init() {
+func (r *batchReader) init() {
 	for i := range r.msgs {
 		h := &r.msgs[i].hdr
 		h.Iov = &r.iovs[i]
 		h.SetIovlen(1)
 		h.Name = (*byte)(unsafe.Pointer(&r.froms[i]))
 	}
-	r.call = func(fd uintptr) bool {
-		for {
+	r.call = func(fd uintptr) (done bool) {
+		r.n, r.err, done = recv(func() (uintptr, unix.Errno) {
 			n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(r.want),
 				unix.MSG_DONTWAIT, 0, 0)
-			switch errno {
-			case 0:
-				r.n, r.err = int(n), nil
-				return true
-			case unix.EINTR:
-			case unix.EAGAIN:
-				return false // the poller says when there is more
-			default:
-				r.n, r.err = 0, errno
-				return true
-			}
-		}
+			return n, errno
+		})
+		return done
 	}
 }
 
@@ -71,7 +62,7 @@ func (r *reader) init() {
 // messages that have been asked for, like that of ipv4.PacketConn; a message has one buffer.
 // There are no flags.
 func (c *Conn) ReadBatch(ms []ipv4.Message, _ int) (int, error) {
-	r := &c.in
+	r := &c.batch
 	r.want = min(len(ms), maxMessages)
 	for i := range r.want {
 		h, m := &r.msgs[i].hdr, &ms[i]
@@ -98,13 +89,13 @@ func (c *Conn) ReadBatch(ms []ipv4.Message, _ int) (int, error) {
 		r.iovs[i].Base, r.msgs[i].hdr.Control = nil, nil // quic-go's again
 	}
 	if err != nil {
-		return 0, c.failed("read", "recvmmsg", nil, err)
+		return 0, c.failed("read", "recvmmsg", netip.AddrPort{}, err)
 	}
 	return n, nil
 }
 
 // addr returns an address in the form of net's.
-func (r *reader) addr(a netip.AddrPort) *net.UDPAddr {
+func (r *batchReader) addr(a netip.AddrPort) *net.UDPAddr {
 	b := a.Addr().As16()
 	k := &r.known[(uint32(a.Port())*31+uint32(b[15])+uint32(b[14])<<3)%knownAddrs]
 	if k.key != a || k.addr == nil {
