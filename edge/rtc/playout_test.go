@@ -52,10 +52,10 @@ func TestPlayout(t *testing.T) {
 }
 
 // TestPlayoutOnShortPaths: a player that is sent repair packets, or could be, is told
-// the time for one repair on short paths, too.
+// on short paths, too, what others do by themselves.
 func TestPlayoutOnShortPaths(t *testing.T) {
-	for near, want := range map[bool]time.Duration{false: 0, true: 120 * time.Millisecond} {
-		p := playout{near: near}
+	for alone, want := range map[bool]time.Duration{false: 0, true: playoutAlone} {
+		p := playout{alone: alone}
 		now := time.Unix(1_700_000_000, 0)
 		got := time.Duration(0)
 		for range 100 {
@@ -63,7 +63,7 @@ func TestPlayoutOnShortPaths(t *testing.T) {
 			now = now.Add(steerEvery)
 		}
 		if got != want {
-			t.Errorf("near %v: %v, want %v", near, got, want)
+			t.Errorf("alone %v: %v, want %v", alone, got, want)
 		}
 	}
 }

@@ -89,7 +89,7 @@ func (st *steering) steer(t *viewerTrack) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.tracks = append(st.tracks, &steered{viewerTrack: t})
-	st.playout.near = st.repairs()
+	st.playout.alone = st.repairs()
 }
 
 // rejoin says that a track's viewer is about to join another lane: what was told

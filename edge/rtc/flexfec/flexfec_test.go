@@ -167,18 +167,6 @@ func TestCover(t *testing.T) {
 	}
 }
 
-func TestAppendAllocatesNothing(t *testing.T) {
-	packets, _ := group(t, rand.New(rand.NewPCG(5, 6)), flexfec.MaxPackets, 1)
-	buf := make([]byte, 0, 2000)
-	if n := testing.AllocsPerRun(100, func() {
-		for r := range 4 {
-			buf = flexfec.Append(buf[:0], packets, r, 4)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 func BenchmarkAppend(b *testing.B) {
 	packets, _ := group(b, rand.New(rand.NewPCG(5, 6)), 16, 1)
 	buf := make([]byte, 0, 2000)
