@@ -104,9 +104,11 @@ const (
 // overtake one another, or would.
 func (c *Controller) reordering() bool { return c.delay.jitter > 5*time.Millisecond }
 
-// spread is by how much the delays of packets differ that overtake one another.
+// spread is by how much the delays of packets differ that overtake one another. Where
+// they stay in order there is none, however much the delays vary: a probe that takes
+// as long would fill the path for nothing, and who misses a packet misses it for good.
 func (c *Controller) spread() time.Duration {
-	if !c.reordering() {
+	if !c.reordering() || !c.delay.overtaking() {
 		return 0
 	}
 	return c.delay.deepest.get()

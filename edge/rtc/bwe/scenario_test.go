@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ type want struct {
 func TestScenarios(t *testing.T) {
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
-			for seed := range uint64(seeds) {
+			for seed := range seeds() {
 				s.cfg.seed = seed
 				w := newWorld(t, s.cfg, s.src())
 				s.run(w)
@@ -52,7 +53,13 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-const seeds = 8
+// seeds is how many worlds a scenario is played in: BWE_SEEDS for a survey.
+func seeds() uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("BWE_SEEDS"), 10, 16); err == nil {
+		return n
+	}
+	return 8
+}
 
 // path is a link of some rate and 50 ms of round trip.
 func path(bps int64, changes ...func(*worldConfig)) worldConfig {
