@@ -86,15 +86,11 @@ func settled(bps float64) []want {
 	}
 }
 
-// quickly wants it to be near the link's rate after a second, but for the time in
-// which the queue drains that the first guess has filled.
+// quickly wants it to be near the link's rate after a second.
 func quickly(bps float64) want {
 	return want{"after 1 s", func(w *world) float64 {
-		sum, samples := 0.0, w.between(1000*ms, 1500*ms)
-		for _, s := range samples {
-			sum += float64(s.est.SustainedBps)
-		}
-		return sum / float64(len(samples)) / bps
+		_, mean, _ := w.rates(1000*ms, 1500*ms)
+		return mean / bps
 	}, 0.6, 1.1}
 }
 
@@ -178,7 +174,7 @@ func scenarios() []scenario {
 		return want{"most", func(w *world) float64 {
 			_, _, most := w.rates(0, w.now)
 			return most / bps
-		}, least, 1.12}
+		}, least, 1.1}
 	}
 	rival := func(w *world) {
 		w.run(5 * time.Second)
@@ -198,10 +194,7 @@ func scenarios() []scenario {
 		{"clock fast by 200 ppm", path(1*mbps, func(c *worldConfig) { c.drift = 200e-6 }), greedy, steady, settled(1 * mbps)},
 		{"clock slow by 200 ppm", path(1*mbps, func(c *worldConfig) { c.drift = -200e-6 }), greedy, steady, settled(1 * mbps)},
 		{"queue of 50 ms", path(1*mbps, func(c *worldConfig) { c.forward.QueueBytes = 6250 }), greedy, steady, settled(1 * mbps)[:1]},
-		{"jitter", path(1*mbps, func(c *worldConfig) { c.forward.Jitter = 200 * ms }), greedy, steady, []want{
-			// More cannot be told from less by what arrives in 200 ms.
-			mean("mean", 20*time.Second, 40*time.Second, 1*mbps, 0.8, 1.1),
-		}},
+		{"jitter", path(1*mbps, func(c *worldConfig) { c.forward.Jitter = 200 * ms }), greedy, steady, settled(1 * mbps)[:1]},
 		{"jitter that reorders", path(1*mbps, func(c *worldConfig) {
 			c.forward.Jitter, c.forward.Reorder = 200*ms, true
 		}), greedy, steady, settled(1 * mbps)[:1]},
@@ -270,13 +263,12 @@ func scenarios() []scenario {
 			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (1 * mbps) }, 0.2, 0.8},
 		}},
 		{"rival, short queue", path(10*mbps, func(c *worldConfig) { c.forward.QueueBytes = 60_000 }), greedy, rival, []want{
-			// It loses packets too often to fill 10 Mbit/s.
-			mean("ours", 15*time.Second, 65*time.Second, 10*mbps, 0.2, 0.85),
-			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (10 * mbps) }, 0.15, 0.8},
+			mean("ours", 15*time.Second, 65*time.Second, 10*mbps, 0.2, 0.8),
+			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (10 * mbps) }, 0.2, 0.8},
 		}},
 		{"shaper", path(100*mbps, func(c *worldConfig) {
 			c.bucket = bucket{rate: 1 * mbps, size: 20_000, tokens: 20_000}
-		}), layers, steady, []want{mean("mean", 20*time.Second, 40*time.Second, 1*mbps, 0.7, 1.35)}},
+		}), layers, steady, []want{mean("mean", 20*time.Second, 40*time.Second, 1*mbps, 0.7, 1.3)}},
 		{"rival", path(4*mbps, func(c *worldConfig) { c.forward.QueueBytes = 100_000 }), greedy, rival, []want{
 			mean("ours", 15*time.Second, 65*time.Second, 4*mbps, 0.2, 0.8),
 			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (4 * mbps) }, 0.2, 0.8},
