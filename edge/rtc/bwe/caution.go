@@ -51,7 +51,8 @@ func (r *rivals) follow(c *Controller, t, queue time.Duration) {
 
 // trust is whether proven rates are to be believed. Token buckets let bursts
 // through at a rate that lasts for no longer than the bucket; where what was
-// proven led into a queue, it is not believed for a while, twice as long each time.
+// proven led into a queue, it is not believed for a while, twice as long each time,
+// and after the second time only step by step.
 type trust struct {
 	raised time.Duration // when a proof was last acted upon
 	to     float64       // estimate that it led to
@@ -64,6 +65,9 @@ const (
 	trustTest  = 3 * time.Second
 	trustPause = 4 * time.Second
 	trustMax   = 64 * time.Second
+	// trustStep is the largest step, and trustPace the time between two.
+	trustStep = 2
+	trustPace = time.Second
 )
 
 // contradicted is told what the capacity is found to be.
@@ -76,6 +80,17 @@ func (u *trust) contradicted(t time.Duration, capacity float64) {
 	}
 	u.pause = min(max(2*u.pause, trustPause), trustMax)
 	u.until, u.at, u.raised = t+u.pause, t, 0
+}
+
+// most is how far a proof may raise an estimate.
+func (u *trust) most(t time.Duration, bps float64) float64 {
+	switch {
+	case u.pause <= trustPause || t-u.at > 2*trustMax: // once is no rule
+		return math.MaxFloat64
+	case t-u.raised < trustPace:
+		return bps
+	}
+	return trustStep * bps
 }
 
 // outage is a time without feedback.

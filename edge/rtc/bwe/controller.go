@@ -157,15 +157,16 @@ func (c *Controller) closeTrain(t time.Duration, tr *train) {
 
 // proof is the rate that a train proves.
 func (c *Controller) proof(tr *train) float64 {
-	bps := tr.proven(c.delay.base.get(), c.delay.jitter)
 	if c.delay.settled() {
-		return bps
+		return tr.proven(c.delay.base.get(), c.delay.jitter)
 	}
 	// The least delay is not known yet. What the train itself shows counts then, if
-	// it did not arrive in one lump, and not for too much.
+	// it did not arrive in one lump, and not for too much; its first packet may have
+	// waited for the others a little.
 	if tr.lumps() {
 		return 0
 	}
+	bps := tr.proven(c.delay.base.get(), c.delay.jitter+lumpAllowance)
 	return min(bps, startFactor*float64(c.cfg.Start))
 }
 
