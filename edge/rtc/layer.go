@@ -60,6 +60,8 @@ type layer struct {
 	settled      bool      // what was cached when it was opened has arrived
 	lastAppend   time.Time
 	lastPTS      int64
+	lastTicks    int64 // of the object with lastPTS
+	sound        soundTicks
 	nextKeyframe time.Time
 	nextFresh    time.Time
 	untold       [numSkips]untold
@@ -156,6 +158,7 @@ func (la *layer) open() error {
 	la.sub, la.track, la.packetizer, la.packets = sub, sub.Track(), p, newLaneLog()
 	la.reader = laneReader{sub: sub, skip: la.skip}
 	la.first, la.settled, la.hole, la.nextKeyframe = time.Time{}, false, false, time.Time{}
+	la.sound = soundTicks{}
 	la.meter = rateMeter{bps: la.bps.Load()}
 	return nil
 }
@@ -208,13 +211,16 @@ func (la *layer) append(in laneInput, now time.Time) {
 	la.hole = false
 	la.checkTimeline(int64(pts), now)
 	slot.ticks, slot.ingress = ticksOf(int64(pts), l.key.codec.ClockRate()), in.Ingress
+	if audio {
+		slot.ticks = la.sound.next(slot.ticks)
+	}
 	if in.IngressErr < 0 {
 		slot.ingress = 0
 	}
 	if la.first.IsZero() {
 		la.first = now
 	}
-	la.lastAppend, la.lastPTS = now, int64(pts)
+	la.lastAppend, la.lastPTS, la.lastTicks = now, int64(pts), slot.ticks
 	la.packets.commit(in.first || audio, now)
 	if audio && l.protected() {
 		la.addRED()
