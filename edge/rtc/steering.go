@@ -15,12 +15,13 @@ const (
 	// that asks for it.
 	steerEvery = 100 * time.Millisecond
 	// sliceTime is how much of a large frame leaves at once where the path is narrow:
-	// what the path carries in that time, and at least sliceLeast packets.
+	// what the path carries in that time, and at least sliceLeast packets, which are
+	// enough to find out about an estimate that is too low. Sound waits for a slice.
 	sliceTime  = 40 * time.Millisecond
-	sliceLeast = 12
-	// sliceSpeed is how much faster than the path the slices follow each other: with
-	// less, an estimate that is too low could never be found out.
-	sliceSpeed = 2
+	sliceLeast = 4
+	// sliceSpeed is how much faster than the path the slices follow each other: a fifth
+	// of the time that a frame takes, sound stands in the queue behind it.
+	sliceSpeed = 1.25
 	// catchUpTime is how much of a path's time a viewer may be sent at once to begin
 	// in the middle of a group.
 	catchUpTime = 250 * time.Millisecond
@@ -236,7 +237,8 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 
 // differs reports whether the way to send is so different that the lane is told.
 func (a aim) differs(b aim) bool {
-	return differs(a.slice, b.slice) || differs(int(a.rtt), int(b.rtt)) || differs(int(a.early), int(b.early)) || a.playout != b.playout
+	pace := a.gap - b.gap
+	return differs(a.slice, b.slice) || pace.Abs() > b.gap/8 || differs(int(a.rtt), int(b.rtt)) || differs(int(a.early), int(b.early)) || a.playout != b.playout
 }
 
 // differs reports whether a bound is so far from the last that it matters.
@@ -248,7 +250,7 @@ func (st *steering) newAim(now time.Time, e bwe.Estimate) aim {
 	if e.Bps < wideEnough {
 		const bits = 8 * 1200
 		a.slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))
-		a.gap = time.Duration(float64(a.slice*bits) / float64(sliceSpeed*e.Bps) * float64(time.Second))
+		a.gap = time.Duration(float64(a.slice*bits) / (sliceSpeed * float64(e.Bps)) * float64(time.Second))
 	}
 	return a
 }
