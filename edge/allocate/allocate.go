@@ -105,6 +105,10 @@ type Memory struct {
 	starved time.Time     // since when the smallest layer does not fit
 }
 
+// Forgive lets a picture go up again at once that has come down for a reason that is
+// gone: its path was cut off and is back.
+func (m *Memory) Forgive() { m.raised, m.hold, m.until = time.Time{}, 0, time.Time{} }
+
 // Choice is what to send of one picture.
 type Choice struct {
 	// Layer is an index into Layers, or Paused.

@@ -145,7 +145,13 @@ func (st *steering) feedback(packet []byte, now time.Time) {
 	before := st.control.Estimate()
 	st.control.Feedback(now, st.results)
 	after := st.control.Estimate()
-	if !st.heard || after.SustainedBps < before.SustainedBps*9/10 {
+	resumed := before.State == bwe.Outage && after.State != bwe.Outage
+	if resumed {
+		for _, s := range st.tracks {
+			s.memory.Forgive()
+		}
+	}
+	if !st.heard || resumed || after.SustainedBps < before.SustainedBps*9/10 {
 		st.heard = true
 		st.decide(now, after)
 	}

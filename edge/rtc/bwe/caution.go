@@ -96,6 +96,8 @@ func (u *trust) most(t time.Duration, bps float64) float64 {
 // outage is a time without feedback.
 type outage struct {
 	former float64       // estimate before it
+	began  time.Duration // when it was noticed
+	again  bool          // soon after another
 	next   time.Duration // when to halve again
 	ignore time.Duration // what was sent before does not count
 	ended  time.Duration
@@ -111,6 +113,11 @@ const (
 	outageApart   = 2 * time.Second
 	outageDrain   = 2 * time.Second
 	outageProbe   = 300 * time.Millisecond // for a probe on an empty path, besides the RTT
+	// resumeShare is how much of the estimate before an outage counts after it, if that
+	// was no longer than outageShort: most paths are then what they were, and viewers
+	// have seen nothing for that long.
+	resumeShare = 0.8
+	outageShort = 5 * time.Second
 )
 
 // silence looks whether what was sent is not reported on for too long.
@@ -133,7 +140,8 @@ func (c *Controller) silence(t time.Duration) {
 		if c.state == Decrease {
 			former = min(c.cut.from, afterDrain*c.capacity)
 		}
-		if c.outage.ended == 0 || t-c.outage.ended > outageApart {
+		c.outage.began, c.outage.again = t, c.outage.ended != 0 && t-c.outage.ended <= outageApart
+		if !c.outage.again {
 			c.outage.former = 0 // else it is the same outage still
 		}
 		c.outage.former = max(c.outage.former, former)
@@ -148,14 +156,18 @@ func (c *Controller) silence(t time.Duration) {
 	c.decided = t
 }
 
-// resume is the end of an outage. What it was before is tried with a probe.
-func (c *Controller) resume(t time.Duration) {
+// resume is the end of an outage. What it was before is tried with a probe; held says
+// that what was sent meanwhile still comes.
+func (c *Controller) resume(t time.Duration, held bool) {
 	c.outage.ignore, c.outage.ended, c.outage.draining = t, t, true
 	c.loss.reset(t)
 	c.delay.clear()
 	c.trains.forget()
 	c.trains.open = train{}
 	c.capacity = max(c.outage.former, c.bps)
+	if !held && !c.outage.again && t-c.outage.began < outageShort {
+		c.set(max(c.bps, resumeShare*c.outage.former))
+	}
 	c.probes.resume, c.probes.next = max(c.outage.former, c.bps), t
 	c.trust = trust{}
 	c.holdUntil = t + c.rtt

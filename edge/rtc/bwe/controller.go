@@ -67,12 +67,23 @@ func (c *Controller) Feedback(now time.Time, results []Result) {
 	}
 	c.heard = t
 	if c.state == Outage {
-		c.resume(t)
+		c.resume(t, c.held(results))
 	}
 	c.decide(t)
 	if n := len(results); c.probeOver(t, results[n-1].Sent) {
 		c.endProbe(t)
 	}
+}
+
+// held says whether what arrived had been held up, as radios do, rather than what was
+// sent before it lost.
+func (c *Controller) held(results []Result) bool {
+	for i := range results {
+		if r := &results[i]; r.Received && r.Arrived-r.Sent-c.delay.base.get() > maxThreshold {
+			return true
+		}
+	}
+	return false
 }
 
 // take takes the report on one packet. It says whether that packet arrived, and
