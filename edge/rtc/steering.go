@@ -200,7 +200,9 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 		if s.told && s.aim.pause {
 			current = allocate.Paused
 		}
-		st.pictures = append(st.pictures, allocate.Picture{Layers: s.rates, Current: current, Memory: &s.memory})
+		st.pictures = append(st.pictures, allocate.Picture{
+			Layers: s.rates, Current: current, Memory: &s.memory, Most: bearable(s.rates, current, st.playout.loss, e.RTT),
+		})
 	}
 	var wanted uint64
 	st.choices, wanted = allocate.Decide(st.choices[:0], now, uint64(max(bps, 0)), st.pictures)
