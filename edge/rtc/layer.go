@@ -44,8 +44,10 @@ type layer struct {
 
 	height atomic.Int64  // in pixels, zero if unknown
 	bps    atomic.Uint64 // bit/s: what is measured, else what the catalog says or the size lets guess
-	gone   atomic.Bool   // no viewer can be put on it any more
-	stats  layerCounters
+	// largest is about how many bytes its largest frames have.
+	largest atomic.Int64
+	gone    atomic.Bool // no viewer can be put on it any more
+	stats   layerCounters
 
 	users  int       // viewers that are on it or on their way to it
 	unused time.Time // since when there are none
@@ -226,7 +228,9 @@ func (la *layer) append(in laneInput, now time.Time) {
 		la.addRED()
 	}
 	la.stats.objects.Add(1)
-	if la.settled && la.meter.add(now, slot.payloads.Bytes()+slot.payloads.Len()*packetOverhead) {
+	size := slot.payloads.Bytes() + slot.payloads.Len()*packetOverhead
+	la.enlarge(int64(size), in.first)
+	if la.settled && la.meter.add(now, size) {
 		la.bps.Store(la.meter.bps)
 	}
 	if la.users > 0 {
@@ -240,6 +244,15 @@ func (la *layer) append(in laneInput, now time.Time) {
 			l.sendLive(v, slot.payloads.Len(), now)
 		}
 	}
+}
+
+// enlarge follows the size of the largest frames, which most groups begin with.
+func (la *layer) enlarge(size int64, first bool) {
+	most := la.largest.Load()
+	if first {
+		most -= most / 4
+	}
+	la.largest.Store(max(most, size))
 }
 
 // breakGroup says that the rest of the current group cannot be decoded.

@@ -254,13 +254,24 @@ func differs(a, b int) bool { return a != b && (a == 0 || b == 0 || 2*a < b || a
 
 // newAim says how to send to a viewer on a path like this.
 func (st *steering) newAim(now time.Time, e bwe.Estimate) aim {
-	a := aim{rtt: e.RTT, early: e.Spread, playout: st.playout.update(now, e), burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
+	a := aim{rtt: e.RTT, early: e.Spread, playout: st.playout.update(now, e, st.largest()), burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
 	if e.Bps < wideEnough {
 		const bits = 8 * 1200
 		a.slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))
 		a.gap = time.Duration(float64(a.slice*bits) / (sliceSpeed * float64(e.Bps)) * float64(time.Second))
 	}
 	return a
+}
+
+// largest returns the bytes of the largest frames that the viewer is sent.
+func (st *steering) largest() int {
+	most := int64(0)
+	for _, s := range st.videos() {
+		if la := s.aim.layer; la != nil && s.told {
+			most = max(most, la.largest.Load())
+		}
+	}
+	return int(most)
 }
 
 // probe sends what the controller wants to know the path by.
