@@ -141,6 +141,18 @@ func (p *Proxy) SetBack(cfg Config) error {
 	return p.back.Set(cfg)
 }
 
+// Rebind gives every client another address towards the target, with its next
+// datagram, as a NAT does that has forgotten its bindings. What is sent to the old
+// ones is lost.
+func (p *Proxy) Rebind() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for addr, c := range p.clients {
+		delete(p.clients, addr)
+		closeSocket(c.conn)
+	}
+}
+
 // Counts returns what happened to the datagrams of each direction.
 func (p *Proxy) Counts() (forward, back Counts) {
 	p.mu.Lock()
@@ -262,6 +274,9 @@ func (p *Proxy) fromTarget(c *client, now time.Time, b []byte) {
 func (p *Proxy) forget(c *client, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.clients[c.addr] != c {
+		return true // it has another socket by now
+	}
 	if now.Sub(c.active) < p.cfg.IdleTimeout {
 		return false
 	}

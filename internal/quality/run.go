@@ -209,6 +209,9 @@ func (c *Config) follow(ctx context.Context, p *Profile, proxy *impair.Proxy, re
 			if err := proxy.SetBack(p.Steps[next].Path); err != nil {
 				return err
 			}
+			if p.Steps[next].Rebind {
+				proxy.Rebind()
+			}
 			next++
 		}
 		_, back := proxy.Counts()
