@@ -33,12 +33,13 @@ const (
 	playoutMemory = 5 * time.Second
 	// playoutHold is how long a longer delay lasts at least: each change is visible.
 	playoutHold = 30 * time.Second
-	// A large frame counts from playoutLarge on, less playoutFrame, in which it would
-	// have come anyway, and up to playoutLargeMax: who can wait for no longer has a
-	// smaller layer. It does after playoutSure, in which estimates settle.
+	// A large frame counts from playoutLarge on, with playoutKey that it is late before: it
+	// takes longer to be encoded, and publishers pace it, too. playoutLargeMax bounds it:
+	// where frames take longer than that a smaller layer would do better. It counts
+	// after playoutSure, in which estimates settle.
 	playoutLarge    = 100 * time.Millisecond
-	playoutFrame    = 40 * time.Millisecond
-	playoutLargeMax = 300 * time.Millisecond
+	playoutKey      = 60 * time.Millisecond
+	playoutLargeMax = 350 * time.Millisecond
 	playoutSure     = 3 * time.Second
 	// playoutUnit is that of the extension.
 	playoutUnit = 10 * time.Millisecond
@@ -69,15 +70,15 @@ func (p *playout) update(now time.Time, e bwe.Estimate, largest int) time.Durati
 	return p.delay
 }
 
-// large is how much longer than others the largest frames take on the path, at the
-// least of the last few seconds.
+// large is how long after they are due the largest frames are there, at the least of
+// the last few seconds.
 func (p *playout) large(now time.Time, e bwe.Estimate, largest int) time.Duration {
 	took := time.Duration(float64(largest) * 8 / float64(max(e.SustainedBps, 1)) * float64(time.Second))
 	if took < playoutLarge || e.State == bwe.Outage {
 		p.narrow, p.least = time.Time{}, 0
 		return 0
 	}
-	more := min(took-playoutFrame, playoutLargeMax)
+	more := min(took+playoutKey, playoutLargeMax)
 	if p.narrow.IsZero() {
 		p.narrow, p.least = now, more
 	}

@@ -21,7 +21,7 @@ func TestPlayout(t *testing.T) {
 		{"loss, far", far, 0, 400 * ms},
 		{"loss, very far", bwe.Estimate{RTT: 2 * time.Second, Loss: 0.05}, 0, playoutMax},
 		{"key frames, wide", bwe.Estimate{SustainedBps: 4_000_000}, 40_000, 0},
-		{"key frames, narrow", bwe.Estimate{SustainedBps: 1_000_000}, 25_000, 160 * ms},
+		{"key frames, narrow", bwe.Estimate{SustainedBps: 1_000_000}, 25_000, 260 * ms},
 		{"key frames, very narrow", bwe.Estimate{SustainedBps: 200_000}, 25_000, playoutLargeMax},
 	} {
 		var p playout
