@@ -14,6 +14,7 @@ import (
 // asks for nothing.
 type playout struct {
 	loss   float64 // share, over about playoutMemory
+	began  time.Time
 	seen   time.Time
 	delay  time.Duration
 	until  time.Time // it is not made shorter before
@@ -30,7 +31,8 @@ const (
 	// others, and the answer takes its turn.
 	playoutMargin = 80 * time.Millisecond
 	playoutMax    = time.Second
-	playoutMemory = 5 * time.Second
+	playoutMemory = 5 * time.Second // less at first, but not less than playoutLeast
+	playoutLeast  = 500 * time.Millisecond
 	// playoutHold is how long a longer delay lasts at least: each change is visible.
 	playoutHold = 30 * time.Second
 	// A large frame counts from playoutLarge on, with playoutKey that it is late before: it
@@ -49,9 +51,10 @@ const (
 // and returns the delay.
 func (p *playout) update(now time.Time, e bwe.Estimate, largest int) time.Duration {
 	if p.seen.IsZero() {
-		p.seen = now
+		p.began, p.seen = now, now
 	}
-	share := min(1, now.Sub(p.seen).Seconds()/playoutMemory.Seconds())
+	memory := min(max(now.Sub(p.began), playoutLeast), playoutMemory)
+	share := min(1, now.Sub(p.seen).Seconds()/memory.Seconds())
 	p.loss += (e.Loss - p.loss) * share
 	p.seen = now
 	want := time.Duration(0)
