@@ -107,7 +107,7 @@ func TestLaneSendsRepairs(t *testing.T) {
 			l := protectedLane(t, 1, out, c.share)
 			next := feed(l, c.frame)
 			for i := range 1000 {
-				if next(); i%50 == 49 { // again from the group's beginning, with other picture ids
+				if next(); i%50 == 49 { // again from the group's beginning
 					v, la := l.viewers[0], l.layers[0]
 					v.begin(la.packets, la.packets.groupStart, 0)
 					l.send(v, 1<<20, time.Unix(1_700_000_000, 0).Add(time.Duration(i)*33_333*time.Microsecond))

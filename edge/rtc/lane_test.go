@@ -51,7 +51,7 @@ func newTestLane(tb testing.TB, viewers int, out packetOut) *lane {
 	tb.Cleanup(la.close)
 	for range viewers {
 		v := newViewer(viewerConfig{
-			out: out, ssrc: 1, pt: 96, capture: 3, clockRate: 90_000, codec: framing.VP8,
+			out: out, ssrc: 1, pt: 96, capture: 3, clockRate: 90_000,
 		})
 		v.begin(la.packets, la.packets.head, 0)
 		v.state, v.layer, v.aim = viewerLive, la, aim{layer: la}

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"trellis/edge/framing"
 	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
@@ -33,7 +32,6 @@ type viewerConfig struct {
 	transport uint8 // id of the transport-wide sequence number extension, zero without
 	playout   uint8 // id of the playout-delay extension, zero without
 	clockRate uint32
-	codec     framing.Codec
 	audio     bool
 	sent      *bwe.Log // of all tracks of the connection; nil without transport
 }
@@ -47,8 +45,8 @@ const (
 	viewerLive                          // gets each object as it comes
 )
 
-// viewer is one viewer of a lane. Its sequence numbers, timestamps and picture ids are
-// ours: without holes, whatever was dropped or restarted on the way. It belongs to the
+// viewer is one viewer of a lane. Its sequence numbers and timestamps are ours:
+// without holes, whatever was dropped or restarted on the way. It belongs to the
 // lane's goroutine.
 type viewer struct {
 	cfg   viewerConfig
@@ -56,18 +54,17 @@ type viewer struct {
 	layer *layer // that it is sent, nil for none
 	aim   aim    // where it should be
 
-	run     viewerRun
-	before  viewerRun // the one before, still asked for again
-	next    uint64    // object to send next
-	packet  int       // packet of it to send next
-	seq     uint64    // of the next packet, extended beyond 16 bits
-	tsBase  uint32
-	ticks   int64         // newest timestamp sent, before tsBase is added
-	picture uint16        // newest picture id sent
-	sent    bool          // anything was
-	last    time.Time     // when it was
-	kept    time.Duration // the longest playout delay that it was told
-	moved   bool          // it comes from another lane, with other times
+	run    viewerRun
+	before viewerRun // the one before, still asked for again
+	next   uint64    // object to send next
+	packet int       // packet of it to send next
+	seq    uint64    // of the next packet, extended beyond 16 bits
+	tsBase uint32
+	ticks  int64         // newest timestamp sent, before tsBase is added
+	sent   bool          // anything was
+	last   time.Time     // when it was
+	kept   time.Duration // the longest playout delay that it was told
+	moved  bool          // it comes from another lane, with other times
 
 	red     bool      // it is sent its sound twice
 	redUsed bool      // it was; then packets are not sent again as they were not sent
@@ -100,7 +97,6 @@ type viewerRun struct {
 	late        uint64 // packets of those objects
 	pace        int64  // ticks between two packets to catch up
 	count       uint64 // packets sent
-	picture     uint16 // what is added to the objects' own picture ids
 }
 
 // ticks returns the timestamp of object n. What a viewer catches up on carries the
@@ -235,10 +231,6 @@ func (v *viewer) write(b *transport.Batch, o *laneObject, n uint64, i int, now t
 	ticks := v.run.ticks(n, o)
 	seq := v.seq
 	payload, pt := o.payloads.At(i), v.cfg.pt
-	if i == 0 {
-		v.number(payload)
-	}
-	payload = v.numbered(payload, v.run.picture)
 	if v.red && o.red.Len() > 0 {
 		payload, pt = v.redPayload(o), v.cfg.redPT
 	}
@@ -256,32 +248,9 @@ func (v *viewer) write(b *transport.Batch, o *laneObject, n uint64, i int, now t
 	}
 	v.last = now
 	if v.fec != nil && v.fec.plan.share > 0 {
-		v.cover(h, payload, n, i, seq, now)
+		v.cover(h, n, i, seq, now)
 	}
 	return v.cfg.out.Send(b, h, payload, v.cfg.ssrc, seq)
-}
-
-// number gives the picture that begins with this payload the id after that of the
-// last one. A run keeps the distance to the layer's own ids. Chromium drops what has an older id
-// than it has shown: with the layer's own, where another layer or the cached group
-// begins it would drop all that arrives before the key frame is whole, and show nothing until the
-// next one.
-func (v *viewer) number(payload []byte) {
-	id := framing.PictureID(v.cfg.codec, payload)
-	if v.run.count == 0 && v.sent {
-		v.run.picture = v.picture + 1 - id
-	}
-	v.picture = id + v.run.picture
-}
-
-// numbered returns a payload with its picture id in the viewer's numbers.
-func (v *viewer) numbered(payload []byte, shift uint16) []byte {
-	if shift == 0 {
-		return payload
-	}
-	v.scratch = append(v.scratch[:0], payload...)
-	framing.ShiftPicture(v.cfg.codec, v.scratch, shift)
-	return v.scratch
 }
 
 // locate maps a sequence number that the viewer lost to its packet, and the run
@@ -308,7 +277,7 @@ func (v *viewer) rewrite(
 	if v.cfg.rtxSSRC != 0 && v.cfg.rtxPT != 0 {
 		return v.repeat(b, o, n, i, seq, run, bwe.Resend, now)
 	}
-	payload := v.numbered(o.payloads.At(i), run.picture)
+	payload := o.payloads.At(i)
 	// How far back it is tells in which turn of the 16 bits it was sent.
 	index := v.seq - 1 - uint64(uint16(v.seq-1)-seq)
 	v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, seq, v.tsBase+uint32(run.ticks(n, o)), v.cfg.ssrc)
@@ -323,7 +292,6 @@ func (v *viewer) repeat(
 	v.rtxSeq++
 	v.scratch = binary.BigEndian.AppendUint16(v.scratch[:0], seq)
 	v.scratch = append(v.scratch, o.payloads.At(i)...)
-	framing.ShiftPicture(v.cfg.codec, v.scratch[2:], run.picture)
 	v.rtpHeader(v.cfg.rtxPT, i == o.payloads.Len()-1, uint16(index), v.tsBase+uint32(run.ticks(n, o)), v.cfg.rtxSSRC)
 	return v.cfg.out.Send(b, v.extend(0, len(v.scratch), kind, now), v.scratch, v.cfg.rtxSSRC, index)
 }

@@ -82,58 +82,9 @@ func checkStream(t *testing.T, packets []sentPacket) {
 	}
 }
 
-// checkPictures checks that picture ids rise by one from frame to frame, also where
-// other layers begin: Chromium drops what has an older one than it has shown.
-func checkPictures(t *testing.T, packets []sentPacket) {
-	t.Helper()
-	for i, p := range packets[1:] {
-		last := packets[i]
-		want := framing.PictureID(framing.VP8, last.payload)
-		if last.Marker {
-			want = (want + 1) & 0x7fff
-		}
-		if got := framing.PictureID(framing.VP8, p.payload); got != want {
-			t.Errorf("packet %d: picture %d after %d", i+1, got, want-1)
-		}
-	}
-}
-
-// TestPictureIDsGoOn has a viewer go from one layer to another and back, and start
-// again: whatever ids the layers have, its own go on. What it lost is sent again with the
-// id that it had.
-func TestPictureIDsGoOn(t *testing.T) {
-	now := time.Unix(1_700_000_000, 0)
-	high, low := newLaneLog(), newLaneLog()
-	fill(t, high, 30, 900_000, now)
-	fill(t, low, 7, 900_000+23*3000, now)
-	r := &recorder{}
-	v := testViewer(r)
-	for _, l := range []*laneLog{high, low, high, high, low} {
-		v.begin(l, l.groupStart, 0)
-		sendAll(t, v, l)
-	}
-	checkPictures(t, r.packets)
-	checkStream(t, r.packets)
-	lost := r.packets[len(r.packets)-4]
-	packet, run, ok := v.locate(lost.SequenceNumber)
-	if !ok {
-		t.Fatal("a packet is not known")
-	}
-	object, i, ok := run.log.find(packet)
-	if !ok {
-		t.Fatal("a packet is gone")
-	}
-	if err := v.rewrite(nil, run.log.at(object), object, i, lost.SequenceNumber, run, now); err != nil {
-		t.Fatal(err)
-	}
-	if again := r.packets[len(r.packets)-1]; !bytes.Equal(again.payload[2:], lost.payload) {
-		t.Errorf("sent again: %x, lost: %x", again.payload[2:], lost.payload)
-	}
-}
-
 func testViewer(r *recorder) *viewer {
 	return newViewer(viewerConfig{
-		out: r, ssrc: 1, rtxSSRC: 2, pt: 96, rtxPT: 97, clockRate: 90_000, codec: framing.VP8,
+		out: r, ssrc: 1, rtxSSRC: 2, pt: 96, rtxPT: 97, clockRate: 90_000,
 	})
 }
 
@@ -177,12 +128,10 @@ func TestViewerRestart(t *testing.T) {
 		t.Fatalf("%d packets again, %d the first time", again, first)
 	}
 	for i := range first {
-		// But for the picture ids, which go on: they are in the first four bytes.
-		if !bytes.Equal(r.packets[i].payload[4:], r.packets[first+i].payload[4:]) {
+		if !bytes.Equal(r.packets[i].payload, r.packets[first+i].payload) {
 			t.Fatalf("packet %d differs the second time", i)
 		}
 	}
-	checkPictures(t, r.packets)
 	fill(t, l, 10, 20*3000, now)
 	sendAll(t, v, l)
 	checkStream(t, r.packets)

@@ -3,7 +3,6 @@ package rtc
 import (
 	"time"
 
-	"trellis/edge/framing"
 	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/flexfec"
 )
@@ -38,11 +37,8 @@ type fecPacket struct {
 	log    *laneLog
 	object uint64
 	index  int
-	// header is as it was sent, with the beginning of the payload: the picture id is
-	// the viewer's own.
-	header [maxHeader + framing.PictureHeader]byte
+	header [maxHeader]byte
 	size   int // of the header
-	taken  int // of the payload
 }
 
 // protectPicture begins or ends to make repair packets for a viewer.
@@ -62,9 +58,9 @@ func (v *viewer) protectPicture(p fecPlan) {
 
 func (g *fecGroup) clear() { g.n, g.ready = 0, false }
 
-// cover adds the packet to the group that is being written with header h and this
-// payload: packet i of object n.
-func (v *viewer) cover(h, payload []byte, n uint64, i int, seq uint64, now time.Time) {
+// cover adds the packet to the group that is being written with header h: packet i
+// of object n.
+func (v *viewer) cover(h []byte, n uint64, i int, seq uint64, now time.Time) {
 	g := v.fec
 	if g.n > 0 && (g.n == flexfec.MaxPackets || seq-g.first >= flexfec.MaxSpan) {
 		g.clear() // nobody has taken it
@@ -75,7 +71,6 @@ func (v *viewer) cover(h, payload []byte, n uint64, i int, seq uint64, now time.
 	p := &g.packets[g.n]
 	p.log, p.object, p.index = v.run.log, n, i
 	p.size = copy(p.header[:], h)
-	p.taken = copy(p.header[p.size:p.size+framing.PictureHeader], payload)
 	if v.cfg.transport != 0 {
 		// Decoders take the packet without its transport-wide number, which is the first
 		// extension: libwebrtc's sender writes it after it has made the repairs.
@@ -120,9 +115,7 @@ func (l *lane) mend(v *viewer, now time.Time) {
 			l.metrics.skipped[skipUnprotected].Inc()
 			return
 		}
-		g.group[i] = flexfec.Packet{
-			Header: p.header[:p.size+p.taken], Payload: p.log.at(p.object).payloads.At(p.index)[p.taken:],
-		}
+		g.group[i] = flexfec.Packet{Header: p.header[:p.size], Payload: p.log.at(p.object).payloads.At(p.index)}
 	}
 	// What is owed, but no more than one for two packets: less is too little to be
 	// worth it later.

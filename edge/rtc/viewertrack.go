@@ -31,7 +31,7 @@ type viewerTrack struct {
 func newViewerTrack(m *offeredMedia, c offeredCodec, sent *bwe.Log) *viewerTrack {
 	t := &viewerTrack{codec: c.codec, offered: c, cfg: viewerConfig{
 		ssrc: randomSSRC(), pt: c.pt, capture: m.extension(stream.AbsCaptureTimeURI), sent: sent,
-		clockRate: c.codec.ClockRate(), codec: c.codec, audio: c.codec.Audio(),
+		clockRate: c.codec.ClockRate(), audio: c.codec.Audio(),
 	}}
 	if sent != nil {
 		t.cfg.transport = m.extension(stream.TransportCCURI)
