@@ -23,6 +23,8 @@ const (
 	fecPerLoss = 6
 	// fecStep is in what steps the share of repair packets changes, fecMost the largest.
 	fecStep, fecMost = 0.1, 0.5
+	// fecPatience is for how long a path must be long: single reports come late.
+	fecPatience = time.Second
 	// fecMemory is over how long loss is averaged.
 	fecMemory = 5 * time.Second
 	// fecRaise is the least time between a share that did not fit and a larger one.
@@ -76,6 +78,7 @@ func (r fecReason) String() string {
 type fec struct {
 	loss   float64 // share, over about fecMemory, while no queue stands
 	seen   time.Time
+	far    time.Time // since when the path is as long as fecRTT, zero if it is not
 	rough  time.Time // when loss was last at fecUntil or above
 	want   float64   // share of repair packets that the loss asks for
 	plan   fecPlan   // what is sent
@@ -90,6 +93,12 @@ func (f *fec) observe(now time.Time, e bwe.Estimate) {
 	}
 	weight := min(1, now.Sub(f.seen).Seconds()/fecMemory.Seconds())
 	f.seen = now
+	switch {
+	case e.RTT < fecRTT:
+		f.far = time.Time{}
+	case f.far.IsZero():
+		f.far = now
+	}
 	if e.State == bwe.Decrease || e.State == bwe.Outage || e.QueueDelay > e.Threshold {
 		return // repairs would only add to the queue that packets are lost in
 	}
@@ -102,7 +111,7 @@ func (f *fec) observe(now time.Time, e bwe.Estimate) {
 	case e.RTT < fecRTTUntil, now.Sub(f.rough) >= fecCalm:
 		f.want = 0
 	case f.want == 0:
-		if e.RTT >= fecRTT && f.loss >= fecFrom {
+		if !f.far.IsZero() && now.Sub(f.far) >= fecPatience && f.loss >= fecFrom {
 			f.want = share
 		}
 	case share > f.want || share <= f.want-2*fecStep && share > 0:
