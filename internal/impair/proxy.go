@@ -30,6 +30,17 @@ type ProxyConfig struct {
 	IdleTimeout time.Duration
 	// Log is told what the proxy cannot do. Default: nobody.
 	Log *slog.Logger
+	// Watch is told of each datagram from the target. It must be quick and must not
+	// keep the payload, and is called from one goroutine at a time. May be nil.
+	Watch func(Passage)
+}
+
+// Passage is what becomes of one datagram.
+type Passage struct {
+	At      time.Time // when it came to the path
+	Took    time.Duration
+	Drop    Drop
+	Payload []byte
 }
 
 const (
@@ -284,6 +295,9 @@ func (p *Proxy) sendLocked(l *Link, now time.Time, b []byte, d datagram) {
 		return
 	}
 	at, drop := l.Send(now, len(b))
+	if p.cfg.Watch != nil && l == p.back {
+		p.cfg.Watch(Passage{now, at.Sub(now), drop, b})
+	}
 	if drop != DropNone {
 		return
 	}
