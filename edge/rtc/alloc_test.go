@@ -91,9 +91,9 @@ func TestFeedbackAllocatesNothing(t *testing.T) {
 	next()
 	track := &viewerTrack{viewer: v, cfg: v.cfg}
 	track.swap(&laneHold{lane: l})
-	c := &viewerConn{
-		session: &Session{edge: &Edge{metrics: l.metrics}}, sections: []answered{{track: track}}, steering: &steering{},
-	}
+	track.joined.Store(true)
+	c := &viewerConn{session: &Session{edge: &Edge{metrics: l.metrics}}, steering: &steering{}}
+	c.sections.Store(&[]answered{{track: track}})
 	compound := marshal(t, &rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 1}}})
 	compound = append(compound, marshal(t, &rtcp.TransportLayerNack{
 		SenderSSRC: 1, MediaSSRC: 1, Nacks: []rtcp.NackPair{{PacketID: uint16(v.seq - 3), LostPackets: 1}},

@@ -67,7 +67,7 @@ func parseOffer(text string) (*offer, error) {
 	if n := len(o.desc.MediaDescriptions); n == 0 || n > maxSections {
 		return nil, fmt.Errorf("%w: %d media sections, need 1 to %d", ErrBadOffer, n, maxSections)
 	}
-	if err := o.checkSize(); err != nil {
+	if err := o.checkSize(maxAttributes); err != nil {
 		return nil, err
 	}
 	seen := map[string]bool{}
@@ -95,7 +95,7 @@ func parseOffer(text string) (*offer, error) {
 // checkSize bounds what an offer makes us look at, and takes out of it what could
 // only send us elsewhere: a lite agent has no use for the client's candidates, but
 // would open TCP connections to them.
-func (o *offer) checkSize() error {
+func (o *offer) checkSize(most int) error {
 	attributes := len(o.desc.Attributes)
 	if _, lite := o.desc.Attribute("ice-lite"); lite {
 		// RFC 8445, Section 6.1.1: neither side would check that the other is there.
@@ -120,8 +120,8 @@ func (o *offer) checkSize() error {
 		md.Attributes = withoutCandidates(md.Attributes)
 	}
 	o.desc.Attributes = withoutCandidates(o.desc.Attributes)
-	if attributes > maxAttributes {
-		return fmt.Errorf("%w: %d attributes, at most %d", ErrBadOffer, attributes, maxAttributes)
+	if attributes > most {
+		return fmt.Errorf("%w: %d attributes, at most %d", ErrBadOffer, attributes, most)
 	}
 	return nil
 }

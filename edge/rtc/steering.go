@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,12 +86,22 @@ func newSteering(s *Session, sent *bwe.Log) *steering {
 	return st
 }
 
-// steer adds a track.
+// steer adds a track, if it is not there.
 func (st *steering) steer(t *viewerTrack) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if slices.ContainsFunc(st.tracks, func(s *steered) bool { return s.viewerTrack == t }) {
+		return
+	}
 	st.tracks = append(st.tracks, &steered{viewerTrack: t})
 	st.playout.alone = st.repairs()
+}
+
+// forget takes a track out.
+func (st *steering) forget(t *viewerTrack) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.tracks = slices.DeleteFunc(st.tracks, func(s *steered) bool { return s.viewerTrack == t })
 }
 
 // rejoin says that a track's viewer is about to join another lane: what was told
