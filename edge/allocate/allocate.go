@@ -133,8 +133,8 @@ type Choice struct {
 // Decide chooses a layer for each picture, in their order, appended to dst. bps is
 // what pictures may take together: what the path carries less sound and
 // retransmissions. wanted is what would be needed for the next step up of the
-// most important picture that can make one, zero if none can or may yet: what is
-// worth probing for.
+// most important picture that can make one, or, where none can or may yet, for what
+// is sent to have its headroom; zero if it has: what is worth probing for.
 func Decide(dst []Choice, now time.Time, bps uint64, pictures []Picture) (choices []Choice, wanted uint64) {
 	n := len(dst)
 	for range pictures {
@@ -150,6 +150,9 @@ func Decide(dst []Choice, now time.Time, bps uint64, pictures []Picture) (choice
 	keep(choices, bps, pictures, order)
 	used := sum(choices, pictures)
 	wanted = raise(choices, now, bps, used, pictures, order)
+	if used = sum(choices, pictures); wanted == 0 && float64(used) > Headroom*float64(bps) {
+		wanted = withHeadroom(used) // to stay
+	}
 	for i := range pictures {
 		remember(&choices[i], now, &pictures[i])
 	}
@@ -223,7 +226,7 @@ func raise(choices []Choice, now time.Time, bps, used uint64, pictures []Picture
 			}
 			if float64(after) > room && (!first || c.Layer != Paused) {
 				if wanted == 0 {
-					wanted = uint64(float64(after) / Headroom * 1.02)
+					wanted = withHeadroom(after)
 				}
 				break
 			}
@@ -233,6 +236,9 @@ func raise(choices []Choice, now time.Time, bps, used uint64, pictures []Picture
 	}
 	return wanted
 }
+
+// withHeadroom is what pictures need that take so much.
+func withHeadroom(bps uint64) uint64 { return uint64(float64(bps) / Headroom * 1.02) }
 
 func sum(choices []Choice, pictures []Picture) (total uint64) {
 	for i, c := range choices {

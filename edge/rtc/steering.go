@@ -29,6 +29,9 @@ const (
 	// lossIncluded is the share of loss whose repair fits into the headroom that is
 	// left anyway.
 	lossIncluded = 0.04
+	// queueLong is a queue that is not waited for: while it drains, layers are chosen by
+	// what is left for them meanwhile, but nothing is paused for it.
+	queueLong = 300 * time.Millisecond
 	// wideEnough is the estimate from which on neither is done.
 	wideEnough = 20_000_000
 	// freshPatience is how long a viewer waits for a new group, where what is cached
@@ -221,6 +224,9 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 			Layers: s.rates, Current: current, Memory: &s.memory, Most: bearable(s.rates, current, st.playout.loss, e.RTT),
 		})
 	}
+	if e.State == bwe.Decrease && e.QueueDelay > queueLong {
+		bps = min(bps, max(bps-float64(e.SustainedBps-e.Bps), st.smallest()))
+	}
 	st.left = bps
 	if cost := st.fecCost(bps); cost > 1 {
 		for _, p := range st.pictures {
@@ -236,6 +242,16 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 	}
 	st.control.Wanted(int64(wanted))
 	return st.choices
+}
+
+// smallest is what the smallest layers of the pictures take together.
+func (st *steering) smallest() (bps float64) {
+	for _, p := range st.pictures {
+		if len(p.Layers) > 0 {
+			bps += float64(p.Layers[0])
+		}
+	}
+	return bps
 }
 
 // decide puts the viewer on the layers that fit the estimate.
