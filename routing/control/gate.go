@@ -70,10 +70,9 @@ func (g *group) hasten(c *Controller) {
 			most++
 		}
 		slices.Reverse(chain[:most])
-		for _, x := range chain {
-			if g.rested(c, x) <= 0 && g.moveInTime(c, x) {
-				break
-			}
+		chain = slices.DeleteFunc(chain, func(x int32) bool { return g.rested(c, x) > 0 })
+		if !slices.ContainsFunc(chain, func(x int32) bool { return g.moveInTime(c, x) }) {
+			slices.ContainsFunc(chain, func(x int32) bool { return g.makeRoom(c, x) })
 		}
 	}
 }
@@ -94,7 +93,8 @@ func (t *tree) lateBelow(v int32) int64 {
 // rounding, and a bound that was itself computed from what was measured.
 const lateMs = 0.1
 
-// moveInTime moves v with all below it to a place that is in time for all of them.
+// moveInTime moves v with all below it to a place that is in time for all of them,
+// or reports that it only waits for those who are to leave there.
 func (g *group) moveInTime(c *Controller, v int32) bool {
 	t := &g.tree
 	was := t.c[v].delay
@@ -105,6 +105,10 @@ func (g *group) moveInTime(c *Controller, v int32) bool {
 	if !p.ok() || !p.inTime || p.resort || p.parent(&c.net) == u || shaky || g.hushed(c, v, &p) {
 		t.link(v, u, arc)
 		return false
+	}
+	if !t.vacant(c.net.arcs[p.arcs[0]].from, v) {
+		t.link(v, u, arc)
+		return true
 	}
 	g.moveTo(c, v, &p, ReasonLate, c.net.nodes[u].ID)
 	s := &g.spots[v]
