@@ -89,9 +89,9 @@ func (t *tree) lateBelow(v int32) int64 {
 	return n
 }
 
-// lateMs is how far beyond its bound a node may slip before it is moved for that:
-// rounding, and a bound that was itself computed from what was measured.
-const lateMs = 0.1
+// lateMs is how far beyond its bound a node may slip before it is moved for that: it
+// absorbs rounding. A path that is 0.1 ms late leaves its viewers late for good.
+const lateMs = 0.01
 
 // moveInTime moves v with all below it to a place that is in time for all of them,
 // or reports that it only waits for those who are to leave there.
