@@ -45,9 +45,14 @@ func (m *Mesh) keepWants(u *upstream, now time.Time) {
 	m.setWants(u, want)
 }
 
-// shortcutGain is by how much a link to the origin itself must promise to be
-// shorter than the planned path.
-const shortcutGain = 2 * time.Millisecond
+// shortcutGain and shortcutGainPercent are by how much a link to the origin itself
+// must promise to be shorter than a planned path that is well in time: less moves
+// nobody (routing/control, Config.GainDelay), and the origin of a thousand nodes has
+// no room for the links of all.
+const (
+	shortcutGain        = 10 * time.Millisecond
+	shortcutGainPercent = 15
+)
 
 // shortcut reports whether a link to the origin itself would be worth having: it
 // is measured to be shorter than what is planned, or nobody has measured it and
@@ -74,7 +79,7 @@ func (m *Mesh) shortcut(u *upstream) bool {
 // there, so it has raised the bound to 1.1 times the least delay that it finds (at
 // the 95th percentile: hence not 90 %): the direct link may be the one that is.
 func shorter(direct time.Duration, prior bool, planned, bound time.Duration) bool {
-	gain := shortcutGain
+	gain := max(shortcutGain, planned*shortcutGainPercent/100)
 	if planned*20 > bound*17 {
 		gain = relayDelay
 		if prior {

@@ -21,6 +21,8 @@ func TestShortcut(t *testing.T) {
 	}{
 		"measured shorter":          {160 * time.Millisecond, 83 * time.Millisecond, bound, 0, true},
 		"measured hardly shorter":   {132 * time.Millisecond, 67 * time.Millisecond, bound, 0, false},
+		"in time, a little shorter": {100 * time.Millisecond, 59 * time.Millisecond, bound, 0, false},
+		"in time, much shorter":     {96 * time.Millisecond, 59 * time.Millisecond, bound, 0, true},
 		"late but for a raised one": {159 * time.Millisecond, 80700 * time.Microsecond, 88700 * time.Microsecond, 0, true},
 		"late, hardly shorter":      {158 * time.Millisecond, 80150 * time.Microsecond, bound, 0, true},
 		"late, not shorter":         {161 * time.Millisecond, 80600 * time.Microsecond, bound, 0, false},
