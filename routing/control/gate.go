@@ -16,6 +16,14 @@ func (g *group) rested(c *Controller, v int32) (wait time.Duration) {
 	return c.cfg.Rest<<s.failed - c.now.Sub(s.moved)
 }
 
+// tightened reports whether v was moved to be in time by a bound that is stricter
+// now: it was raised because nobody knew a way in time, and somebody has found one.
+// Who came in time by the raised bound alone need not rest first.
+func (g *group) tightened(v int32) bool {
+	s := &g.spots[v]
+	return s.why.reason == ReasonLate && g.tree.c[v].bound < s.why.limit-lateMs
+}
+
 // restless reports whether the path to v, or the way to place p, leads over a link
 // that has lately gone back and forth. Of moves to and from such links a track
 // makes one in a Rest: what they gain may be gone by then.
@@ -70,7 +78,7 @@ func (g *group) hasten(c *Controller) {
 			most++
 		}
 		slices.Reverse(chain[:most])
-		chain = slices.DeleteFunc(chain, func(x int32) bool { return g.rested(c, x) > 0 })
+		chain = slices.DeleteFunc(chain, func(x int32) bool { return g.rested(c, x) > 0 && !g.tightened(x) })
 		if !slices.ContainsFunc(chain, func(x int32) bool { return g.moveInTime(c, x) }) {
 			slices.ContainsFunc(chain, func(x int32) bool { return g.makeRoom(c, x) })
 		}

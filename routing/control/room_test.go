@@ -100,3 +100,23 @@ func TestNoRoomForTheLate(t *testing.T) {
 		t.Errorf("%d moves", w.moves)
 	}
 }
+
+// TestStricterBound: who was moved a moment ago for the sake of a bound that had
+// been raised moves again when a way is found that is in time.
+func TestStricterBound(t *testing.T) {
+	w := newDiamond(t, control.ProtectNone, at("a"))
+	w.step(0)
+	w.link("a", "edge").DelayP95 = 110 * time.Millisecond
+	w.link("b", "edge").DelayP95 = 79 * time.Millisecond
+	w.step(time.Second)
+	r := w.want("edge", "o b", control.ReasonLate, "")
+	if r.Bound <= 80*time.Millisecond {
+		t.Fatalf("bound %v was not raised", r.Bound)
+	}
+	w.s.Links = append(w.s.Links, control.Link{From: "o", To: "edge", Delay: 79 * time.Millisecond, DelayP95: 79 * time.Millisecond, Calm: true})
+	w.step(2 * time.Second)
+	w.want("edge", "o", control.ReasonLate, "bound 80.0 ms")
+	if w.moves > 2 {
+		t.Errorf("%d moves", w.moves)
+	}
+}
