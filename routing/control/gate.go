@@ -16,12 +16,15 @@ func (g *group) rested(c *Controller, v int32) (wait time.Duration) {
 	return c.cfg.Rest<<s.failed - c.now.Sub(s.moved)
 }
 
-// tightened reports whether v was moved to be in time by a bound that is stricter
-// now: it was raised because nobody knew a way in time, and somebody has found one.
-// Who came in time by the raised bound alone need not rest first.
-func (g *group) tightened(v int32) bool {
+// tightened reports whether the bound of v is stricter than when it moved last: it
+// had been raised because nobody knew a way in time, and somebody has found one. Who
+// is late by that need not rest first.
+func (g *group) tightened(v int32) bool { return g.tree.c[v].bound < g.spots[v].within-lateMs }
+
+// noteMove notes that v makes a move that is no failure.
+func (g *group) noteMove(c *Controller, v int32) {
 	s := &g.spots[v]
-	return s.why.reason == ReasonLate && g.tree.c[v].bound < s.why.limit-lateMs
+	s.moved, s.within, g.lastMove = c.now, g.tree.c[v].bound, c.now
 }
 
 // restless reports whether the path to v, or the way to place p, leads over a link
@@ -79,8 +82,13 @@ func (g *group) hasten(c *Controller) {
 		}
 		slices.Reverse(chain[:most])
 		chain = slices.DeleteFunc(chain, func(x int32) bool { return g.rested(c, x) > 0 && !g.tightened(x) })
-		if !slices.ContainsFunc(chain, func(x int32) bool { return g.moveInTime(c, x) }) {
-			slices.ContainsFunc(chain, func(x int32) bool { return g.makeRoom(c, x) })
+		if slices.ContainsFunc(chain, func(x int32) bool { return g.moveInTime(c, x) }) {
+			continue
+		}
+		for _, x := range chain {
+			if g.makeRoom(c, x) {
+				break
+			}
 		}
 	}
 }
@@ -120,7 +128,7 @@ func (g *group) moveInTime(c *Controller, v int32) bool {
 	}
 	g.moveTo(c, v, &p, ReasonLate, c.net.nodes[u].ID)
 	s := &g.spots[v]
-	s.moved, g.lastMove = c.now, c.now
+	g.noteMove(c, v)
 	s.why.was, s.why.is = was, t.c[v].delay
 	if s.why.limit = t.c[v].bound; t.c[v].viewers == 0 {
 		s.why.limit = g.bound
@@ -263,8 +271,8 @@ func (g *group) decide(c *Controller, v int32, p *place, reason string, price, c
 	was := t.c[v].delay
 	from, _ := t.cut(v)
 	g.moveTo(c, v, p, reason, c.net.nodes[from].ID)
-	s.moved, s.better, s.kept = c.now, time.Time{}, keeping{}
-	g.lastMove = c.now
+	s.better, s.kept = time.Time{}, keeping{}
+	g.noteMove(c, v)
 	s.why.was, s.why.is = was, t.c[v].delay
 	switch reason {
 	case ReasonCheaper:

@@ -44,6 +44,7 @@ type spot struct {
 	kept   keeping   // what speaks for staying
 	since  time.Time // of the path
 	moved  time.Time // last move that was no failure
+	within float64   // the bound that it had then
 	asked  time.Time // last move of any kind that the node has to make
 	from   int32     // parent before it; -1 for none
 	better time.Time // since when there has been a better parent

@@ -223,7 +223,7 @@ func (g *group) enter(p *place, standby bool) {
 func newSpotAfter(old spot) spot {
 	s := newSpot()
 	s.told, s.toldPath, s.toldBackup, s.toldGrade = old.told, old.toldPath, old.toldBackup, old.toldGrade
-	s.since, s.moved = old.since, old.moved
+	s.since, s.moved, s.within = old.since, old.moved, old.within
 	return s
 }
 

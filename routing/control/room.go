@@ -106,8 +106,7 @@ func (g *group) makesRoom(c *Controller, u, v int32) int32 {
 			continue
 		}
 		g.moveTo(c, w, &p, ReasonRoom, c.net.nodes[v].ID)
-		s := &g.spots[w]
-		s.moved, g.lastMove = c.now, c.now
+		g.noteMove(c, w)
 		return w
 	}
 	return -1
