@@ -122,8 +122,11 @@ func (g *group) moveInTime(c *Controller, v int32) bool {
 		t.link(v, u, arc)
 		return false
 	}
-	if !t.vacant(c.net.arcs[p.arcs[0]].from, v) {
+	if at := c.net.arcs[p.arcs[0]].from; !g.vacant(at, v) {
 		t.link(v, u, arc)
+		if p.n == 1 {
+			g.keep(c, v, at)
+		}
 		return true
 	}
 	g.moveTo(c, v, &p, ReasonLate, c.net.nodes[u].ID)

@@ -36,6 +36,15 @@ func (g *group) hold(c *Controller) {
 	}
 }
 
+// keep has a place at u held for v from now on. Backups that would take it are
+// decided anew.
+func (g *group) keep(c *Controller, v, u int32) {
+	if s := &g.spots[v]; !s.held(c) {
+		s.room, g.dirty = room{at: u, since: c.now}, true
+		g.tree.hold(v, u)
+	}
+}
+
 // hold keeps a place at u for v.
 func (t *tree) hold(v, u int32) {
 	t.c[v].room = u
@@ -51,10 +60,22 @@ func (t *tree) release(v int32) {
 }
 
 // vacant reports whether u has a place for v now, and not only when those have gone
-// who are to go.
-func (t *tree) vacant(u, v int32) bool {
+// who are to go. Who takes the track from u as a second parent takes a place, too, and
+// goes when the plan has a better use for it. A backup of v's own that is there becomes
+// its parent without asking.
+func (g *group) vacant(u, v int32) bool {
+	t := &g.tree
 	limit := t.net.nodes[u].MaxChildren
-	return limit < 0 || t.c[v].actual == u || int(t.c[u].kids+t.c[u].leaving) < limit
+	if limit < 0 || t.c[v].actual == u || g.spots[v].backup == u {
+		return true
+	}
+	n := int(t.c[u].kids + t.c[u].leaving)
+	for w := range g.spots {
+		if s := &g.spots[w]; s.backup == u && s.grade == ProtectHot {
+			n++
+		}
+	}
+	return n < limit
 }
 
 // makeRoom has a child of a full node, at which the late subtree of v would be in
@@ -78,8 +99,7 @@ func (g *group) makeRoom(c *Controller, v int32) bool {
 	slices.SortFunc(full, func(a, b int32) int { return cmp.Or(cmp.Compare(t.c[a].delay, t.c[b].delay), cmp.Compare(a, b)) })
 	for _, u := range full {
 		if w := g.makesRoom(c, u, v); w >= 0 {
-			s.room = room{at: u, since: c.now}
-			t.hold(v, u)
+			g.keep(c, v, u)
 			return true
 		}
 	}
@@ -100,7 +120,7 @@ func (g *group) makesRoom(c *Controller, u, v int32) int32 {
 		was := t.c[w].delay
 		limit := t.limit(w, was)
 		_, arc := t.cut(w)
-		p := t.beside(w, u, limit)
+		p := g.beside(w, u, limit)
 		if !p.ok() || g.hushed(c, w, &p) {
 			t.link(w, u, arc)
 			continue
@@ -114,7 +134,8 @@ func (g *group) makesRoom(c *Controller, u, v int32) int32 {
 
 // beside finds the fastest parent of w other than u that carries the track and has
 // room, in time for all below w.
-func (t *tree) beside(w, u int32, limit float64) (best place) {
+func (g *group) beside(w, u int32, limit float64) (best place) {
+	t := &g.tree
 	n := t.net
 	deepest := t.deepest - t.height(w)
 	for i := n.inStart[w]; i < n.inStart[w+1]; i++ {
@@ -125,7 +146,7 @@ func (t *tree) beside(w, u int32, limit float64) (best place) {
 		ok, resort := t.usable(x, w, i)
 		p := place{n: 1, delay: t.c[x].delay + n.hop(i), price: n.arcs[i].price, inTime: true}
 		p.arcs[0] = i
-		if ok && !resort && p.delay <= limit && t.vacant(x, w) && p.better(&best) {
+		if ok && !resort && p.delay <= limit && p.better(&best) && g.vacant(x, w) {
 			best = p
 		}
 	}

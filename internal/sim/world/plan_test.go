@@ -91,10 +91,10 @@ func (p *planned) come(n int) {
 }
 
 // decide plans, and returns how many viewers could be in time, and are.
-func (p *planned) decide(after time.Duration) (reachable, inBound int) {
+func (p *planned) decide(after time.Duration, protect control.Protection) (reachable, inBound int) {
 	p.now = p.now.Add(after)
 	s := control.Snapshot{Now: p.now}
-	k := control.Track{Name: "t", RateMbps: 0.3, Protect: control.ProtectWarm}
+	k := control.Track{Name: "t", RateMbps: 0.3, Protect: protect}
 	for i, x := range p.places {
 		s.Nodes = append(s.Nodes, control.Node{
 			ID: x.ID, Region: p.m.Regions[x.Region].ID, Provider: string(x.Provider), MaxChildren: places, Delay: 200 * time.Microsecond,
@@ -131,24 +131,26 @@ func (p *planned) decide(after time.Duration) (reachable, inBound int) {
 // When nodes far away have measured their direct links, by which alone they are in
 // time, they have them within a few decisions, and it stays like that.
 func TestPlacesAtTheOrigin(t *testing.T) {
-	for seed := range uint64(4) {
-		p := newPlanned(t, Config{Nodes: 250, Viewers: 100_000, Seed: seed})
-		for range 5 {
-			p.come(len(p.places)/5 + 1)
-			p.decide(200 * time.Millisecond)
-		}
-		p.decide(time.Second)
-		for i := range p.places {
-			if i != p.origin {
-				p.measure(p.origin, i)
+	for _, protect := range []control.Protection{control.ProtectWarm, control.ProtectHot} {
+		for seed := range uint64(2) {
+			p := newPlanned(t, Config{Nodes: 250, Viewers: 100_000, Seed: seed})
+			for range 5 {
+				p.come(len(p.places)/5 + 1)
+				p.decide(200*time.Millisecond, protect)
 			}
-		}
-		for range 10 {
-			p.decide(300 * time.Millisecond)
-		}
-		for i := range 20 {
-			if reachable, in := p.decide(3 * time.Second); in != reachable || reachable < 70_000 {
-				t.Fatalf("seed %d: %d of %d viewers are in time %d s after the links were measured", seed, in, reachable, 6+3*i)
+			p.decide(time.Second, protect)
+			for i := range p.places {
+				if i != p.origin {
+					p.measure(p.origin, i)
+				}
+			}
+			for range 10 {
+				p.decide(300*time.Millisecond, protect)
+			}
+			for i := range 20 {
+				if reachable, in := p.decide(3*time.Second, protect); in != reachable || reachable < 70_000 {
+					t.Fatalf("%v, seed %d: %d of %d viewers are in time %d s after the links were measured", protect, seed, in, reachable, 6+3*i)
+				}
 			}
 		}
 	}
