@@ -47,6 +47,7 @@ func qualityCommand() *cobra.Command {
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
 	fl.StringVar(&f.cfg.Codec, "codec", "VP8", "what is published to our node: VP8, VP9, AV1 or H264")
 	fl.StringVar(&f.cfg.Mode, "mode", "", "scalability mode of its encoder, such as L3T3_KEY (default: simulcast)")
+	fl.StringVar(&f.cfg.Trace, "trace", "", "directory for what each packet did on the path, as CSV, and what the pages told")
 	fl.StringVar(&f.out, "out", "", "directory for quality.json and quality.html")
 	return c
 }

@@ -50,6 +50,7 @@ const (
 	Starved                // paused: not even the smallest layer fits
 	Resume                 // no longer paused
 	Ladder                 // the layer is gone, or may not be used any more
+	Loss                   // down: of a smaller one less is lost
 	NumReasons
 )
 
@@ -70,6 +71,8 @@ func (r Reason) String() string {
 		return "resume"
 	case Ladder:
 		return "ladder"
+	case Loss:
+		return "loss"
 	case NumReasons:
 	}
 	return "unknown"
@@ -88,12 +91,23 @@ type Picture struct {
 	Layers []uint64
 	// Current is the index of the layer that is sent, Paused or Unknown.
 	Current int
+	// Most is how many of the layers may be used where the path's losses make larger
+	// ones worse than smaller ones; zero for all.
+	Most int
 	// Priority orders pictures: the highest gets its share first.
 	Priority int
 	// Kept is for a picture that is never paused: half of it is better than nothing.
 	Kept bool
 	// Memory is kept by the caller between decisions about the same picture.
 	Memory *Memory
+}
+
+// usable is how many of the layers may be used.
+func (p *Picture) usable() int {
+	if p.Most > 0 {
+		return min(p.Most, len(p.Layers))
+	}
+	return len(p.Layers)
 }
 
 // Memory is what was tried with a picture.
@@ -104,6 +118,10 @@ type Memory struct {
 	until   time.Time     // and when that is over
 	starved time.Time     // since when the smallest layer does not fit
 }
+
+// Forgive lets a picture go up again at once that has come down for a reason that is
+// gone: its path was cut off and is back.
+func (m *Memory) Forgive() { m.raised, m.hold, m.until = time.Time{}, 0, time.Time{} }
 
 // Choice is what to send of one picture.
 type Choice struct {
@@ -142,11 +160,17 @@ func Decide(dst []Choice, now time.Time, bps uint64, pictures []Picture) (choice
 // is left for it, none more than it has: first the smallest layer of all of them
 // by importance, then the rest.
 func keep(choices []Choice, bps uint64, pictures []Picture, order []int) {
-	total := uint64(0)
+	total, before := uint64(0), uint64(0)
 	for i := range pictures {
 		if p := &pictures[i]; p.Current >= 0 && p.Current < len(p.Layers) {
-			choices[i].Layer = p.Current
-			total += p.Layers[p.Current]
+			choices[i].Layer = min(p.Current, p.usable()-1)
+			total += p.Layers[choices[i].Layer]
+			before += p.Layers[p.Current]
+		}
+	}
+	for i := range pictures {
+		if p := &pictures[i]; p.Current >= p.usable() && float64(before) <= Tolerance*float64(bps) {
+			choices[i].Reason = Loss // for all would fit
 		}
 	}
 	if float64(total) <= Tolerance*float64(bps) {
@@ -167,7 +191,7 @@ func keep(choices []Choice, bps uint64, pictures []Picture, order []int) {
 	}
 	for _, i := range order {
 		p, c := &pictures[i], &choices[i]
-		for c.Layer >= 0 && c.Layer < p.Current {
+		for c.Layer >= 0 && c.Layer < min(p.Current, p.usable()-1) {
 			step := float64(p.Layers[c.Layer+1]) - float64(p.Layers[c.Layer])
 			if step > left {
 				break
@@ -185,7 +209,7 @@ func raise(choices []Choice, now time.Time, bps, used uint64, pictures []Picture
 	for _, i := range order {
 		p, c := &pictures[i], &choices[i]
 		first := p.Current == Unknown
-		for c.Layer+1 < len(p.Layers) {
+		for c.Layer+1 < p.usable() {
 			if c.Layer < p.Current {
 				break // it has just come down
 			}
@@ -234,6 +258,7 @@ func remember(c *Choice, now time.Time, p *Picture) {
 	}
 	switch {
 	case c.Layer == p.Current:
+		c.Reason = Stay
 		if !m.raised.IsZero() && now.Sub(m.raised) > soon {
 			m.raised, m.hold = time.Time{}, 0
 		}
@@ -249,7 +274,9 @@ func remember(c *Choice, now time.Time, p *Picture) {
 	case c.Layer > p.Current:
 		c.Reason, m.raised = Room, now
 	default:
-		c.Reason = Estimate
+		if c.Reason != Loss {
+			c.Reason = Estimate
+		}
 		m.until = now.Add(afterDown)
 		if !m.raised.IsZero() && now.Sub(m.raised) < soon {
 			m.hold = min(max(2*m.hold, minHold), maxHold)

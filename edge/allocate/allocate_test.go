@@ -174,3 +174,21 @@ func TestAnything(t *testing.T) {
 		}
 	})
 }
+
+func TestLossForbidsLayers(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	p := Picture{Layers: []uint64{100, 400, 1600}, Current: 2, Most: 2, Memory: &Memory{}}
+	choices, wanted := Decide(nil, now, 3000, []Picture{p})
+	if choices[0] != (Choice{Layer: 1, Reason: Loss}) || wanted != 0 {
+		t.Errorf("on a layer that may not be used: %+v, wants %d", choices[0], wanted)
+	}
+	choices, _ = Decide(nil, now, 500, []Picture{p})
+	if choices[0] != (Choice{Layer: 1, Reason: Estimate}) {
+		t.Errorf("and does not fit: %+v", choices[0])
+	}
+	p.Current = 1
+	choices, wanted = Decide(nil, now.Add(time.Hour), 3000, []Picture{p})
+	if choices[0] != (Choice{Layer: 1, Reason: Stay}) || wanted != 0 {
+		t.Errorf("below it: %+v, wants %d", choices[0], wanted)
+	}
+}

@@ -14,7 +14,7 @@ import (
 
 func newTestPacketizer(tb testing.TB, c Codec, maxPayload int) Packetizer {
 	tb.Helper()
-	p, err := NewPacketizer(c, PacketizerConfig{MaxPayload: maxPayload, PictureID: maxPictureID - 3})
+	p, err := NewPacketizer(c, PacketizerConfig{MaxPayload: maxPayload})
 	if err != nil {
 		tb.Fatal(err)
 	}

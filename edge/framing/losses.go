@@ -29,6 +29,13 @@ type Losses struct {
 	newest  int64
 	missing []missingPacket // by rising sequence number
 
+	// abandoned are the latest packets that were asked for and given up, the oldest
+	// overwritten, and answers how long the latest answers took.
+	abandoned   [abandonedKept]abandonedPacket
+	nextAbandon int
+	answers     [answersKept]time.Duration
+	nextAnswer  int
+
 	// Counters since the beginning, for statistics: Recovered of the Missed ones
 	// came in the end.
 	missed, recovered uint64
@@ -37,8 +44,14 @@ type Losses struct {
 type missingPacket struct {
 	seq   int64
 	since time.Time // noticed
+	first time.Time // request
 	ask   time.Time // next request
 	tries int
+}
+
+type abandonedPacket struct {
+	seq   int64
+	first time.Time // request
 }
 
 const (
@@ -49,6 +62,9 @@ const (
 	// minRetry keeps requests apart when the round trip is short: what was asked for
 	// has to pass the sender's pacer.
 	minRetry = 10 * time.Millisecond
+
+	abandonedKept = 64
+	answersKept   = 8
 )
 
 // NewLosses returns an empty Losses.
@@ -88,12 +104,65 @@ func (l *Losses) Received(seq uint16, now time.Time) (recovered bool) {
 		l.newest = n
 		return false
 	}
-	i, found := slices.BinarySearchFunc(l.missing, n, func(m missingPacket, seq int64) int { return int(m.seq - seq) })
+	i, found := l.find(n)
 	if found {
 		l.missing = slices.Delete(l.missing, i, i+1)
 		l.recovered++
 	}
 	return found
+}
+
+// Answered notes that a packet came because it was asked for, before Received does.
+func (l *Losses) Answered(seq uint16, now time.Time) {
+	if !l.begun {
+		return
+	}
+	n := l.near(seq)
+	if i, found := l.find(n); found {
+		if m := l.missing[i]; m.tries > 0 {
+			l.answered(now.Sub(m.first))
+		}
+		return
+	}
+	for i := range l.abandoned {
+		if a := &l.abandoned[i]; a.seq == n && !a.first.IsZero() {
+			l.answered(now.Sub(a.first))
+			a.first = time.Time{}
+			return
+		}
+	}
+}
+
+func (l *Losses) answered(took time.Duration) {
+	l.answers[l.nextAnswer%answersKept] = took
+	l.nextAnswer++
+}
+
+// RTT returns the least time from a first request to its answer, of the latest answers: an
+// answer to a repeated one does not say to which it is, and some wait for others.
+func (l *Losses) RTT() (least time.Duration, ok bool) {
+	if l.nextAnswer == 0 {
+		return 0, false
+	}
+	return slices.Min(l.answers[:min(l.nextAnswer, answersKept)]), true
+}
+
+// SetMaxAge changes how long a missing packet is of use.
+func (l *Losses) SetMaxAge(d time.Duration) { l.cfg.MaxAge = d }
+
+// near returns the packet with that sequence number that is closest to the newest.
+func (l *Losses) near(seq uint16) int64 { return l.newest + int64(int16(seq-uint16(l.newest))) }
+
+func (l *Losses) find(n int64) (int, bool) {
+	return slices.BinarySearchFunc(l.missing, n, func(m missingPacket, seq int64) int { return int(m.seq - seq) })
+}
+
+// abandon remembers a packet that is waited for no longer.
+func (l *Losses) abandon(m missingPacket) {
+	if m.tries > 0 {
+		l.abandoned[l.nextAbandon%abandonedKept] = abandonedPacket{m.seq, m.first}
+		l.nextAbandon++
+	}
 }
 
 func (l *Losses) miss(from, to int64, now time.Time) {
@@ -113,11 +182,14 @@ func (l *Losses) Due(now time.Time, rtt time.Duration, dst []uint16) []uint16 {
 	retry := max(rtt+rtt/4, minRetry)
 	for _, m := range l.missing {
 		if now.Sub(m.since) > l.cfg.MaxAge || m.tries >= l.cfg.MaxTries && !now.Before(m.ask) {
+			l.abandon(m)
 			continue
 		}
 		if m.tries < l.cfg.MaxTries && !now.Before(m.ask) {
 			dst = append(dst, uint16(m.seq))
-			m.tries++
+			if m.tries++; m.tries == 1 {
+				m.first = now
+			}
 			m.ask = now.Add(retry)
 		}
 		kept = append(kept, m)
@@ -145,9 +217,10 @@ func (l *Losses) GiveUp(seq uint16) {
 	if !l.begun {
 		return
 	}
-	n := l.newest + int64(int16(seq-uint16(l.newest)))
+	n := l.near(seq)
 	i := 0
 	for i < len(l.missing) && l.missing[i].seq <= n {
+		l.abandon(l.missing[i])
 		i++
 	}
 	l.missing = slices.Delete(l.missing, 0, i)
@@ -159,11 +232,11 @@ func (l *Losses) IsMissing(seq, newer uint16) bool {
 	if !l.begun {
 		return false
 	}
-	n := l.newest + int64(int16(seq-uint16(l.newest)))
+	n := l.near(seq)
 	if n > l.newest {
 		return int16(newer-seq) > 0
 	}
-	_, found := slices.BinarySearchFunc(l.missing, n, func(m missingPacket, seq int64) int { return int(m.seq - seq) })
+	_, found := l.find(n)
 	return found
 }
 

@@ -29,8 +29,6 @@ type Packetizer interface {
 type PacketizerConfig struct {
 	// MaxPayload is the size of the largest payload. Zero means DefaultMaxPayload.
 	MaxPayload int
-	// PictureID is the first VP8 or VP9 picture id, of 15 bits.
-	PictureID uint16
 }
 
 // NewPacketizer returns a Packetizer for c.
@@ -45,9 +43,9 @@ func NewPacketizer(c Codec, cfg PacketizerConfig) (Packetizer, error) {
 	case Opus:
 		return opusPacketizer{}, nil
 	case VP8:
-		return &vp8Packetizer{max: cfg.MaxPayload, picture: cfg.PictureID & maxPictureID}, nil
+		return &vp8Packetizer{max: cfg.MaxPayload}, nil
 	case VP9:
-		return &vp9Packetizer{max: cfg.MaxPayload, picture: cfg.PictureID & maxPictureID}, nil
+		return &vp9Packetizer{max: cfg.MaxPayload}, nil
 	case H264:
 		return &h264Packetizer{max: cfg.MaxPayload}, nil
 	case AV1:

@@ -195,6 +195,51 @@ func TestLosses(t *testing.T) {
 	due(0, 2, 4, 5) // the oldest was given up
 }
 
+// TestLossesRTT: the round trip is what answers take at the least, also those to
+// packets that were given up, and not what packets take that were only late.
+func TestLossesRTT(t *testing.T) {
+	l := NewLosses(LossesConfig{MaxAge: 250 * time.Millisecond, Patience: -1})
+	want := func(what string, ms int) {
+		t.Helper()
+		if got, ok := l.RTT(); got != time.Duration(ms)*time.Millisecond || ok != (ms > 0) {
+			t.Errorf("%s: round trip of %v, %v; want %d ms", what, got, ok, ms)
+		}
+	}
+	seq, now := uint16(65530), 0
+	// lose has a packet missing that comes after so long, and asked for every 60 ms.
+	lose := func(ms int, answer bool) {
+		l.Received(seq, at(now))
+		l.Received(seq+2, at(now))
+		for i := range ms {
+			l.Due(at(now+i), 48*time.Millisecond, nil)
+		}
+		if answer {
+			l.Answered(seq+1, at(now+ms))
+		}
+		l.Received(seq+1, at(now+ms))
+		seq, now = seq+3, now+1000
+	}
+	l.Answered(5, at(0)) // to nothing
+	lose(20, false)
+	want("a packet that was late", 0)
+	lose(400, true)
+	want("an answer to what was given up", 400)
+	lose(300, true)
+	lose(340, true)
+	want("two more", 300)
+	lose(20, false)
+	want("another late packet", 300)
+	for range answersKept {
+		lose(120, true)
+	}
+	want("a shorter path", 120)
+	l.Received(seq, at(now))
+	l.Received(seq+2, at(now))
+	l.GiveUp(seq + 1) // before it was asked for
+	l.Answered(seq+1, at(now+1))
+	want("an answer to what was not asked for", 120)
+}
+
 func TestUnwrapper(t *testing.T) {
 	var u Unwrapper[uint16]
 	for _, step := range []struct {

@@ -2,9 +2,6 @@ package framing
 
 import "fmt"
 
-// maxPictureID is the largest picture id of VP8 and VP9: 15 bits.
-const maxPictureID = 1<<15 - 1
-
 // vp8Depacketizer implements RFC 7741, Section 4.
 type vp8Depacketizer struct {
 	frames
@@ -82,14 +79,14 @@ func (d *vp8Depacketizer) Push(p Packet, out []Event) []Event {
 	return d.leave()
 }
 
-// vp8Packetizer writes a descriptor with a picture id of 15 bits and no layer
-// indices: receivers then take every frame to refer to the one before it.
-type vp8Packetizer struct {
-	max     int
-	picture uint16
-}
+// vp8Packetizer writes the shortest descriptor, without a picture id: receivers then
+// take every frame to refer to the one before it, by sequence numbers, which go on
+// when a viewer changes to another layer or begins a group again. Picture ids would go
+// back or jump then, and Chromium drops frames whose id is below the last one's if they
+// overtake the key frame.
+type vp8Packetizer struct{ max int }
 
-const vp8DescriptorBytes = 4
+const vp8DescriptorBytes = 1
 
 func (v *vp8Packetizer) Packetize(frame []byte, _ bool, dst *Payloads) error {
 	if len(frame) == 0 {
@@ -97,14 +94,12 @@ func (v *vp8Packetizer) Packetize(frame []byte, _ bool, dst *Payloads) error {
 	}
 	piece := split(len(frame), v.max-vp8DescriptorBytes)
 	dst.begin(len(frame) + (len(frame)/piece+1)*vp8DescriptorBytes)
-	flags := byte(0x80 | 0x10) // X, S; the frame travels as one partition, number 0
+	flags := byte(0x10) // S; the frame travels as one partition, number 0
 	for len(frame) > 0 {
 		n := min(piece, len(frame))
-		dst.buf = append(dst.buf, flags, 0x80 /* I */, 0x80|byte(v.picture>>8), byte(v.picture))
-		dst.buf = append(dst.buf, frame[:n]...)
+		dst.buf = append(append(dst.buf, flags), frame[:n]...)
 		dst.end()
-		frame, flags = frame[n:], 0x80
+		frame, flags = frame[n:], 0
 	}
-	v.picture = (v.picture + 1) & maxPictureID
 	return nil
 }

@@ -20,8 +20,14 @@ const (
 	demandPatience = 30 * time.Second
 	demandSettle   = 3 * time.Second
 	// demandSlack is by how much the limit is above what the wanted layers took when
-	// they were free: encoders vary.
+	// they were free: encoders vary, and take less than they are given, so that one with
+	// a tighter limit leaves out frames after each key frame. demandNext is how much of
+	// the next layer comes on top: too little for it to be sent.
 	demandSlack = 1.15
+	demandNext  = 0.1
+	// demandStarved is the share of what the wanted layers took when they were free
+	// below which it may be the limit that holds them back.
+	demandStarved = 0.9
 	// demandStep is the factor of one correction, demandDown and demandUp the time
 	// between them.
 	demandStep = 0.9
@@ -29,7 +35,8 @@ const (
 	demandUp   = 5 * time.Second
 	// demandFull is the share of the limit from which on the wanted layers may need more.
 	demandFull = 0.85
-	// demandLeast and demandMost bound how far corrections go from the first limit.
+	// demandLeast and demandMost bound how far corrections go from what the wanted
+	// layers took.
 	demandLeast, demandMost = 0.6, 2.5
 	// unlimited is a limit that limits nothing.
 	unlimited = 1_000_000_000
@@ -56,7 +63,8 @@ type demand struct {
 	top    int       // the highest layer that is wanted
 	freed  time.Time // when the demand last rose
 	limit  uint64    // bit/s, zero for none
-	first  uint64    // the limit that it began with
+	first  uint64    // the least limit that was thought of at first
+	took   uint64    // what the wanted layers took when they were free
 	moved  time.Time // when it was last changed
 	bound  uint64    // a limit with which too much was sent, zero if none is known
 	layers int
@@ -121,21 +129,23 @@ func anyWanted(now time.Time, layers []layerUse) bool {
 const leastVideo = 60_000
 
 func (d *demand) begin(now time.Time, layers []layerUse, other uint64) {
-	var sum uint64
+	d.took = 0
 	for _, l := range layers[:d.top+1] {
-		sum += l.bps
+		d.took += l.bps
 	}
-	d.first = uint64(float64(max(sum, leastVideo))*demandSlack) + other
-	d.limit, d.moved, d.bound = d.first, now, 0
+	next := layers[d.top+1].bps // there is one: else nothing is limited
+	d.first = uint64(float64(max(d.took, leastVideo))*demandSlack) + other
+	d.limit, d.moved, d.bound = d.first+uint64(float64(next)*demandNext), now, 0
 }
 
 // correct lowers the limit while layers are sent that nobody wants, and raises it
 // where the others may need more.
 func (d *demand) correct(now time.Time, layers []layerUse, other uint64) {
-	sum := other
+	var sum uint64
 	for _, l := range layers[:d.top+1] {
 		sum += l.bps
 	}
+	full := float64(sum+other) > demandFull*float64(d.limit) || float64(sum) < demandStarved*float64(d.took)
 	over := slices.ContainsFunc(layers[d.top+1:], func(l layerUse) bool {
 		return !l.heard.IsZero() && now.Sub(l.heard) < layerSilence
 	})
@@ -144,9 +154,9 @@ func (d *demand) correct(now time.Time, layers []layerUse, other uint64) {
 	case over && now.Sub(d.moved) >= demandDown:
 		d.bound = d.limit
 		next = uint64(float64(d.limit) * demandStep)
-	case !over && float64(sum) > demandFull*float64(d.limit) && now.Sub(d.moved) >= demandUp:
+	case !over && full && now.Sub(d.moved) >= demandUp:
 		next = uint64(float64(d.limit) / demandStep)
-		if d.bound != 0 && next >= d.bound {
+		if d.bound != 0 && next >= d.bound-d.bound/100 { // give or take what is rounded
 			next = d.limit
 		}
 	}

@@ -11,6 +11,7 @@ import (
 type encoder struct {
 	least, target, most []uint64
 	sent                []uint64
+	share               float64 // of what a layer is given that it takes, 1 if zero
 }
 
 func newEncoder() *encoder {
@@ -40,6 +41,11 @@ func (e *encoder) run(limit uint64, sound uint64) {
 		top = i
 	}
 	e.sent[top] = min(e.sent[top]+left, e.most[top])
+	for i := range e.sent {
+		if e.share > 0 {
+			e.sent[i] = uint64(e.share * float64(e.sent[i]))
+		}
+	}
 }
 
 // demandWorld runs a demand beside an encoder.
@@ -165,5 +171,23 @@ func TestDemandWaitsForLayers(t *testing.T) {
 	w.run(2*time.Second, 0)
 	if w.limit == 0 {
 		t.Error("not limited though the last layer does not come")
+	}
+}
+
+// TestDemandDoesNotStarve has an encoder that takes two thirds of what it is given, as
+// those do that hold a rate by leaving out frames.
+func TestDemandDoesNotStarve(t *testing.T) {
+	for _, wanted := range []int{0, 1} {
+		w := newDemandWorld()
+		w.e.share = 0.67
+		w.run(demandLearn, 2)
+		free := w.e.sent[wanted]
+		w.run(demandLinger+40*time.Second, wanted)
+		if w.e.sent[2] > 0 {
+			t.Errorf("layer %d is wanted: the highest is sent", wanted)
+		}
+		if got := w.e.sent[wanted]; got*10 < free*9 {
+			t.Errorf("layer %d takes %d, and %d when it was free; limit %d", wanted, got, free, w.limit)
+		}
 	}
 }

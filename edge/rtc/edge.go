@@ -62,7 +62,9 @@ func New(cfg Config) (*Edge, error) {
 		log:        cfg.Log,
 		sessions:   map[string]*Session{},
 		identities: map[string]int{},
-		demux:      transport.NewDemux(cfg.UDP),
+	}
+	if e.demux, err = transport.NewDemux(cfg.UDP); err != nil {
+		return nil, fmt.Errorf("rtc: %w", err)
 	}
 	if e.metrics, err = newMetrics(cfg.Metrics, e.counts); err != nil {
 		return nil, fmt.Errorf("rtc metrics: %w", err)

@@ -101,10 +101,15 @@ func (l *laneLog) evict() {
 
 // passes says whether a viewer that is to be sent object next, a few packets at a
 // time, had better go on with the newest group: that has begun, and there is more than
-// that left of those before it.
+// that left of those before it, and than passLeast.
 func (l *laneLog) passes(next uint64, few int) bool {
-	return few > 0 && l.whole && next < l.groupStart && l.at(l.groupStart).firstPacket-l.at(next).firstPacket > uint64(few)
+	return few > 0 && l.whole && next < l.groupStart &&
+		l.at(l.groupStart).firstPacket-l.at(next).firstPacket > uint64(max(few, passLeast))
 }
+
+// passLeast packets are a few frames at the most: nobody leaves out pictures for so
+// little.
+const passLeast = 12
 
 // broken says that the newest group has a hole: nobody can begin in it.
 func (l *laneLog) broken() { l.whole = false }

@@ -286,9 +286,9 @@ func (l *lane) flush() {
 func (l *lane) report(v *viewer, now time.Time) {
 	la := v.layer
 	v.reportDue = now.Add(reportEvery).Truncate(reportTogether)
-	pts := la.lastPTS + now.Sub(la.lastAppend).Microseconds()
-	ntp := stream.NTP(time.UnixMicro(pts))
-	if err := v.report(ntp, ticksOf(pts, l.key.codec.ClockRate())); err != nil {
+	since := now.Sub(la.lastAppend).Microseconds()
+	ntp := stream.NTP(time.UnixMicro(la.lastPTS + since))
+	if err := v.report(ntp, la.lastTicks+ticksOf(since, l.key.codec.ClockRate())); err != nil {
 		la.skip(skipWriteFailed)
 	}
 }

@@ -44,8 +44,10 @@ type layer struct {
 
 	height atomic.Int64  // in pixels, zero if unknown
 	bps    atomic.Uint64 // bit/s: what is measured, else what the catalog says or the size lets guess
-	gone   atomic.Bool   // no viewer can be put on it any more
-	stats  layerCounters
+	// largest is about how many bytes its largest frames have.
+	largest atomic.Int64
+	gone    atomic.Bool // no viewer can be put on it any more
+	stats   layerCounters
 
 	users  int       // viewers that are on it or on their way to it
 	unused time.Time // since when there are none
@@ -60,6 +62,8 @@ type layer struct {
 	settled      bool      // what was cached when it was opened has arrived
 	lastAppend   time.Time
 	lastPTS      int64
+	lastTicks    int64 // of the object with lastPTS
+	sound        soundTicks
 	nextKeyframe time.Time
 	nextFresh    time.Time
 	untold       [numSkips]untold
@@ -156,6 +160,7 @@ func (la *layer) open() error {
 	la.sub, la.track, la.packetizer, la.packets = sub, sub.Track(), p, newLaneLog()
 	la.reader = laneReader{sub: sub, skip: la.skip}
 	la.first, la.settled, la.hole, la.nextKeyframe = time.Time{}, false, false, time.Time{}
+	la.sound = soundTicks{}
 	la.meter = rateMeter{bps: la.bps.Load()}
 	return nil
 }
@@ -208,19 +213,24 @@ func (la *layer) append(in laneInput, now time.Time) {
 	la.hole = false
 	la.checkTimeline(int64(pts), now)
 	slot.ticks, slot.ingress = ticksOf(int64(pts), l.key.codec.ClockRate()), in.Ingress
+	if audio {
+		slot.ticks = la.sound.next(slot.ticks)
+	}
 	if in.IngressErr < 0 {
 		slot.ingress = 0
 	}
 	if la.first.IsZero() {
 		la.first = now
 	}
-	la.lastAppend, la.lastPTS = now, int64(pts)
+	la.lastAppend, la.lastPTS, la.lastTicks = now, int64(pts), slot.ticks
 	la.packets.commit(in.first || audio, now)
 	if audio && l.protected() {
 		la.addRED()
 	}
 	la.stats.objects.Add(1)
-	if la.settled && la.meter.add(now, slot.payloads.Bytes()+slot.payloads.Len()*packetOverhead) {
+	size := slot.payloads.Bytes() + slot.payloads.Len()*packetOverhead
+	la.enlarge(int64(size), in.first)
+	if la.settled && la.meter.add(now, size) {
 		la.bps.Store(la.meter.bps)
 	}
 	if la.users > 0 {
@@ -234,6 +244,15 @@ func (la *layer) append(in laneInput, now time.Time) {
 			l.sendLive(v, slot.payloads.Len(), now)
 		}
 	}
+}
+
+// enlarge follows the size of the largest frames, which most groups begin with.
+func (la *layer) enlarge(size int64, first bool) {
+	most := la.largest.Load()
+	if first {
+		most -= most / 4
+	}
+	la.largest.Store(max(most, size))
 }
 
 // breakGroup says that the rest of the current group cannot be decoded.

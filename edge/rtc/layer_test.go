@@ -141,12 +141,12 @@ func (s *ladderStory) join(r *recorder, a aim) *viewer {
 // sent says which layers the packets from index on are of, each run of them once.
 func (r *recorder) sent(from int) (layers string) {
 	for _, p := range r.packets[from:] {
-		// The VP8 payload descriptor with its picture id goes before the frame, of
+		// The VP8 payload descriptor goes before the frame, of
 		// which the first byte names the layer. Only first packets have it.
 		if p.payload[0]&0x10 == 0 {
 			continue
 		}
-		if name := string(p.payload[4]); len(layers) == 0 || layers[len(layers)-1:] != name {
+		if name := string(p.payload[1]); len(layers) == 0 || layers[len(layers)-1:] != name {
 			layers += name
 		}
 	}

@@ -11,22 +11,26 @@ func TestPlayout(t *testing.T) {
 	const ms = time.Millisecond
 	far := bwe.Estimate{RTT: 320 * ms, Loss: 0.05}
 	for _, c := range []struct {
-		name string
-		est  bwe.Estimate
-		want time.Duration
+		name    string
+		est     bwe.Estimate
+		largest int
+		want    time.Duration
 	}{
-		{"no loss", bwe.Estimate{RTT: 320 * ms}, 0},
-		{"loss, near", bwe.Estimate{RTT: 40 * ms, Loss: 0.05}, 0},
-		{"loss, far", far, 400 * ms},
-		{"loss, very far", bwe.Estimate{RTT: 2 * time.Second, Loss: 0.05}, playoutMax},
+		{"no loss", bwe.Estimate{RTT: 320 * ms}, 0, 0},
+		{"loss, near", bwe.Estimate{RTT: 40 * ms, Loss: 0.05}, 0, 0},
+		{"loss, far", far, 0, 400 * ms},
+		{"loss, very far", bwe.Estimate{RTT: 2 * time.Second, Loss: 0.05}, 0, playoutMax},
+		{"key frames, wide", bwe.Estimate{SustainedBps: 4_000_000}, 40_000, 0},
+		{"key frames, narrow", bwe.Estimate{SustainedBps: 1_000_000}, 25_000, 260 * ms},
+		{"key frames, very narrow", bwe.Estimate{SustainedBps: 200_000}, 25_000, playoutLargeMax},
 	} {
 		var p playout
 		now := time.Unix(1_700_000_000, 0)
 		for range 100 {
-			p.update(now, c.est)
+			p.update(now, c.est, c.largest)
 			now = now.Add(100 * ms)
 		}
-		if got := p.update(now, c.est); got != c.want {
+		if got := p.update(now, c.est, c.largest); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
@@ -36,7 +40,7 @@ func TestPlayout(t *testing.T) {
 	pass := func(d time.Duration, e bwe.Estimate) (changes int) {
 		was := p.delay
 		for end := now.Add(d); now.Before(end); now = now.Add(100 * ms) {
-			if is := p.update(now, e); is != was {
+			if is := p.update(now, e, 0); is != was {
 				was, changes = is, changes+1
 			}
 		}

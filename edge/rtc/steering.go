@@ -15,12 +15,13 @@ const (
 	// that asks for it.
 	steerEvery = 100 * time.Millisecond
 	// sliceTime is how much of a large frame leaves at once where the path is narrow:
-	// what the path carries in that time, and at least sliceLeast packets.
+	// what the path carries in that time, and at least sliceLeast packets, which are
+	// enough to find out about an estimate that is too low. Sound waits for a slice.
 	sliceTime  = 40 * time.Millisecond
-	sliceLeast = 12
-	// sliceSpeed is how much faster than the path the slices follow each other: with
-	// less, an estimate that is too low could never be found out.
-	sliceSpeed = 2
+	sliceLeast = 4
+	// sliceSpeed is how much faster than the path the slices follow each other: a fifth
+	// of the time that a frame takes, sound stands in the queue behind it.
+	sliceSpeed = 1.25
 	// catchUpTime is how much of a path's time a viewer may be sent at once to begin
 	// in the middle of a group.
 	catchUpTime = 250 * time.Millisecond
@@ -144,7 +145,13 @@ func (st *steering) feedback(packet []byte, now time.Time) {
 	before := st.control.Estimate()
 	st.control.Feedback(now, st.results)
 	after := st.control.Estimate()
-	if !st.heard || after.SustainedBps < before.SustainedBps*9/10 {
+	resumed := before.State == bwe.Outage && after.State != bwe.Outage
+	if resumed {
+		for _, s := range st.tracks {
+			s.memory.Forgive()
+		}
+	}
+	if !st.heard || resumed || after.SustainedBps < before.SustainedBps*9/10 {
 		st.heard = true
 		st.decide(now, after)
 	}
@@ -193,7 +200,9 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 		if s.told && s.aim.pause {
 			current = allocate.Paused
 		}
-		st.pictures = append(st.pictures, allocate.Picture{Layers: s.rates, Current: current, Memory: &s.memory})
+		st.pictures = append(st.pictures, allocate.Picture{
+			Layers: s.rates, Current: current, Memory: &s.memory, Most: bearable(s.rates, current, st.playout.loss, e.RTT),
+		})
 	}
 	var wanted uint64
 	st.choices, wanted = allocate.Decide(st.choices[:0], now, uint64(max(bps, 0)), st.pictures)
@@ -236,7 +245,8 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 
 // differs reports whether the way to send is so different that the lane is told.
 func (a aim) differs(b aim) bool {
-	return differs(a.slice, b.slice) || differs(int(a.rtt), int(b.rtt)) || differs(int(a.early), int(b.early)) || a.playout != b.playout
+	pace := a.gap - b.gap
+	return differs(a.slice, b.slice) || pace.Abs() > b.gap/8 || differs(int(a.rtt), int(b.rtt)) || differs(int(a.early), int(b.early)) || a.playout != b.playout
 }
 
 // differs reports whether a bound is so far from the last that it matters.
@@ -244,13 +254,24 @@ func differs(a, b int) bool { return a != b && (a == 0 || b == 0 || 2*a < b || a
 
 // newAim says how to send to a viewer on a path like this.
 func (st *steering) newAim(now time.Time, e bwe.Estimate) aim {
-	a := aim{rtt: e.RTT, early: e.Spread, playout: st.playout.update(now, e), burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
+	a := aim{rtt: e.RTT, early: e.Spread, playout: st.playout.update(now, e, st.largest()), burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
 	if e.Bps < wideEnough {
 		const bits = 8 * 1200
 		a.slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))
-		a.gap = time.Duration(float64(a.slice*bits) / float64(sliceSpeed*e.Bps) * float64(time.Second))
+		a.gap = time.Duration(float64(a.slice*bits) / (sliceSpeed * float64(e.Bps)) * float64(time.Second))
 	}
 	return a
+}
+
+// largest returns the bytes of the largest frames that the viewer is sent.
+func (st *steering) largest() int {
+	most := int64(0)
+	for _, s := range st.videos() {
+		if la := s.aim.layer; la != nil && s.told {
+			most = max(most, la.largest.Load())
+		}
+	}
+	return int(most)
 }
 
 // probe sends what the controller wants to know the path by.

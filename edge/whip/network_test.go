@@ -51,11 +51,17 @@ const oneWay = 10 * time.Millisecond
 // inWorld runs f in a bubble with a world, and takes the world down after it.
 func inWorld(t *testing.T, configure func(*rtc.Config, *whip.Config), f func(w *world)) {
 	t.Helper()
+	inWideWorld(t, oneWay, configure, f)
+}
+
+// inWideWorld is inWorld with another delay from every host to every other.
+func inWideWorld(t *testing.T, delay time.Duration, configure func(*rtc.Config, *whip.Config), f func(w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, metrics: prometheus.NewRegistry()}
 		var err error
 		w.router, err = vnet.NewRouter(&vnet.RouterConfig{
-			CIDR: "10.0.0.0/16", MinDelay: oneWay, QueueSize: 100_000, LoggerFactory: &logging.DefaultLoggerFactory{},
+			CIDR: "10.0.0.0/16", MinDelay: delay, QueueSize: 100_000, LoggerFactory: &logging.DefaultLoggerFactory{},
 		})
 		w.must(err)
 		w.router.AddChunkFilter(func(c vnet.Chunk) bool {

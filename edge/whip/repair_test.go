@@ -52,6 +52,7 @@ func TestLossIsRepaired(t *testing.T) {
 				seed := rand.Uint64()
 				rng := rand.New(rand.NewPCG(seed, 1))
 				seen, kept, dropped := 0, 0, 0
+				var again []time.Time // retransmissions that were dropped
 				w.setDrop(func(c vnet.Chunk) bool {
 					toNode := c.DestinationAddr().String() == "10.0.0.1:3478"
 					if !isMedia(c) || toNode != towardsNode {
@@ -63,6 +64,14 @@ func TestLossIsRepaired(t *testing.T) {
 					}
 					if kept++; kept < 30 && rng.IntN(100) >= 5 {
 						return false
+					}
+					// In the time that a packet is waited for it is asked for three times: were all
+					// answers to one lost, it would be right to give it up.
+					if pt := c.UserData()[1] & 0x7f; pt == 97 || pt == 99 {
+						if n := len(again); n >= 2 && time.Since(again[n-2]) < 300*time.Millisecond {
+							return false
+						}
+						again = append(again, time.Now())
 					}
 					kept = 0
 					dropped++
@@ -87,6 +96,43 @@ func TestLossIsRepaired(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFarPublisher loses packets of a publisher 150 ms away. The first that is lost is
+// given up, since nobody knows then how long its repair takes; from then on the node
+// waits for it.
+func TestFarPublisher(t *testing.T) {
+	inWideWorld(t, 150*time.Millisecond, nil, func(w *world) {
+		t := w.t
+		began := time.Now()
+		seen, dropped := 0, 0
+		w.setDrop(func(c vnet.Chunk) bool {
+			const rtx = 97 // the payload type after that of the first codec
+			pt := c.UserData()[1] & 0x7f
+			if !isMedia(c) || c.DestinationAddr().String() != "10.0.0.1:3478" || pt == rtx || len(c.UserData()) <= 200 {
+				return false
+			}
+			since := time.Since(began)
+			seen++
+			if since > 4*time.Second && dropped == 0 || since > 6*time.Second && since < 11*time.Second && seen%20 == 0 {
+				dropped++
+				return true
+			}
+			return false
+		})
+		video := loadStream(t, framing.VP8)
+		pub := w.publish(whipclient.Source{Codec: framing.VP8})
+		video.send(t, pub, 0, 0, 12*time.Second)
+		time.Sleep(2 * time.Second)
+		s := w.edge.Status().Publishers[0].Tracks[0].InboundStats
+		if dropped < 5 || s.Missed != uint64(dropped) || s.Lost != 1 {
+			t.Errorf("%d packets were dropped, of which only the first may be given up: %+v", dropped, s)
+		}
+		if most := uint64(2*dropped + 4); s.NACKs > most {
+			t.Errorf("%d requests, want at most %d: the round trip is known", s.NACKs, most)
+		}
+		w.must(pub.Close(t.Context()))
+	})
 }
 
 // TestFirstPacketLost loses the beginning of what a viewer is sent: it asks for a

@@ -30,6 +30,17 @@ type ProxyConfig struct {
 	IdleTimeout time.Duration
 	// Log is told what the proxy cannot do. Default: nobody.
 	Log *slog.Logger
+	// Watch is told of each datagram from the target. It must be quick and must not
+	// keep the payload, and is called from one goroutine at a time. May be nil.
+	Watch func(Passage)
+}
+
+// Passage is what becomes of one datagram.
+type Passage struct {
+	At      time.Time // when it came to the path
+	Took    time.Duration
+	Drop    Drop
+	Payload []byte
 }
 
 const (
@@ -128,6 +139,18 @@ func (p *Proxy) SetBack(cfg Config) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.back.Set(cfg)
+}
+
+// Rebind gives every client another address towards the target, with its next
+// datagram, as a NAT does that has forgotten its bindings. What is sent to the old
+// ones is lost.
+func (p *Proxy) Rebind() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for addr, c := range p.clients {
+		delete(p.clients, addr)
+		closeSocket(c.conn)
+	}
 }
 
 // Counts returns what happened to the datagrams of each direction.
@@ -251,6 +274,9 @@ func (p *Proxy) fromTarget(c *client, now time.Time, b []byte) {
 func (p *Proxy) forget(c *client, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.clients[c.addr] != c {
+		return true // it has another socket by now
+	}
 	if now.Sub(c.active) < p.cfg.IdleTimeout {
 		return false
 	}
@@ -269,6 +295,9 @@ func (p *Proxy) sendLocked(l *Link, now time.Time, b []byte, d datagram) {
 		return
 	}
 	at, drop := l.Send(now, len(b))
+	if p.cfg.Watch != nil && l == p.back {
+		p.cfg.Watch(Passage{now, at.Sub(now), drop, b})
+	}
 	if drop != DropNone {
 		return
 	}

@@ -161,6 +161,26 @@ func TestProxyKeepsClientsApart(t *testing.T) {
 	pt.waitDropped(DropClients)
 }
 
+// TestProxyRebinds: after it the target sees another address, answers to that reach
+// the client, and those to the old one do not.
+func TestProxyRebinds(t *testing.T) {
+	pt := newProxyTest(t, ProxyConfig{MaxClients: 1})
+	client := listen(t)
+	send(t, client, pt.proxy.Addr(), []byte("before"))
+	_, old := receive(t, pt.target)
+	pt.proxy.Rebind()
+	send(t, client, pt.proxy.Addr(), []byte("after"))
+	b, now := receive(t, pt.target)
+	if string(b) != "after" || now == old {
+		t.Errorf("target got %q from %v, before from %v", b, now, old)
+	}
+	send(t, pt.target, old, []byte("lost"))
+	send(t, pt.target, now, []byte("answer"))
+	if b, _ := receive(t, client); string(b) != "answer" {
+		t.Errorf("client got %q", b)
+	}
+}
+
 func TestProxyForgetsIdleClients(t *testing.T) {
 	pt := newProxyTest(t, ProxyConfig{MaxClients: 1, IdleTimeout: 20 * ms})
 	for range 3 { // each gets the one place once the one before is forgotten

@@ -31,6 +31,8 @@ type Profile struct {
 type Step struct {
 	At   time.Duration `json:"at_ns"`
 	Path impair.Config `json:"path"`
+	// Rebind has the viewer come from another address from now on.
+	Rebind bool `json:"rebind,omitempty"`
 }
 
 // oneWay is the delay of the path in each direction, without queues.
@@ -51,37 +53,48 @@ func Profiles() []Profile {
 	return []Profile{
 		{
 			Name: "steady300", Title: "steady 300 kbit/s", Length: 30 * time.Second, Steady: 8 * time.Second,
-			Steps: []Step{{0, path(impair.Config{RateBps: 300 * kbit})}},
+			Steps: []Step{{Path: path(impair.Config{RateBps: 300 * kbit})}},
 		},
 		{
 			Name: "loss1m", Title: "1 Mbit/s with 2 % loss", Length: 30 * time.Second, Steady: 8 * time.Second,
-			Steps: []Step{{0, path(impair.Config{RateBps: mbit, Loss: impair.Independent(0.02)})}},
+			Steps: []Step{{Path: path(impair.Config{RateBps: mbit, Loss: impair.Independent(0.02)})}},
 		},
 		{
 			Name: "drop", Title: "4, then 0.5, then 4 Mbit/s", Length: 55 * time.Second, Steady: 25 * time.Second,
 			Drop: 15 * time.Second, Rise: 35 * time.Second,
 			Steps: []Step{
-				{0, path(impair.Config{RateBps: 4 * mbit})},
-				{15 * time.Second, path(impair.Config{RateBps: 500 * kbit})},
-				{35 * time.Second, path(impair.Config{RateBps: 4 * mbit})},
+				{Path: path(impair.Config{RateBps: 4 * mbit})},
+				{At: 15 * time.Second, Path: path(impair.Config{RateBps: 500 * kbit})},
+				{At: 35 * time.Second, Path: path(impair.Config{RateBps: 4 * mbit})},
 			},
 		},
 		{
 			Name: "jitter", Title: "4 Mbit/s with 200 ms of jitter, out of order", Length: 30 * time.Second, Steady: 10 * time.Second,
-			Steps: []Step{{0, path(impair.Config{RateBps: 4 * mbit, Jitter: 200 * time.Millisecond, Reorder: true})}},
+			Steps: []Step{{Path: path(impair.Config{RateBps: 4 * mbit, Jitter: 200 * time.Millisecond, Reorder: true})}},
 		},
 		{
 			Name: "outage", Title: "4 Mbit/s that fails for 3 s", Length: 35 * time.Second, Steady: 25 * time.Second,
 			Drop: 15 * time.Second, Rise: 18 * time.Second,
 			Steps: []Step{
-				{0, path(impair.Config{RateBps: 4 * mbit})},
-				{15 * time.Second, path(impair.Config{RateBps: 4 * mbit, Down: true})},
-				{18 * time.Second, path(impair.Config{RateBps: 4 * mbit})},
+				{Path: path(impair.Config{RateBps: 4 * mbit})},
+				{At: 15 * time.Second, Path: path(impair.Config{RateBps: 4 * mbit, Down: true})},
+				{At: 18 * time.Second, Path: path(impair.Config{RateBps: 4 * mbit})},
+			},
+		},
+		{
+			Name: "rebind", Title: "4 Mbit/s through a NAT that forgets its bindings", Length: 35 * time.Second, Steady: 25 * time.Second,
+			// For a tenth of a second what is under way arrives nowhere, so that a picture after it
+			// came by the new address.
+			Drop: 15 * time.Second, Rise: 15100 * time.Millisecond,
+			Steps: []Step{
+				{Path: path(impair.Config{RateBps: 4 * mbit})},
+				{At: 15 * time.Second, Path: path(impair.Config{RateBps: 4 * mbit, Down: true})},
+				{At: 15100 * time.Millisecond, Path: path(impair.Config{RateBps: 4 * mbit}), Rebind: true},
 			},
 		},
 		{
 			Name: "far", Title: "2 Mbit/s with 300 ms round trip and 5 % loss", Length: 30 * time.Second, Steady: 10 * time.Second,
-			Steps: []Step{{0, impair.Config{RateBps: 2 * mbit, Delay: 150 * time.Millisecond, Loss: impair.Independent(0.05)}}},
+			Steps: []Step{{Path: impair.Config{RateBps: 2 * mbit, Delay: 150 * time.Millisecond, Loss: impair.Independent(0.05)}}},
 		},
 	}
 }

@@ -29,7 +29,9 @@ func played(p *Profile, gapFrom, gapTo time.Duration, height func(time.Duration)
 
 var testProfile = Profile{
 	Name: "test", Title: "a test", Length: 20 * time.Second, Steady: 12 * time.Second, Drop: 5 * time.Second, Rise: 10 * time.Second,
-	Steps: []Step{{0, impair.Config{RateBps: mbit}}, {5 * time.Second, impair.Config{RateBps: mbit / 4}}, {10 * time.Second, impair.Config{RateBps: mbit}}},
+	Steps: []Step{
+		{Path: impair.Config{RateBps: mbit}}, {At: 5 * time.Second, Path: impair.Config{RateBps: mbit / 4}}, {At: 10 * time.Second, Path: impair.Config{RateBps: mbit}},
+	},
 }
 
 // TestScore: a freeze right after the drop, a picture that is smaller until two

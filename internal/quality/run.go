@@ -31,6 +31,9 @@ type Config struct {
 	// 9), empty for simulcast.
 	Codec string `json:"codec"`
 	Mode  string `json:"mode,omitempty"`
+	// Trace is a directory for what each packet did on the path and what the pages
+	// told. Default: none.
+	Trace string `json:"-"`
 	// Browser is the program of Chromium.
 	Browser string `json:"browser"`
 	// Progress is told what is going on. May be nil.
@@ -117,10 +120,14 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 		return Outcome{}, err
 	}
 	defer stop()
+	t, err := c.openTrace(server, p)
+	if err != nil {
+		return Outcome{}, err
+	}
 	// The viewer joins on the path that the profile begins with.
 	first := p.Steps[0].Path
 	proxy, err := impair.NewProxy(impair.ProxyConfig{
-		Target: served.Media, Forward: impair.Config{Delay: first.Delay}, Back: first, Seed: 1,
+		Target: served.Media, Forward: impair.Config{Delay: first.Delay}, Back: first, Seed: 1, Watch: t.passed,
 	})
 	if err != nil {
 		return Outcome{}, err
@@ -161,6 +168,9 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 	if port := rec.around(); port != 0 {
 		return Outcome{}, fmt.Errorf("the viewer knows a way around the path, by port %d", port)
 	}
+	if err := t.close(rec); err != nil {
+		return Outcome{}, err
+	}
 	score := rec.score(p) // which may find problems
 	return Outcome{Server: server, Profile: p.Name, Problems: rec.problems, Score: score, Published: rec.layersSent()}, nil
 }
@@ -198,6 +208,9 @@ func (c *Config) follow(ctx context.Context, p *Profile, proxy *impair.Proxy, re
 		if next < len(p.Steps) && at >= p.Steps[next].At {
 			if err := proxy.SetBack(p.Steps[next].Path); err != nil {
 				return err
+			}
+			if p.Steps[next].Rebind {
+				proxy.Rebind()
 			}
 			next++
 		}

@@ -51,7 +51,8 @@ func (r *rivals) follow(c *Controller, t, queue time.Duration) {
 
 // trust is whether proven rates are to be believed. Token buckets let bursts
 // through at a rate that lasts for no longer than the bucket; where what was
-// proven led into a queue, it is not believed for a while, twice as long each time.
+// proven led into a queue, it is not believed for a while, twice as long each time,
+// and after the second time only step by step.
 type trust struct {
 	raised time.Duration // when a proof was last acted upon
 	to     float64       // estimate that it led to
@@ -64,6 +65,9 @@ const (
 	trustTest  = 3 * time.Second
 	trustPause = 4 * time.Second
 	trustMax   = 64 * time.Second
+	// trustStep is the largest step, and trustPace the time between two.
+	trustStep = 2
+	trustPace = time.Second
 )
 
 // contradicted is told what the capacity is found to be.
@@ -78,9 +82,22 @@ func (u *trust) contradicted(t time.Duration, capacity float64) {
 	u.until, u.at, u.raised = t+u.pause, t, 0
 }
 
+// most is how far a proof may raise an estimate.
+func (u *trust) most(t time.Duration, bps float64) float64 {
+	switch {
+	case u.pause <= trustPause || t-u.at > 2*trustMax: // once is no rule
+		return math.MaxFloat64
+	case t-u.raised < trustPace:
+		return bps
+	}
+	return trustStep * bps
+}
+
 // outage is a time without feedback.
 type outage struct {
 	former float64       // estimate before it
+	began  time.Duration // when it was noticed
+	again  bool          // soon after another
 	next   time.Duration // when to halve again
 	ignore time.Duration // what was sent before does not count
 	ended  time.Duration
@@ -96,6 +113,11 @@ const (
 	outageApart   = 2 * time.Second
 	outageDrain   = 2 * time.Second
 	outageProbe   = 300 * time.Millisecond // for a probe on an empty path, besides the RTT
+	// resumeShare is how much of the estimate before an outage counts after it, if that
+	// was no longer than outageShort: most paths are then what they were, and viewers
+	// have seen nothing for that long.
+	resumeShare = 0.8
+	outageShort = 5 * time.Second
 )
 
 // silence looks whether what was sent is not reported on for too long.
@@ -118,7 +140,8 @@ func (c *Controller) silence(t time.Duration) {
 		if c.state == Decrease {
 			former = min(c.cut.from, afterDrain*c.capacity)
 		}
-		if c.outage.ended == 0 || t-c.outage.ended > outageApart {
+		c.outage.began, c.outage.again = t, c.outage.ended != 0 && t-c.outage.ended <= outageApart
+		if !c.outage.again {
 			c.outage.former = 0 // else it is the same outage still
 		}
 		c.outage.former = max(c.outage.former, former)
@@ -133,14 +156,18 @@ func (c *Controller) silence(t time.Duration) {
 	c.decided = t
 }
 
-// resume is the end of an outage. What it was before is tried with a probe.
-func (c *Controller) resume(t time.Duration) {
+// resume is the end of an outage. What it was before is tried with a probe; held says
+// that what was sent meanwhile still comes.
+func (c *Controller) resume(t time.Duration, held bool) {
 	c.outage.ignore, c.outage.ended, c.outage.draining = t, t, true
 	c.loss.reset(t)
 	c.delay.clear()
 	c.trains.forget()
 	c.trains.open = train{}
 	c.capacity = max(c.outage.former, c.bps)
+	if !held && !c.outage.again && t-c.outage.began < outageShort {
+		c.set(max(c.bps, resumeShare*c.outage.former))
+	}
 	c.probes.resume, c.probes.next = max(c.outage.former, c.bps), t
 	c.trust = trust{}
 	c.holdUntil = t + c.rtt

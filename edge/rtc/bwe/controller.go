@@ -67,12 +67,23 @@ func (c *Controller) Feedback(now time.Time, results []Result) {
 	}
 	c.heard = t
 	if c.state == Outage {
-		c.resume(t)
+		c.resume(t, c.held(results))
 	}
 	c.decide(t)
 	if n := len(results); c.probeOver(t, results[n-1].Sent) {
 		c.endProbe(t)
 	}
+}
+
+// held says whether what arrived had been held up, as radios do, rather than what was
+// sent before it lost.
+func (c *Controller) held(results []Result) bool {
+	for i := range results {
+		if r := &results[i]; r.Received && r.Arrived-r.Sent-c.delay.base.get() > maxThreshold {
+			return true
+		}
+	}
+	return false
 }
 
 // take takes the report on one packet. It says whether that packet arrived, and
@@ -157,15 +168,16 @@ func (c *Controller) closeTrain(t time.Duration, tr *train) {
 
 // proof is the rate that a train proves.
 func (c *Controller) proof(tr *train) float64 {
-	bps := tr.proven(c.delay.base.get(), c.delay.jitter)
 	if c.delay.settled() {
-		return bps
+		return tr.proven(c.delay.base.get(), c.delay.jitter)
 	}
 	// The least delay is not known yet. What the train itself shows counts then, if
-	// it did not arrive in one lump, and not for too much.
+	// it did not arrive in one lump, and not for too much; its first packet may have
+	// waited for the others a little.
 	if tr.lumps() {
 		return 0
 	}
+	bps := tr.proven(c.delay.base.get(), c.delay.jitter+lumpAllowance)
 	return min(bps, startFactor*float64(c.cfg.Start))
 }
 

@@ -24,6 +24,9 @@ const (
 	queueLoss   = 0.02
 	lossPackets = 20
 	maxHeavy    = 0.3
+	// lossPatience is how long after losses from a full queue no train counts. One that
+	// finds the queue empty for a moment takes the share of whoever else has made room.
+	lossPatience = time.Second
 )
 
 // Growth per second.
@@ -39,6 +42,7 @@ const (
 const (
 	growPatience = 8 * time.Second
 	nearest      = 1.04 // times the capacity is the end of about there
+	beyondAcked  = 1.08 // times what arrives is the end where packets wait
 )
 
 // cut is the last decrease.
@@ -46,6 +50,7 @@ type cut struct {
 	at, deeper time.Duration // when it was, and when its measure was last corrected
 	from       float64       // estimate before
 	queue      time.Duration // when it was last corrected
+	trainless  time.Duration // trains do not count until then
 	quiet      time.Duration // time that the queue has been neither long nor gone
 	watch      watch
 }
@@ -104,9 +109,11 @@ const (
 // overtake one another, or would.
 func (c *Controller) reordering() bool { return c.delay.jitter > 5*time.Millisecond }
 
-// spread is by how much the delays of packets differ that overtake one another.
+// spread is by how much the delays of packets differ that overtake one another. Where
+// they stay in order there is none, however much the delays vary: a probe that takes
+// as long would fill the path for nothing, and who misses a packet misses it for good.
 func (c *Controller) spread() time.Duration {
-	if !c.reordering() {
+	if !c.reordering() || !c.delay.overtaking() {
 		return 0
 	}
 	return c.delay.deepest.get()
@@ -165,6 +172,9 @@ func (c *Controller) output() float64 {
 // unclear says whether a queue that stands may still be chance: no more is sent than
 // comes out, and it has not been there for long.
 func (c *Controller) unclear(t time.Duration, sent float64) bool {
+	if c.last.bps == 0 && !c.delay.settled() {
+		return true // neither the least delay is known nor what comes out
+	}
 	longest := persistence
 	if c.reordering() {
 		longest += 16 * c.delay.jitter
@@ -259,6 +269,7 @@ func (c *Controller) judgeLoss(t time.Duration, sent float64) {
 		c.decision(Hold, ReasonQueueLoss)
 	case full && share > queueLoss:
 		c.congested(t, sent, ReasonQueueLoss)
+		c.cut.trainless = t + lossPatience
 	case share > min(max(heavyLoss, heavyLoss/2+1.5*c.loss.chance), maxHeavy):
 		got := c.delay.acked()
 		c.cut.at, c.cut.from = t, c.bps
@@ -292,7 +303,9 @@ func (c *Controller) raise(t time.Duration) {
 		c.decision(Increase, ReasonSlow)
 		return
 	}
-	c.believe(t, c.trains.proven(t), ReasonTrain)
+	if t >= c.cut.trainless {
+		c.believe(t, c.trains.proven(t), ReasonTrain)
+	}
 }
 
 // believe raises the estimate to what a train or a probe proved, unless that was
@@ -301,20 +314,21 @@ func (c *Controller) believe(t time.Duration, proven float64, r Reason) bool {
 	if t < c.trust.until && c.capacity > 0 {
 		proven = min(proven, c.capacity)
 	}
-	to := believeShare * proven
+	to := min(believeShare*proven, c.trust.most(t, c.bps))
 	if to <= c.bps*1.02 || c.state == Decrease || c.state == Outage || c.rivals.active {
 		return false
 	}
 	c.trust.raised, c.trust.to = t, to
 	c.set(to)
-	c.capacity = max(c.capacity, proven)
+	c.capacity = max(c.capacity, min(proven, to/believeShare))
 	c.decision(c.state, r)
 	return true
 }
 
 // grow raises the estimate while what fills it gets through.
 func (c *Controller) grow(t, step time.Duration, sent float64) {
-	if sent < limitedShare*c.bps || c.last.queue > c.threshold()*6/10 || t < c.holdUntil {
+	room := 1 - float64(c.last.queue)/float64(c.threshold()*6/10)
+	if sent < limitedShare*c.bps || room < 0 || t < c.holdUntil {
 		return
 	}
 	var perSecond, limit float64
@@ -328,9 +342,13 @@ func (c *Controller) grow(t, step time.Duration, sent float64) {
 		perSecond, limit = growBack, afterDrain*known
 	case known > 0 && c.bps < nearest*known && !c.rivals.active:
 		// Slowly at first; the longer nothing happens the more likely it is wrong.
-		perSecond, limit = min(growBeyond, near+faster), min(nearest*known, 1.08*c.delay.acked())
+		perSecond, limit = min(growBeyond, near+faster), min(nearest*known, beyondAcked*c.delay.acked())
 	default:
 		perSecond, limit = min(growMost, growBeyond+faster), float64(c.cfg.Max)
+		if room < 0.5 && !c.rivals.active {
+			// What is taken for chance may be the beginning of a queue.
+			limit = beyondAcked * c.delay.acked()
+		}
 	}
 	limit = min(limit, 1.5*max(c.delay.acked(), c.last.bps)+10_000)
 	to := min(c.bps*(1+perSecond*step.Seconds()), limit)

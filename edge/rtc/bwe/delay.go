@@ -29,6 +29,8 @@ type delayMeter struct {
 	change   time.Duration // by which that differed from the one before
 	jitter   time.Duration // how much it varies
 	heads    int           // bursts seen
+	// overtook is the share of packets that did not arrive in the order of sending.
+	overtook float64
 }
 
 // arrivalSlot is what arrived in 25 ms.
@@ -65,6 +67,7 @@ func (d *delayMeter) add(now time.Duration, r *Result, capacity float64, missing
 	}
 	d.last = delay
 	d.base.add(now, delay)
+	d.addOrder(r, inOrder)
 	d.addSlot(r, delay, int32(r.Size)+int32(missing))
 	d.deepest.add(now, delay-d.base.get())
 	if inOrder {
@@ -96,6 +99,28 @@ func (d *delayMeter) addSlot(r *Result, delay time.Duration, size int32) {
 	s.bytes += size
 	s.packets++
 }
+
+// addOrder follows how many packets overtake others. It comes before arrived is
+// brought up to date.
+func (d *delayMeter) addOrder(r *Result, inOrder bool) {
+	share := 0.0
+	if !inOrder || r.Arrived < d.arrived-overtakeLeast {
+		share = 1
+	}
+	d.overtook += (share - d.overtook) / overtakePackets
+}
+
+// overtaking says whether packets overtake one another, as those on paths of unequal
+// length do. Where they merely come in lumps they do not.
+func (d *delayMeter) overtaking() bool { return d.overtook > overtakeShare }
+
+const (
+	overtakeLeast   = time.Millisecond
+	overtakePackets = 64
+	// overtakeShare is far above what single packets make that come late, and below
+	// what a jitter of two packets' distance makes.
+	overtakeShare = 0.15
+)
 
 // addJitter follows how the waiting time of bursts varies that our own packets
 // before them do not explain.

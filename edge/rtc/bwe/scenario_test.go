@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ type want struct {
 func TestScenarios(t *testing.T) {
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
-			for seed := range uint64(seeds) {
+			for seed := range seeds() {
 				s.cfg.seed = seed
 				w := newWorld(t, s.cfg, s.src())
 				s.run(w)
@@ -52,7 +53,13 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-const seeds = 8
+// seeds is how many worlds a scenario is played in: BWE_SEEDS for a survey.
+func seeds() uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("BWE_SEEDS"), 10, 16); err == nil {
+		return n
+	}
+	return 8
+}
 
 // path is a link of some rate and 50 ms of round trip.
 func path(bps int64, changes ...func(*worldConfig)) worldConfig {
@@ -79,10 +86,18 @@ func settled(bps float64) []want {
 	}
 }
 
-// quickly wants it to be near the link's rate after a second, but for the time in
-// which the queue drains that the first guess has filled.
+// quickly wants it to be near the link's rate after a second.
 func quickly(bps float64) want {
 	return want{"after 1 s", func(w *world) float64 {
+		_, mean, _ := w.rates(1000*ms, 1500*ms)
+		return mean / bps
+	}, 0.6, 1.1}
+}
+
+// soon wants the same of what is known to be left once the queue has drained that
+// the first guess has filled.
+func soon(bps float64) want {
+	return want{"known after 1 s", func(w *world) float64 {
 		sum, samples := 0.0, w.between(1000*ms, 1500*ms)
 		for _, s := range samples {
 			sum += float64(s.est.SustainedBps)
@@ -171,7 +186,7 @@ func scenarios() []scenario {
 		return want{"most", func(w *world) float64 {
 			_, _, most := w.rates(0, w.now)
 			return most / bps
-		}, least, 1.12}
+		}, least, 1.1}
 	}
 	rival := func(w *world) {
 		w.run(5 * time.Second)
@@ -179,7 +194,8 @@ func scenarios() []scenario {
 		w.run(60 * time.Second)
 	}
 	return []scenario{
-		{"steady 300 kbit/s", path(300 * kbps), greedy, steady, settled(300 * kbps)},
+		// The first guess is thrice what the link carries: until 1.5 s its queue drains.
+		{"steady 300 kbit/s", path(300 * kbps), greedy, steady, append(settled(300 * kbps)[:2], soon(300*kbps))},
 		{"steady 1 Mbit/s", path(1 * mbps), greedy, steady, settled(1 * mbps)},
 		{"steady 4 Mbit/s", path(4 * mbps), greedy, steady, settled(4 * mbps)},
 		{"steady 20 Mbit/s", path(20 * mbps), greedy, steady, settled(20 * mbps)},
@@ -191,10 +207,7 @@ func scenarios() []scenario {
 		{"clock fast by 200 ppm", path(1*mbps, func(c *worldConfig) { c.drift = 200e-6 }), greedy, steady, settled(1 * mbps)},
 		{"clock slow by 200 ppm", path(1*mbps, func(c *worldConfig) { c.drift = -200e-6 }), greedy, steady, settled(1 * mbps)},
 		{"queue of 50 ms", path(1*mbps, func(c *worldConfig) { c.forward.QueueBytes = 6250 }), greedy, steady, settled(1 * mbps)[:1]},
-		{"jitter", path(1*mbps, func(c *worldConfig) { c.forward.Jitter = 200 * ms }), greedy, steady, []want{
-			// More cannot be told from less by what arrives in 200 ms.
-			mean("mean", 20*time.Second, 40*time.Second, 1*mbps, 0.8, 1.1),
-		}},
+		{"jitter", path(1*mbps, func(c *worldConfig) { c.forward.Jitter = 200 * ms }), greedy, steady, settled(1 * mbps)[:1]},
 		{"jitter that reorders", path(1*mbps, func(c *worldConfig) {
 			c.forward.Jitter, c.forward.Reorder = 200*ms, true
 		}), greedy, steady, settled(1 * mbps)[:1]},
@@ -263,13 +276,12 @@ func scenarios() []scenario {
 			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (1 * mbps) }, 0.2, 0.8},
 		}},
 		{"rival, short queue", path(10*mbps, func(c *worldConfig) { c.forward.QueueBytes = 60_000 }), greedy, rival, []want{
-			// It loses packets too often to fill 10 Mbit/s.
-			mean("ours", 15*time.Second, 65*time.Second, 10*mbps, 0.2, 0.85),
-			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (10 * mbps) }, 0.15, 0.8},
+			mean("ours", 15*time.Second, 65*time.Second, 10*mbps, 0.2, 0.8),
+			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (10 * mbps) }, 0.2, 0.8},
 		}},
 		{"shaper", path(100*mbps, func(c *worldConfig) {
 			c.bucket = bucket{rate: 1 * mbps, size: 20_000, tokens: 20_000}
-		}), layers, steady, []want{mean("mean", 20*time.Second, 40*time.Second, 1*mbps, 0.7, 1.35)}},
+		}), layers, steady, []want{mean("mean", 20*time.Second, 40*time.Second, 1*mbps, 0.7, 1.3)}},
 		{"rival", path(4*mbps, func(c *worldConfig) { c.forward.QueueBytes = 100_000 }), greedy, rival, []want{
 			mean("ours", 15*time.Second, 65*time.Second, 4*mbps, 0.2, 0.8),
 			{"its", func(w *world) float64 { return float64(w.bulk.received) * 8 / 60 / (4 * mbps) }, 0.2, 0.8},

@@ -58,7 +58,8 @@ type InboundConfig struct {
 	// WriteRTCP sends feedback to the peer.
 	WriteRTCP func([]rtcp.Packet) error
 	// MaxWait is how long a missing packet holds up those behind it. Default:
-	// 250 ms where it can be asked for again, else 50 ms.
+	// 250 ms where it can be asked for again, and for pictures up to a second where
+	// the round trip is so long that two tries take that; else 50 ms.
 	MaxWait time.Duration
 	// Layers has the layers of a picture come as frames of their own: see
 	// framing.DepacketizerConfig.
@@ -69,8 +70,12 @@ type InboundConfig struct {
 const (
 	waitRepair  = 250 * time.Millisecond
 	waitReorder = 50 * time.Millisecond
-	// assumedRTT spaces repeated requests. A lite agent does not measure it; too
-	// small only costs duplicates.
+	// Pictures of a distant peer wait for a second try, which may take farMargin more than
+	// the round trips, but not longer than waitFar.
+	waitFar   = time.Second
+	farMargin = 50 * time.Millisecond
+	// assumedRTT spaces repeated requests at the least. A lite agent does not measure
+	// it; too small only costs duplicates.
 	assumedRTT = 60 * time.Millisecond
 	// pollRepair is how often retransmissions are looked for: pion hands them out
 	// only with the next read.
@@ -87,6 +92,7 @@ type Inbound struct {
 	// Fixed at construction.
 	cfg      InboundConfig
 	repairs  bool  // the peer retransmits on NACK
+	adapts   bool  // how long to wait follows the round trip
 	capture  uint8 // id of the abs-capture-time extension, zero without
 	depends  uint8 // id of the dependency descriptor, zero without
 	timeline trackTimeline
@@ -160,6 +166,7 @@ func NewInbound(cfg InboundConfig) (*Inbound, error) {
 		in.cfg.MaxWait = waitReorder
 		if in.repairs {
 			in.cfg.MaxWait = waitRepair
+			in.adapts = !codec.Audio()
 		}
 	}
 	return in, in.reset()
@@ -186,10 +193,13 @@ func (in *Inbound) receive(sink Sink) {
 		if err := in.arm(time.Now()); err != nil {
 			return // the track is closed
 		}
-		n, _, err := in.cfg.Track.Read(buf)
+		n, how, err := in.cfg.Track.Read(buf)
 		now := time.Now()
 		switch {
 		case err == nil:
+			if how.Get(webrtc.AttributeRtxSsrc) != nil && n >= 4 {
+				in.losses.Answered(binary.BigEndian.Uint16(buf[2:]), now)
+			}
 			in.packet(buf[:n], now, sink)
 		case isTimeout(err):
 		case errors.Is(err, io.ErrShortBuffer):
@@ -400,7 +410,7 @@ func (in *Inbound) ask(now time.Time) {
 	if !in.repairs {
 		return
 	}
-	in.due = in.losses.Due(now, assumedRTT, in.due[:0])
+	in.due = in.losses.Due(now, in.pace(), in.due[:0])
 	if len(in.due) == 0 {
 		return
 	}
@@ -411,6 +421,21 @@ func (in *Inbound) ask(now time.Time) {
 	if err != nil {
 		in.cfg.Log.Debug("request retransmission", slog.Any("err", err))
 	}
+}
+
+// pace returns the round trip by which requests are repeated, and has what is missing
+// waited for as long as two of them take.
+func (in *Inbound) pace() time.Duration {
+	rtt, ok := in.losses.RTT()
+	if !ok {
+		return assumedRTT
+	}
+	if in.adapts {
+		wait := min(max(2*rtt+rtt/4+farMargin, waitRepair), waitFar)
+		in.losses.SetMaxAge(wait)
+		in.reorder.SetMaxWait(wait)
+	}
+	return max(rtt, assumedRTT)
 }
 
 // readReports feeds the peer's sender reports to the timeline until the track ends.

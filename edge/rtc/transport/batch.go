@@ -3,6 +3,9 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+
+	"trellis/internal/udp"
 )
 
 const (
@@ -16,7 +19,7 @@ const (
 // belongs to one goroutine. Make it with Port.NewBatch.
 type Batch struct {
 	port *Port
-	send batchSender
+	send *udp.Sender // nil where the socket is not one of the host's
 
 	buf   []byte
 	iv    nonce
@@ -31,7 +34,9 @@ type Batch struct {
 // NewBatch returns an empty batch.
 func (p *Port) NewBatch() *Batch {
 	b := &Batch{port: p, buf: make([]byte, 0, maxBatch)}
-	b.send.init(&p.raw)
+	if host := p.cfg.Demux.host; host != nil {
+		b.send = host.NewSender()
+	}
 	return b
 }
 
@@ -96,16 +101,16 @@ func (b *Batch) flush() (sent int, err error) {
 	}
 	if !d.tcp && b.n > 1 && b.port.gso.Load() {
 		b.calls++
-		err := b.send.segments(d, b.buf, b.size)
+		err := b.send.SendSegments(&d.sock, b.buf, b.size)
 		switch {
 		case err == nil:
 			return b.n, nil
-		case !unsupported(err):
+		case !udp.Unsegmentable(err):
 			return 0, err
 		}
 		// The device or the kernel cannot segment: never again on this port.
 		if b.port.gso.Swap(false) {
-			b.port.cfg.Log.Warn("UDP segmentation offload does not work here; sending packet by packet", errAttr(err))
+			b.port.cfg.Log.Warn("UDP segmentation offload does not work here; sending packet by packet", slog.Any("err", err))
 		}
 	}
 	for i := 0; i < len(b.buf); i += b.size {
@@ -114,8 +119,10 @@ func (b *Batch) flush() (sent int, err error) {
 		switch {
 		case d.tcp:
 			err = b.conn.sendTCP(p)
+		case b.send != nil:
+			err = b.send.Send(&d.sock, p)
 		default:
-			err = b.send.one(d, p)
+			_, err = b.port.cfg.Demux.WriteToAddrPort(p, d.addr)
 		}
 		if err != nil {
 			return sent, err

@@ -14,7 +14,7 @@ func TestFallback(t *testing.T) {
 	if !r.port.Batches() {
 		t.Fatal("this kernel has no UDP_SEGMENT, which Linux has since 4.18")
 	}
-	conn, err := r.port.cfg.Demux.udp.SyscallConn()
+	conn, err := r.port.cfg.Demux.host.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

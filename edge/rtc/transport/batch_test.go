@@ -34,11 +34,9 @@ func newRig(tb testing.TB) *rig {
 		return c
 	}
 	r := &rig{tb: tb, receiver: listen()}
-	r.port = &Port{cfg: Config{Demux: NewDemux(listen()), Log: slog.New(slog.DiscardHandler)}}
-	if err := r.port.raw.open(r.port.cfg.Demux.PacketConn); err != nil {
-		tb.Fatal(err)
-	}
-	r.port.gso.Store(r.port.raw.batches())
+	demux := newDemux(tb, listen())
+	r.port = &Port{cfg: Config{Demux: demux, Log: slog.New(slog.DiscardHandler)}}
+	r.port.gso.Store(demux.segments())
 	r.conn = r.viewer(r.receiver)
 	r.batch = r.port.NewBatch()
 	key, salt := make([]byte, 16), make([]byte, 12)
@@ -59,7 +57,7 @@ func (r *rig) viewer(at *net.UDPConn) *Conn {
 	c := newConn(r.port, nil)
 	addr := at.LocalAddr().(*net.UDPAddr).AddrPort()
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
-	c.dest.Store(&dest{addr: addr, sock: r.port.raw.sockaddr(addr)})
+	c.dest.Store(&dest{addr: addr, sock: r.port.cfg.Demux.addr(addr)})
 	c.keys.Store(&keys{media: media})
 	return c
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/srtp/v3"
+
+	"trellis/internal/udp"
 )
 
 // Why a Conn ends.
@@ -70,7 +72,7 @@ type Conn struct {
 // dest is where the selected candidate pair leads.
 type dest struct {
 	addr netip.AddrPort
-	sock sockaddr
+	sock udp.Addr // the same, made once
 	tcp  bool
 }
 
@@ -103,7 +105,7 @@ func (c *Conn) watch() error {
 			}
 		}),
 		c.agent.OnSelectedCandidatePairChange(func(_, remote ice.Candidate) {
-			if d, ok := destOf(remote, &c.port.raw); ok {
+			if d, ok := destOf(remote, c.port.cfg.Demux); ok {
 				c.dest.Store(d)
 				c.readTCP(d)
 			}
@@ -120,14 +122,14 @@ func (c *Conn) watch() error {
 	)
 }
 
-func destOf(remote ice.Candidate, raw *rawSocket) (*dest, bool) {
+func destOf(remote ice.Candidate, demux *Demux) (*dest, bool) {
 	addr, err := netip.ParseAddr(remote.Address())
 	if err != nil {
 		return nil, false
 	}
 	d := &dest{addr: netip.AddrPortFrom(addr.Unmap(), uint16(remote.Port())), tcp: remote.NetworkType().IsTCP()}
 	if !d.tcp {
-		d.sock = raw.sockaddr(d.addr)
+		d.sock = demux.addr(d.addr)
 	}
 	return d, true
 }

@@ -28,7 +28,7 @@ func testPort(t *testing.T) *Port {
 		t.Fatal(err)
 	}
 	logger := stream.LoggerFactory{Log: slog.New(slog.DiscardHandler)}
-	demux := NewDemux(udp)
+	demux := newDemux(t, udp)
 	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: demux, Logger: logger.NewLogger("udp")})
 	t.Cleanup(func() { _ = mux.Close() })
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

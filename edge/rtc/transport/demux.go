@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"trellis/internal/udp"
 )
 
 // Demux is the node's UDP socket, as the ICE multiplexer reads from it. It keeps
@@ -19,7 +21,7 @@ import (
 type Demux struct {
 	net.PacketConn
 
-	udp *net.UDPConn // the same, where it is one of the host's
+	host *udp.Conn // the same, where it is one of the host's
 
 	refused refusals
 
@@ -67,10 +69,15 @@ const (
 )
 
 // NewDemux returns a Demux that reads from a socket, and closes it in the end.
-func NewDemux(conn net.PacketConn) *Demux {
+func NewDemux(conn net.PacketConn) (*Demux, error) {
 	d := &Demux{PacketConn: conn, ufrags: map[string]*Client{}, paths: map[netip.AddrPort]*Client{}}
-	d.udp, _ = conn.(*net.UDPConn)
-	return d
+	if host, ok := conn.(*net.UDPConn); ok {
+		var err error
+		if d.host, err = udp.Open(host); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 // Refused counts what was not taken for a reason, by the Conns, too.
@@ -89,15 +96,15 @@ func (d *Demux) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 
 // WriteToAddrPort implements ice.AddrPortReaderWriter.
 func (d *Demux) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	if d.udp != nil {
-		return d.udp.WriteToUDPAddrPort(b, to)
+	if d.host != nil {
+		return d.host.WriteToUDPAddrPort(b, to)
 	}
 	return d.WriteTo(b, net.UDPAddrFromAddrPort(to))
 }
 
 func (d *Demux) read(b []byte) (int, netip.AddrPort, error) {
-	if d.udp != nil {
-		return d.udp.ReadFromUDPAddrPort(b)
+	if d.host != nil {
+		return d.host.ReadFromUDPAddrPort(b)
 	}
 	n, from, err := d.ReadFrom(b)
 	if err != nil {
@@ -108,6 +115,17 @@ func (d *Demux) read(b []byte) (int, netip.AddrPort, error) {
 		return n, netip.AddrPort{}, errNotUDP
 	}
 	return n, addr.AddrPort(), nil
+}
+
+// segments reports whether several packets can go to the kernel in one call.
+func (d *Demux) segments() bool { return d.host != nil && d.host.Segments() }
+
+// addr returns an address in the form that senders take.
+func (d *Demux) addr(a netip.AddrPort) (to udp.Addr) {
+	if d.host != nil {
+		to = d.host.Addr(a)
+	}
+	return to
 }
 
 var errNotUDP = errors.New("a packet that came from no UDP address")

@@ -13,6 +13,15 @@ import (
 	"github.com/pion/stun/v4"
 )
 
+func newDemux(tb testing.TB, conn net.PacketConn) *Demux {
+	tb.Helper()
+	d, err := NewDemux(conn)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return d
+}
+
 // script is a socket that packets come from as written down.
 type script struct {
 	net.PacketConn
@@ -67,7 +76,7 @@ func TestDemux(t *testing.T) {
 		{mine, ours}, // again
 		{other, []byte{0, 1, 0, 0}},
 	}}
-	d := NewDemux(s)
+	d := newDemux(t, s)
 	c := newConn(&Port{cfg: Config{Demux: d, Silence: time.Second}}, nil)
 	c.in.begin(newPipe(), func([]byte) {})
 	c.client.Credentials("ours", password)
@@ -109,7 +118,7 @@ func TestDemux(t *testing.T) {
 // TestDemuxAddresses: a client that comes from ever more addresses is heard from the
 // last of the first few, and no more than so many become known to its agent.
 func TestDemuxAddresses(t *testing.T) {
-	d := NewDemux(&script{})
+	d := newDemux(t, &script{})
 	c := newConn(&Port{cfg: Config{Demux: d}}, nil)
 	c.client.Credentials("ours", password)
 	b := binding(t, "ours:client", password)
@@ -178,7 +187,7 @@ func TestDemuxFloods(t *testing.T) {
 		{"media of strangers", []byte{0x80, 96, 0, 1}, netip.MustParseAddrPort("192.0.2.2:1"), 0, RefusedStranger},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := NewDemux(&script{})
+			d := newDemux(t, &script{})
 			flooding, honest := d.Admit(), d.Admit()
 			flooding.Credentials("ours", password)
 			honest.Credentials("other", password)
@@ -215,7 +224,7 @@ func TestDemuxFloods(t *testing.T) {
 // TestDemuxTakesOver: a socket that a client uses for its next session is the new
 // one's, and stays it when the old one ends.
 func TestDemuxTakesOver(t *testing.T) {
-	d := NewDemux(&script{})
+	d := newDemux(t, &script{})
 	a, b := d.Admit(), d.Admit()
 	a.Credentials("a", password)
 	b.Credentials("b", password)
@@ -257,7 +266,7 @@ func TestRTCPAllowance(t *testing.T) {
 // once that has stopped too.
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newConn(&Port{cfg: Config{Demux: NewDemux(nil), Silence: 8 * time.Second}}, nil)
+		c := newConn(&Port{cfg: Config{Demux: newDemux(t, nil), Silence: 8 * time.Second}}, nil)
 		c.heard()
 		c.quiet.Store(true)
 		for range 20 {

@@ -66,7 +66,7 @@ func (t *Listener) count() int {
 func inListener(t *testing.T, f func(t *testing.T, p *pipes, d *Demux, l *Listener)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p, d := newPipes(), NewDemux(nil)
+		p, d := newPipes(), newDemux(t, nil)
 		c := d.Admit()
 		c.Credentials("ours", password)
 		l := NewListener(p, d, ListenerConfig{Max: 50, MaxPerAddr: 20, First: 5 * time.Second, Silence: 8 * time.Second})

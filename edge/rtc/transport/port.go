@@ -46,7 +46,6 @@ type Config struct {
 // Port is what all Conns of a node share. Its methods are safe for concurrent use.
 type Port struct {
 	cfg  Config
-	raw  rawSocket // the UDP socket, for batches
 	gso  atomic.Bool
 	opts []ice.AgentOption
 }
@@ -75,10 +74,7 @@ func NewPort(cfg Config) (*Port, error) {
 		cfg.Net = host
 	}
 	p := &Port{cfg: cfg}
-	if err := p.raw.open(cfg.Demux.PacketConn); err != nil {
-		return nil, fmt.Errorf("transport: %w", err)
-	}
-	p.gso.Store(p.raw.batches() && !cfg.NoGSO)
+	p.gso.Store(cfg.Demux.segments() && !cfg.NoGSO)
 	networks := []ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6}
 	if cfg.TCPMux != nil {
 		networks = append(networks, ice.NetworkTypeTCP4, ice.NetworkTypeTCP6)

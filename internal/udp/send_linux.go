@@ -1,0 +1,76 @@
+package udp
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sender makes the calls of one goroutine that write to a Conn. Its function value is made
+// once, so that a call allocates nothing. Make it with Conn.NewSender.
+type Sender struct {
+	conn  *Conn
+	call  func(fd uintptr) bool
+	waits bool // for room in the socket's buffer
+	own   Addr // of those who have none
+
+	// Of the call being made.
+	msg unix.Msghdr
+	iov unix.Iovec
+	err error
+
+	control [64]byte
+}
+
+// NewSender returns a Sender that never waits: what the kernel has no room for is
+// an error.
+func (c *Conn) NewSender() *Sender {
+	s := &Sender{conn: c}
+	s.msg.Iov = &s.iov
+	s.msg.SetIovlen(1)
+	s.call = func(fd uintptr) bool {
+		for {
+			_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&s.msg)), unix.MSG_DONTWAIT)
+			switch {
+			case errno == unix.EINTR:
+			case errno == unix.EAGAIN && s.waits:
+				return false // the poller says when there is room
+			default:
+				s.err = errnoOf(errno)
+				return true
+			}
+		}
+	}
+	return s
+}
+
+// Send writes one packet.
+func (s *Sender) Send(to *Addr, p []byte) error { return s.do(to, p, nil) }
+
+// SendSegments writes p as packets of size bytes each, the last one perhaps shorter.
+func (s *Sender) SendSegments(to *Addr, p []byte, size int) error {
+	// One control message: struct cmsghdr, then a 16-bit segment size (udp(7)).
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&s.control[0]))
+	h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+	h.SetLen(unix.CmsgLen(2))
+	binary.NativeEndian.PutUint16(s.control[unix.CmsgLen(0):], uint16(size))
+	return s.do(to, p, s.control[:unix.CmsgSpace(2)])
+}
+
+func (s *Sender) do(to *Addr, p, oob []byte) error {
+	s.msg.Name, s.msg.Namelen = (*byte)(unsafe.Pointer(&to.raw)), to.size
+	s.iov.Base = unsafe.SliceData(p)
+	s.iov.SetLen(len(p))
+	s.msg.Control = nil
+	if len(oob) > 0 {
+		s.msg.Control = unsafe.SliceData(oob)
+	}
+	s.msg.SetControllen(len(oob))
+	err := s.conn.raw.Write(s.call)
+	if err == nil {
+		err = s.err
+	}
+	s.msg.Name, s.msg.Control, s.iov.Base, s.err = nil, nil, nil, nil
+	return err
+}
