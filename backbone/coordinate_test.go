@@ -149,3 +149,22 @@ func TestPlaceIsToldSeldom(t *testing.T) {
 		t.Error("not told for more than a tenth")
 	}
 }
+
+// TestPlaceIsToldWhenItHasAnIdea: others make nothing of a place without an idea of
+// itself, so it is told again when it has one, however little it has moved.
+func TestPlaceIsToldWhenItHasAnIdea(t *testing.T) {
+	now := time.Now()
+	p := newPlaces(rand.New(rand.NewPCG(1, 1)))
+	p.measured["a"] = roundTrip{rtt: 100 * time.Millisecond, at: now}
+	p.told, p.toldAt = p.own, now
+	if now = now.Add(placeSoon); p.news(now) {
+		t.Error("nothing is new")
+	}
+	p.own.err = 0.5
+	if !p.news(now) {
+		t.Error("nobody is told of a place that has an idea of itself now")
+	}
+	if p.told = p.own; p.news(now) {
+		t.Error("it is told twice")
+	}
+}

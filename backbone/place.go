@@ -65,8 +65,11 @@ func (p *places) news(now time.Time) bool {
 	for _, m := range p.measured {
 		rtts = append(rtts, m.rtt)
 	}
-	if len(rtts) == 0 {
+	switch {
+	case len(rtts) == 0:
 		return false
+	case p.told.err >= 1 && p.own.err < 1:
+		return true // a place without an idea of itself is none to others
 	}
 	slices.Sort(rtts)
 	median := float64(rtts[len(rtts)/2]) / float64(time.Millisecond)
@@ -82,21 +85,39 @@ func (p *places) forget(linked map[string]*neighbour, now time.Time) {
 	}
 }
 
-// distance is the round trip to a node: measured, else as the coordinates have it
-// (prior), else a guess from its region.
-func (k *Knowledge) distance(id, region string) (rtt time.Duration, prior bool) {
+// knowing is how well a delay is known.
+type knowing uint8
+
+const (
+	nothing      knowing = iota // of either place
+	guessed                     // from coordinates
+	measuredHere                // on a link that there is or was
+)
+
+// reckon returns the one-way delay to a node, and how well it is known.
+func (k *Knowledge) reckon(id string) (time.Duration, knowing) {
 	if m, ok := k.places.measured[id]; ok {
-		return m.rtt, false
+		return m.rtt / 2, measuredHere
 	}
 	if r := k.adverts.records[id]; r != nil && !k.places.toldAt.IsZero() {
 		if at, ok := parseCoordinate(r.about.Coordinate); ok && at.err < 1 && k.places.own.err < 1 {
-			return time.Duration(k.places.own.rtt(&at) * float64(time.Millisecond)), true
+			return time.Duration(k.places.own.rtt(&at) * float64(time.Millisecond) / 2), guessed
 		}
 	}
-	if region == k.about.Region {
+	return 0, nothing
+}
+
+// distance is the round trip to a node: measured, else as the coordinates have it
+// (prior), else a guess from its region.
+func (k *Knowledge) distance(id, region string) (rtt time.Duration, prior bool) {
+	switch oneWay, known := k.reckon(id); {
+	case known != nothing:
+		return 2 * oneWay, known == guessed
+	case region == k.about.Region:
 		return guessSameRegion, true
+	default:
+		return guessOtherRegion, true
 	}
-	return guessOtherRegion, true
 }
 
 // Choose returns with whom to link, of the nodes that discovery knows, and why.

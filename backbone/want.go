@@ -37,7 +37,7 @@ func (m *Mesh) keepWants(u *upstream, now time.Time) {
 		if m.wantsSpare(u) {
 			want[last(u.plan.route.Backup)] = wantBackup
 		}
-		if m.shortcut(u) {
+		if m.shortcut(u, now) {
 			want[u.origin] = wantShortcut
 		}
 		want[last(u.plan.route.Path)] = wantParent
@@ -45,43 +45,50 @@ func (m *Mesh) keepWants(u *upstream, now time.Time) {
 	m.setWants(u, want)
 }
 
-// shortcutGain is by how much a link to the origin itself must promise to be
-// shorter than the planned path.
-const shortcutGain = 2 * time.Millisecond
+// shortcutGain and shortcutGainPercent are by how much a link to the origin itself
+// must promise to be shorter than a planned path that is well in time: less moves
+// nobody (routing/control, Config.GainDelay), and the origin of a thousand nodes has
+// no room for the links of all.
+const (
+	shortcutGain        = 10 * time.Millisecond
+	shortcutGainPercent = 15
+)
 
 // shortcut reports whether a link to the origin itself would be worth having: it
 // is measured to be shorter than what is planned, or nobody has measured it and
-// the coordinates have it so. Plans know measured links only, so somebody must
-// try. A backup that is late is looked at in the same way: whoever has to live on
-// it is to be in time, too.
-func (m *Mesh) shortcut(u *upstream) bool {
+// it may be. Plans know measured links only, so somebody must try. A backup that is
+// late is looked at in the same way: whoever has to live on it is to be in time, too.
+func (m *Mesh) shortcut(u *upstream, now time.Time) bool {
 	r := &u.plan.route
 	if len(r.Path) < 2 {
 		return false // we have it
 	}
-	region := ""
-	if o := m.know.adverts.records[u.origin]; o != nil {
-		region = o.about.Region
+	direct, known := m.know.reckon(u.origin)
+	if p := m.peers[u.origin]; known < measuredHere && p != nil && p.avoided(now) {
+		return false // it has been tried
 	}
-	rtt, prior := m.know.distance(u.origin, region)
-	return shorter(rtt/2, prior, r.Delay, r.Bound) ||
-		len(r.Backup) > 1 && late(r.BackupDelay, r.Bound) && shorter(rtt/2, prior, r.BackupDelay, r.Bound)
+	return shorter(direct, known, r.Delay, r.Bound) ||
+		len(r.Backup) > 1 && late(r.BackupDelay, r.Bound) && shorter(direct, known, r.BackupDelay, r.Bound)
 }
 
 // shorter compares the direct way with a planned one. Where that needs 85 % of its
-// bound, the least gain counts, and a guess that is half as long again as the link
-// turns out to be is worth trying. For all that the planner knows no way is in time
-// there, so it has raised the bound to 1.1 times the least delay that it finds (at
-// the 95th percentile: hence not 90 %): the direct link may be the one that is.
-func shorter(direct time.Duration, prior bool, planned, bound time.Duration) bool {
-	gain := shortcutGain
+// bound, the least gain counts, a guess that is half as long again as the link
+// turns out to be is worth trying, and so is a link of which nothing is known: in a
+// young mesh coordinates have no idea for half a minute. For all that the planner knows
+// no way is in time there, so it has raised the bound to 1.1 times the least delay that
+// it finds (at the 95th percentile: hence not 90 %): the direct link may be the one that is.
+func shorter(direct time.Duration, known knowing, planned, bound time.Duration) bool {
+	gain := max(shortcutGain, planned*shortcutGainPercent/100)
 	if planned*20 > bound*17 {
-		gain = relayDelay
-		if prior {
+		switch gain = relayDelay; known {
+		case nothing:
+			return true
+		case guessed:
 			direct = direct * 2 / 3
+		case measuredHere:
 		}
 	}
-	return direct+gain < planned
+	return known != nothing && direct+gain < planned
 }
 
 // late reports whether a delay is beyond its bound, as far as half of the frames

@@ -284,7 +284,7 @@ func (t *tree) lateOver(b, v int32) bool {
 // hot.
 func (s *shield) room(b, v int32, want Protection) bool {
 	t := s.t
-	kids := int(t.c[b].kids + s.live[b])
+	kids := int(t.c[b].kids + t.c[b].held + s.live[b])
 	extra := s.live[b]
 	if want != ProtectHot {
 		n := s.load[s.t.failure(b, v)] + 1

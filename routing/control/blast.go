@@ -89,7 +89,7 @@ func (g *group) lighten(c *Controller, v int32, below []int64, limit int64) bool
 		return false
 	}
 	g.moveTo(c, v, &best, ReasonBlastRadius, c.net.nodes[u].ID)
-	g.spots[v].moved, g.lastMove = c.now, c.now
+	g.noteMove(c, v)
 	return true
 }
 

@@ -286,7 +286,7 @@ func (g *group) follows(c *Controller, v, u int32, first bool) bool {
 	t.c[v].standby = false
 	g.moveTo(c, v, &p, ReasonPlanned, g.nameOf(home))
 	if !first {
-		g.spots[v].moved, g.lastMove = c.now, c.now
+		g.noteMove(c, v)
 	}
 	return true
 }

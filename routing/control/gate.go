@@ -16,6 +16,17 @@ func (g *group) rested(c *Controller, v int32) (wait time.Duration) {
 	return c.cfg.Rest<<s.failed - c.now.Sub(s.moved)
 }
 
+// tightened reports whether the bound of v is stricter than when it moved last: it
+// had been raised because nobody knew a way in time, and somebody has found one. Who
+// is late by that need not rest first.
+func (g *group) tightened(v int32) bool { return g.tree.c[v].bound < g.spots[v].within-lateMs }
+
+// noteMove notes that v makes a move that is no failure.
+func (g *group) noteMove(c *Controller, v int32) {
+	s := &g.spots[v]
+	s.moved, s.within, g.lastMove = c.now, g.tree.c[v].bound, c.now
+}
+
 // restless reports whether the path to v, or the way to place p, leads over a link
 // that has lately gone back and forth. Of moves to and from such links a track
 // makes one in a Rest: what they gain may be gone by then.
@@ -70,8 +81,12 @@ func (g *group) hasten(c *Controller) {
 			most++
 		}
 		slices.Reverse(chain[:most])
+		chain = slices.DeleteFunc(chain, func(x int32) bool { return g.rested(c, x) > 0 && !g.tightened(x) })
+		if slices.ContainsFunc(chain, func(x int32) bool { return g.moveInTime(c, x) }) {
+			continue
+		}
 		for _, x := range chain {
-			if g.rested(c, x) <= 0 && g.moveInTime(c, x) {
+			if g.makeRoom(c, x) {
 				break
 			}
 		}
@@ -90,11 +105,12 @@ func (t *tree) lateBelow(v int32) int64 {
 	return n
 }
 
-// lateMs is how far beyond its bound a node may slip before it is moved for that:
-// rounding, and a bound that was itself computed from what was measured.
-const lateMs = 0.1
+// lateMs is how far beyond its bound a node may slip before it is moved for that: it
+// absorbs rounding. A path that is 0.1 ms late leaves its viewers late for good.
+const lateMs = 0.01
 
-// moveInTime moves v with all below it to a place that is in time for all of them.
+// moveInTime moves v with all below it to a place that is in time for all of them,
+// or reports that it only waits for those who are to leave there.
 func (g *group) moveInTime(c *Controller, v int32) bool {
 	t := &g.tree
 	was := t.c[v].delay
@@ -106,9 +122,16 @@ func (g *group) moveInTime(c *Controller, v int32) bool {
 		t.link(v, u, arc)
 		return false
 	}
+	if at := c.net.arcs[p.arcs[0]].from; !g.vacant(at, v) {
+		t.link(v, u, arc)
+		if p.n == 1 {
+			g.keep(c, v, at)
+		}
+		return true
+	}
 	g.moveTo(c, v, &p, ReasonLate, c.net.nodes[u].ID)
 	s := &g.spots[v]
-	s.moved, g.lastMove = c.now, c.now
+	g.noteMove(c, v)
 	s.why.was, s.why.is = was, t.c[v].delay
 	if s.why.limit = t.c[v].bound; t.c[v].viewers == 0 {
 		s.why.limit = g.bound
@@ -251,8 +274,8 @@ func (g *group) decide(c *Controller, v int32, p *place, reason string, price, c
 	was := t.c[v].delay
 	from, _ := t.cut(v)
 	g.moveTo(c, v, p, reason, c.net.nodes[from].ID)
-	s.moved, s.better, s.kept = c.now, time.Time{}, keeping{}
-	g.lastMove = c.now
+	s.better, s.kept = time.Time{}, keeping{}
+	g.noteMove(c, v)
 	s.why.was, s.why.is = was, t.c[v].delay
 	switch reason {
 	case ReasonCheaper:

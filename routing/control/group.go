@@ -44,10 +44,12 @@ type spot struct {
 	kept   keeping   // what speaks for staying
 	since  time.Time // of the path
 	moved  time.Time // last move that was no failure
+	within float64   // the bound that it had then
 	asked  time.Time // last move of any kind that the node has to make
 	from   int32     // parent before it; -1 for none
 	better time.Time // since when there has been a better parent
 	failed uint8     // moves that the node did not make, in a row
+	room   room      // that another makes for it
 
 	// What was last told, as fingerprints.
 	told       bool
@@ -56,7 +58,7 @@ type spot struct {
 	toldGrade  Protection
 }
 
-func newSpot() spot { return spot{backup: -1, over: -1, from: -1} }
+func newSpot() spot { return spot{backup: -1, over: -1, from: -1, room: room{at: -1}} }
 
 func newGroup(n *network) *group {
 	g := &group{tree: tree{net: n}}
@@ -130,6 +132,7 @@ func (g *group) renumber(from []int32, names []string) {
 		b.in, b.standby, b.parent = a.in, a.standby, at(a.parent)
 		spots[v] = g.spots[old]
 		spots[v].backup, spots[v].over, spots[v].from = at(spots[v].backup), at(spots[v].over), at(spots[v].from)
+		spots[v].room.at = at(spots[v].room.at)
 	}
 	for old := range g.spots {
 		if g.spots[old].told && to[old] < 0 {

@@ -200,5 +200,6 @@ func (t *tree) hang(p *place, standby bool) {
 func (c cell) fresh(standby bool) cell {
 	x := newCell()
 	x.home, x.actual, x.viewers, x.bound, x.standby = c.home, c.actual, c.viewers, c.bound, standby
+	x.leaving, x.held, x.room = c.leaving, c.held, c.room
 	return x
 }

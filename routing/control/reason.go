@@ -15,6 +15,7 @@ const (
 	ReasonParentLost  = "parent_lost"  // the parent or the link is gone
 	ReasonDrain       = "drain"        // the parent drains
 	ReasonCapacity    = "capacity"     // the parent sent more than it can
+	ReasonRoom        = "room"         // another, who would be late elsewhere, needs its place
 	ReasonBlastRadius = "blast_radius" // too many depended on a node without a backup
 	ReasonRefused     = "refused"      // it did not make the move that was decided
 	ReasonRelay       = "relay"        // a relay that others need
@@ -54,6 +55,8 @@ func (w *why) note() string {
 		return fmt.Sprintf("%s drains; now %s, %.1f ms, bound %.0f ms", w.from, w.to, w.is, w.limit)
 	case ReasonCapacity:
 		return fmt.Sprintf("%s is full; now %s, %.1f ms, bound %.0f ms", w.from, w.to, w.is, w.limit)
+	case ReasonRoom:
+		return fmt.Sprintf("makes room for %s; now %s, %.1f ms, bound %.0f ms", w.from, w.to, w.is, w.limit)
 	case ReasonBlastRadius:
 		return fmt.Sprintf("%d viewers depend on %s; now %s, %.1f ms", w.viewers, w.from, w.to, w.is)
 	case ReasonRefused:

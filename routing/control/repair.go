@@ -24,7 +24,9 @@ func (g *group) mount(c *Controller) {
 		x := &t.c[w.node]
 		x.viewers = w.viewers
 		x.bound = g.boundOf(w.node)
-		x.actual = w.parent
+		if x.actual = w.parent; x.actual >= 0 {
+			t.c[x.actual].leaving++ // until it hangs there by the plan, too
+		}
 	}
 	for v := range t.c {
 		x := &t.c[v]
@@ -50,6 +52,7 @@ func (g *group) mount(c *Controller) {
 			t.settle(int32(v))
 		}
 	}
+	g.hold(c)
 }
 
 // raise is link for a tree as a whole, before delays are known.
@@ -61,6 +64,9 @@ func (t *tree) raise(v, u, arc int32) {
 	}
 	up.first = v
 	up.kids++
+	if c.actual == u {
+		up.leaving--
+	}
 	t.acc.used[u] += t.rate
 	t.acc.arcUsed[arc] += t.rate
 }
@@ -194,6 +200,8 @@ func (g *group) moveWhy(reason string, v int32, from string) why {
 func (g *group) moveTo(c *Controller, v int32, p *place, reason, from string) {
 	g.enter(p, false)
 	s := &g.spots[v]
+	s.room.at = -1
+	g.tree.release(v)
 	s.why = g.moveWhy(reason, v, from)
 	if u := g.tree.c[v].parent; u != g.tree.c[v].home {
 		s.from, s.asked = g.tree.c[v].home, c.now
@@ -215,7 +223,7 @@ func (g *group) enter(p *place, standby bool) {
 func newSpotAfter(old spot) spot {
 	s := newSpot()
 	s.told, s.toldPath, s.toldBackup, s.toldGrade = old.told, old.toldPath, old.toldBackup, old.toldGrade
-	s.since, s.moved = old.since, old.moved
+	s.since, s.moved, s.within = old.since, old.moved, old.within
 	return s
 }
 
@@ -336,7 +344,7 @@ func (g *group) joinAsIs(c *Controller, v int32) bool {
 			return false
 		}
 		i := c.net.find(a, x)
-		if i < 0 || !t.net.relays(a) || !t.slot(a) || !t.arcFits(i, t.rate) || int(t.c[a].depth)+n >= int(t.deepest) {
+		if i < 0 || !t.net.relays(a) || !t.slot(a, x) || !t.arcFits(i, t.rate) || int(t.c[a].depth)+n >= int(t.deepest) {
 			return false
 		}
 		chain[n] = x

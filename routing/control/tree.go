@@ -20,6 +20,9 @@ type cell struct {
 	parent, first, next, prev int32 // -1 for none
 	arc                       int32 // from the parent; -1 for none
 	kids                      int32
+	leaving                   int32 // nodes that take the track here still, and are to take it elsewhere
+	held                      int32 // places kept for nodes that are to come: see room.go
+	room                      int32 // the node that keeps a place for this one; -1 for none
 	depth                     int32 // links from the origin, or from the root of a floating subtree
 	home                      int32 // the parent when the decision began; -1 for none
 	actual                    int32 // the parent by its own word; -1 for none
@@ -32,7 +35,7 @@ type cell struct {
 }
 
 func newCell() cell {
-	return cell{parent: -1, first: -1, next: -1, prev: -1, arc: -1, home: -1, actual: -1, bound: far}
+	return cell{parent: -1, first: -1, next: -1, prev: -1, arc: -1, room: -1, home: -1, actual: -1, bound: far}
 }
 
 // account is what the trees of all groups put on nodes and links.
@@ -65,16 +68,20 @@ func (t *tree) arcFits(i int32, mbps float64) bool {
 	return c == 0 || t.acc.arcUsed[i]+mbps <= c+roomSlackMbps
 }
 
-// slot reports whether u has room for one more child.
-func (t *tree) slot(u int32) bool {
-	limit := t.net.nodes[u].MaxChildren
-	return (limit < 0 || int(t.c[u].kids) < limit) && t.acc.fits(u, t.rate)
+// slot reports whether u has room for one more child, v, beside those for whom it
+// keeps a place.
+func (t *tree) slot(u, v int32) bool {
+	limit, held := t.net.nodes[u].MaxChildren, t.c[u].held
+	if t.c[v].room == u {
+		held--
+	}
+	return (limit < 0 || int(t.c[u].kids+held) < limit) && t.acc.fits(u, t.rate*float64(1+held))
 }
 
 // usable reports whether v, in no tree or root of a floating subtree, may become a
 // child of u over arc i, and whether only for want of anything else.
 func (t *tree) usable(u, v, i int32) (ok, resort bool) {
-	if !t.net.relays(u) || !t.slot(u) || !t.arcFits(i, t.rate) || t.careful && t.tangled(u, v) {
+	if !t.net.relays(u) || !t.slot(u, v) || !t.arcFits(i, t.rate) || t.careful && t.tangled(u, v) {
 		return false, false
 	}
 	n := &t.net.nodes[u]
@@ -130,6 +137,9 @@ func (t *tree) link(v, u, arc int32) {
 	}
 	up.first = v
 	up.kids++
+	if c.actual == u {
+		up.leaving--
+	}
 	t.acc.used[u] += t.rate
 	t.acc.arcUsed[arc] += t.rate
 	if !c.standby {
@@ -167,6 +177,9 @@ func (t *tree) cut(v int32) (parent, arc int32) {
 			t.c[c.next].prev = c.prev
 		}
 		t.c[parent].kids--
+		if c.actual == parent {
+			t.c[parent].leaving++
+		}
 		t.acc.used[parent] -= t.rate
 		t.acc.arcUsed[arc] -= t.rate
 	}
