@@ -30,7 +30,7 @@ export async function watchBare(page, demo, region, broadcast, path, { without =
 		const pc = (window.pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" }));
 		const stream = new MediaStream();
 		const player = document.createElement("video");
-		Object.assign(player, { autoplay: true, muted: true, playsInline: true });
+		Object.assign(player, { autoplay: true, playsInline: true }); // not muted: energy is measured behind the volume
 		document.body.append(player);
 		pc.ontrack = (e) => {
 			stream.addTrack(e.track);
