@@ -21,6 +21,7 @@ type qualityFlags struct {
 	cfg      quality.Config
 	profiles []string
 	peers    []string
+	flexfec  bool
 	json     bool
 	out      string
 }
@@ -42,6 +43,7 @@ func qualityCommand() *cobra.Command {
 	fl.StringSliceVar(&f.peers, "peer", nil, fmt.Sprintf("what to compare with: none, or %s (default: livekit, when it is installed)", strings.Join(quality.Peers(), ", ")))
 	fl.StringVar(&f.cfg.LiveKit, "livekit", os.Getenv("TRELLIS_LIVEKIT"), "directory of livekit-server (default: where make livekit-server puts it)")
 	fl.BoolVar(&f.cfg.PeersOnly, "peers-only", false, "leave our own node out")
+	fl.BoolVar(&f.flexfec, "flexfec", false, "compare also with a viewer that does not offer FlexFEC")
 	fl.IntVar(&f.cfg.Rounds, "rounds", 1, "how often each is played")
 	fl.StringVar(&f.cfg.Browser, "browser", browser, "program of Chromium")
 	fl.BoolVar(&f.json, "json", false, "write the report as JSON to the standard output")
@@ -61,6 +63,9 @@ func (f *qualityFlags) run(c *cobra.Command) error {
 		return err
 	}
 	f.choosePeers()
+	if f.flexfec {
+		f.cfg.Peers = append(f.cfg.Peers, quality.WithoutFEC)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err

@@ -122,7 +122,7 @@ func (b *builder) build(ctx context.Context) (node.Config, error) {
 		}
 		cfg.PublicAddrs = append(cfg.PublicAddrs, ip)
 	}
-	for _, part := range []func(*node.Config) error{b.tokens, b.certificates, b.cluster, b.protection} {
+	for _, part := range []func(*node.Config) error{b.tokens, b.livekit, b.certificates, b.cluster, b.protection} {
 		if err := part(&cfg); err != nil {
 			return cfg, err
 		}
@@ -187,6 +187,28 @@ func (b *builder) tokens(cfg *node.Config) error {
 	cfg.Verifier = v
 	b.reload = append(b.reload, node.Reloader{What: "auth.keys", Files: []string{a.Keys}, Load: func(time.Time) error {
 		keys, err := auth.LoadKeySet(a.Keys, opt)
+		if err == nil {
+			v.SetKeys(keys)
+		}
+		return err
+	}})
+	return nil
+}
+
+// livekit opens the door for LiveKit's SDKs, if there are keys for it.
+func (b *builder) livekit(cfg *node.Config) error {
+	k := b.c.LiveKit
+	if k.Keys == "" {
+		return nil
+	}
+	keys, err := auth.LoadAccessKeys(k.Keys)
+	if err != nil {
+		return err
+	}
+	v := auth.NewAccessVerifier(keys)
+	cfg.LiveKit = node.LiveKit{Verifier: v, MaxParticipants: k.Participants, MaxViewers: k.Viewers, JoinsPerSecond: k.JoinsPerSecond}
+	b.reload = append(b.reload, node.Reloader{What: "livekit.keys", Files: []string{k.Keys}, Load: func(time.Time) error {
+		keys, err := auth.LoadAccessKeys(k.Keys)
 		if err == nil {
 			v.SetKeys(keys)
 		}

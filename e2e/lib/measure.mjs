@@ -34,7 +34,7 @@ export async function untilPlaying(page, label, { withSound = true, ...options }
 }
 
 /** Pictures that a page has sent so far, whichever way it publishes. */
-async function picturesSent(page) {
+export async function picturesSent(page) {
 	const { publisher } = await stats(page);
 	return publisher.frames ?? (await encodedPictures(page));
 }

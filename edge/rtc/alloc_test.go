@@ -41,6 +41,21 @@ func TestLaneAllocatesNothingPerViewer(t *testing.T) {
 	}
 }
 
+// TestRepairsAllocateNothingPerViewer does the same with viewers that are sent repair packets.
+func TestRepairsAllocateNothingPerViewer(t *testing.T) {
+	allocs := func(viewers int) float64 {
+		out := &discard{}
+		next := feed(protectedLane(t, viewers, out, 0.3), 10_000)
+		for range 2 * laneObjects {
+			next()
+		}
+		return testing.AllocsPerRun(100, next)
+	}
+	if one, many := allocs(1), allocs(200); many > one {
+		t.Errorf("%v allocations per object with one viewer, %v with 200", one, many)
+	}
+}
+
 // TestSoundTwiceAllocatesNothingPerViewer does the same with sound that is sent
 // twice.
 func TestSoundTwiceAllocatesNothingPerViewer(t *testing.T) {
@@ -76,9 +91,9 @@ func TestFeedbackAllocatesNothing(t *testing.T) {
 	next()
 	track := &viewerTrack{viewer: v, cfg: v.cfg}
 	track.swap(&laneHold{lane: l})
-	c := &viewerConn{
-		session: &Session{edge: &Edge{metrics: l.metrics}}, sections: []answered{{track: track}}, steering: &steering{},
-	}
+	track.joined.Store(true)
+	c := &viewerConn{session: &Session{edge: &Edge{metrics: l.metrics}}, steering: &steering{}}
+	c.sections.Store(&[]answered{{track: track}})
 	compound := marshal(t, &rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 1}}})
 	compound = append(compound, marshal(t, &rtcp.TransportLayerNack{
 		SenderSSRC: 1, MediaSSRC: 1, Nacks: []rtcp.NackPair{{PacketID: uint16(v.seq - 3), LostPackets: 1}},

@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -21,6 +22,13 @@ type answered struct {
 	media *offeredMedia
 	codec offeredCodec
 	track *viewerTrack // nil: the broadcast has none of this kind
+	msid  string       // a=msid; empty: all tracks are of one stream
+	// open keeps all formats that we could send in the answer: the section may carry
+	// another track some day, and some clients offer only what was answered before.
+	open bool
+
+	// refused is a section that we reject, of which nothing else is known.
+	refused *sdp.MediaDescription
 }
 
 // writeAnswer answers a viewer's offer: we send, over one transport, with ICE as
@@ -35,29 +43,42 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 		TimeDescriptions: []sdp.TimeDescription{{}},
 	}
 	mids := make([]string, len(sections))
+	var bundled []string
 	for i, s := range sections {
-		mids[i], _ = s.media.desc.Attribute("mid")
+		if s.refused == nil {
+			mids[i], _ = s.media.desc.Attribute("mid")
+			bundled = append(bundled, mids[i])
+		}
 	}
 	d.WithPropertyAttribute("ice-lite").
-		WithValueAttribute("group", "BUNDLE "+strings.Join(mids, " ")).
+		WithValueAttribute("group", "BUNDLE "+strings.Join(bundled, " ")).
 		WithPropertyAttribute("extmap-allow-mixed").
 		WithValueAttribute("msid-semantic", "WMS *")
 	setup := "passive"
 	if o.attribute("setup") == "passive" {
 		setup = "active"
 	}
+	first := true
 	for i, s := range sections {
+		if s.refused != nil {
+			d.WithMedia(refuse(s.refused))
+			continue
+		}
 		md := s.describe(mids[i])
+		if s.open {
+			s.keepFormats(md)
+		}
 		md.WithValueAttribute("ice-ufrag", local.Ufrag).
 			WithValueAttribute("ice-pwd", local.Pwd).
 			WithValueAttribute("fingerprint", fingerprint).
 			WithValueAttribute("setup", setup)
-		if i == 0 {
+		if first {
 			for _, c := range local.Candidates {
 				md.WithValueAttribute("candidate", c)
 			}
 			md.WithPropertyAttribute("end-of-candidates")
 		}
+		first = false
 		d.WithMedia(md)
 	}
 	b, err := d.Marshal()
@@ -65,6 +86,48 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 		return "", fmt.Errorf("write answer: %w", err)
 	}
 	return string(b), nil
+}
+
+// refuse answers a section by rejecting it: RFC 8829, Section 5.3.1.
+func refuse(offered *sdp.MediaDescription) *sdp.MediaDescription {
+	md := &sdp.MediaDescription{
+		MediaName: sdp.MediaName{
+			Media: offered.MediaName.Media, Protos: slices.Clone(offered.MediaName.Protos), Formats: slices.Clone(offered.MediaName.Formats),
+		},
+		ConnectionInformation: &sdp.ConnectionInformation{
+			NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
+		},
+	}
+	if mid, ok := offered.Attribute("mid"); ok {
+		md.WithValueAttribute("mid", mid)
+	}
+	return md.WithPropertyAttribute("inactive")
+}
+
+// keepFormats adds the formats besides the one that is used.
+func (s answered) keepFormats(md *sdp.MediaDescription) {
+	for _, c := range s.media.codecs {
+		if c.pt == s.codec.pt {
+			continue
+		}
+		pt := strconv.Itoa(int(c.pt))
+		md.MediaName.Formats = append(md.MediaName.Formats, pt)
+		md.WithValueAttribute("rtpmap", pt+" "+c.mapping)
+		if c.fmtp != "" {
+			md.WithValueAttribute("fmtp", pt+" "+c.fmtp)
+		}
+		for _, fb := range []string{"nack pli", "ccm fir", "nack", "transport-cc"} {
+			if slices.Contains(c.feedback, fb) {
+				md.WithValueAttribute("rtcp-fb", pt+" "+fb)
+			}
+		}
+		if c.rtx != 0 && !s.media.audio {
+			rtx := strconv.Itoa(int(c.rtx))
+			md.MediaName.Formats = append(md.MediaName.Formats, rtx)
+			md.WithValueAttribute("rtpmap", fmt.Sprintf("%s rtx/%d", rtx, c.codec.ClockRate())).
+				WithValueAttribute("fmtp", fmt.Sprintf("%s apt=%s", rtx, pt))
+		}
+	}
 }
 
 // describe writes one section, but for its transport.
@@ -116,6 +179,15 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 		md.WithValueAttribute("rtpmap", red+" "+redMapping).
 			WithValueAttribute("fmtp", fmt.Sprintf("%s %s/%s", red, pt, pt))
 	}
+	if cfg.fecPT != 0 {
+		fec := strconv.Itoa(int(cfg.fecPT))
+		md.MediaName.Formats = append(md.MediaName.Formats, fec)
+		md.WithValueAttribute("rtpmap", fec+" "+fecMapping)
+		if s.media.fecFMT != "" {
+			md.WithValueAttribute("fmtp", fec+" "+s.media.fecFMT)
+		}
+		md.WithValueAttribute("ssrc-group", fmt.Sprintf("FEC-FR %d %d", cfg.ssrc, cfg.fecSSRC)) // RFC 5956, Section 4.3
+	}
 	if cfg.capture != 0 {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.capture, stream.AbsCaptureTimeURI))
 	}
@@ -126,9 +198,9 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.transport, stream.TransportCCURI))
 	}
 	// Players put the tracks of one stream in step with each other.
-	msid := cname + " " + offered.MediaName.Media
+	msid := cmp.Or(s.msid, cname+" "+offered.MediaName.Media)
 	md.WithPropertyAttribute("sendonly").WithValueAttribute("msid", msid)
-	for _, ssrc := range []uint32{cfg.ssrc, cfg.rtxSSRC} {
+	for _, ssrc := range []uint32{cfg.ssrc, cfg.rtxSSRC, cfg.fecSSRC} {
 		if ssrc != 0 {
 			md.WithValueAttribute("ssrc", fmt.Sprintf("%d cname:%s", ssrc, cname)).
 				WithValueAttribute("ssrc", fmt.Sprintf("%d msid:%s", ssrc, msid))

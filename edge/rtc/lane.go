@@ -321,6 +321,7 @@ func (l *lane) take(v *viewer, a aim, now time.Time) {
 	}
 	v.aim = a
 	v.kept = max(v.kept, a.playout)
+	v.protectPicture(a.fec)
 	switch {
 	case a.pause:
 		v.layer, v.state = nil, viewerWaiting

@@ -112,3 +112,17 @@ func BenchmarkLane(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLaneRepairs is BenchmarkLane with viewers that are sent three repair packets
+// for ten.
+func BenchmarkLaneRepairs(b *testing.B) {
+	out := &discard{}
+	next := feed(protectedLane(b, 100, out, 0.3), 10_000)
+	next()
+	b.ReportAllocs()
+	before := out.packets
+	for b.Loop() {
+		next()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(out.packets-before), "ns/packet")
+}

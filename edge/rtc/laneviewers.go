@@ -37,6 +37,8 @@ type aim struct {
 	early time.Duration
 	// playout is how long the viewer should keep pictures back at the least.
 	playout time.Duration
+	// fec is how its pictures are protected from loss.
+	fec fecPlan
 }
 
 // probe is a train of packets that shows what the path to a viewer can carry.
@@ -81,6 +83,9 @@ func (l *lane) advance(now time.Time) {
 		}
 		if v.probing.packets > 0 {
 			l.probe(v, now)
+		}
+		if v.fec != nil && v.fec.n > 0 {
+			l.mendLate(v, now)
 		}
 		if v.sent && v.layer != nil {
 			if !now.Before(v.reportDue) {
@@ -185,7 +190,7 @@ func (l *lane) finish(v *viewer, now time.Time) {
 		return
 	}
 	for ; v.packet < o.payloads.Len(); v.packet++ {
-		if err := v.write(l.batch, o, v.next, v.packet, now); err != nil {
+		if err := l.write(v, o, now); err != nil {
 			l.metrics.skipped[skipWriteFailed].Inc()
 		}
 	}
@@ -256,7 +261,7 @@ func (l *lane) send(v *viewer, budget int, now time.Time) {
 				return
 			}
 			budget--
-			if err := v.write(l.batch, o, v.next, v.packet, now); err != nil {
+			if err := l.write(v, o, now); err != nil {
 				la.skip(skipWriteFailed)
 			}
 		}

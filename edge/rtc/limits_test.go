@@ -103,7 +103,8 @@ func fuzzedConn(tb testing.TB) *viewerConn {
 	track := &viewerTrack{viewer: l.viewers[0], cfg: l.viewers[0].cfg}
 	track.swap(&laneHold{lane: l})
 	c.steering.steer(track)
-	c.sections = []answered{{track: track}}
+	track.joined.Store(true)
+	c.sections.Store(&[]answered{{track: track}})
 	return c
 }
 
@@ -118,7 +119,7 @@ func FuzzFeedback(f *testing.F) {
 	f.Add([]byte{0x8f, 205, 0, 5, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 3, 0xff, 0xff, 0xff, 0xff, 0x40, 1, 0x80, 0})         // at odd times
 	f.Add([]byte{0x8f, 206, 0, 5, 0, 0, 0, 9, 0, 0, 0, 0, 'R', 'E', 'M', 'B', 1, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0x81, 1}) // REMB, cut
 	c := fuzzedConn(f)
-	track := c.sections[0].track
+	track := (*c.sections.Load())[0].track
 	now := time.Unix(1_700_000_001, 0)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		now = now.Add(time.Second)

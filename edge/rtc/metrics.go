@@ -61,6 +61,7 @@ const (
 	skipReports                 // egress: feedback on more packets than can have been sent
 	skipNeverSent               // egress: feedback on packets that were not sent, or long ago
 	skipBadFeedback             // egress: feedback that cannot be read
+	skipUnprotected             // egress: a group of packets is gone before repairs were made for it
 	skipICERestart              // a client restarted ICE too often
 	numSkips
 )
@@ -103,6 +104,8 @@ func (s skip) String() string {
 		return "never_sent"
 	case skipBadFeedback:
 		return "malformed_feedback"
+	case skipUnprotected:
+		return "unprotected"
 	case skipICERestart:
 		return "ice_restart_limit"
 	case numSkips:
@@ -181,6 +184,10 @@ type metrics struct {
 	probes       prometheus.Counter
 	redViewers   prometheus.Counter                      // began to be sent sound twice
 	switches     [allocate.NumReasons]prometheus.Counter // of viewers between layers
+	fecViewers   prometheus.Counter                      // began to be sent repair packets
+	fecChoices   [numFECReasons]prometheus.Counter
+	fecPackets   prometheus.Counter
+	fecBytes     prometheus.Counter
 	lanes        prometheus.Gauge
 }
 
@@ -207,6 +214,9 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 		bytesOut:     counter("trellis_rtc_egress_bytes_total", "RTP payload bytes written to viewers."),
 		resent:       counter("trellis_rtc_egress_resent_total", "RTP packets written again on a viewer's NACK."),
 		redViewers:   counter("trellis_rtc_egress_protected_total", "Times that a viewer began to be sent its sound twice, because of loss."),
+		fecViewers:   counter("trellis_rtc_egress_fec_total", "Times that a viewer's pictures began to be protected by FlexFEC, because of loss on a long path."),
+		fecPackets:   counter("trellis_rtc_egress_fec_packets_total", "Repair packets of FlexFEC written to viewers."),
+		fecBytes:     counter("trellis_rtc_egress_fec_bytes_total", "RTP payload bytes of repair packets written to viewers."),
 		probes:       counter("trellis_rtc_egress_probes_total", "Trains of packets sent to find out what a viewer's path can carry."),
 		lanes:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "trellis_rtc_lanes", Help: "Tracks that are packetized for viewers."}),
 	}
@@ -245,12 +255,19 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 	for r := range allocate.NumReasons {
 		m.switches[r] = switches.WithLabelValues(r.String())
 	}
+	fecChoices := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "trellis_rtc_fec_choices_total", Help: "Changes of how many repair packets a viewer is sent, by reason.",
+	}, []string{"reason"})
+	for r := range numFECReasons {
+		m.fecChoices[r] = fecChoices.WithLabelValues(r.String())
+	}
 	if reg == nil {
 		return m, nil
 	}
 	all := []prometheus.Collector{
 		m.setup, m.age, m.resume, endings, refused, skipped, keyRequests, m.keyRequested, m.restarts,
 		m.packetsOut, m.bytesOut, m.resent, m.probes, m.redViewers, m.lanes, switches,
+		m.fecViewers, m.fecPackets, m.fecBytes, fecChoices,
 	}
 	for r := range numRoles {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

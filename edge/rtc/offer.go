@@ -37,6 +37,8 @@ type offeredMedia struct {
 	desc   *sdp.MediaDescription
 	audio  bool
 	codecs []offeredCodec
+	fec    uint8    // payload type of FlexFEC, zero without
+	fecFMT string   // its a=fmtp without the number
 	names  []string // encoding names of everything offered, for error messages
 }
 
@@ -65,7 +67,7 @@ func parseOffer(text string) (*offer, error) {
 	if n := len(o.desc.MediaDescriptions); n == 0 || n > maxSections {
 		return nil, fmt.Errorf("%w: %d media sections, need 1 to %d", ErrBadOffer, n, maxSections)
 	}
-	if err := o.checkSize(); err != nil {
+	if err := o.checkSize(maxAttributes); err != nil {
 		return nil, err
 	}
 	seen := map[string]bool{}
@@ -93,7 +95,7 @@ func parseOffer(text string) (*offer, error) {
 // checkSize bounds what an offer makes us look at, and takes out of it what could
 // only send us elsewhere: a lite agent has no use for the client's candidates, but
 // would open TCP connections to them.
-func (o *offer) checkSize() error {
+func (o *offer) checkSize(most int) error {
 	attributes := len(o.desc.Attributes)
 	if _, lite := o.desc.Attribute("ice-lite"); lite {
 		// RFC 8445, Section 6.1.1: neither side would check that the other is there.
@@ -118,8 +120,8 @@ func (o *offer) checkSize() error {
 		md.Attributes = withoutCandidates(md.Attributes)
 	}
 	o.desc.Attributes = withoutCandidates(o.desc.Attributes)
-	if attributes > maxAttributes {
-		return fmt.Errorf("%w: %d attributes, at most %d", ErrBadOffer, attributes, maxAttributes)
+	if attributes > most {
+		return fmt.Errorf("%w: %d attributes, at most %d", ErrBadOffer, attributes, most)
 	}
 	return nil
 }
@@ -196,7 +198,13 @@ func (m *offeredMedia) readFormats() {
 		}
 		pt, mapping, _ := strings.Cut(a.Value, " ")
 		name, _, _ := strings.Cut(mapping, "/")
-		if !slices.Contains(m.desc.MediaName.Formats, pt) || isHelper(name) {
+		if !slices.Contains(m.desc.MediaName.Formats, pt) {
+			continue
+		}
+		if strings.EqualFold(mapping, fecMapping) && !m.audio {
+			m.fec, m.fecFMT = payloadType(pt), fmtps[pt]
+		}
+		if isHelper(name) {
 			continue
 		}
 		if slices.ContainsFunc(m.codecs, func(c offeredCodec) bool { return c.pt == payloadType(pt) }) {
@@ -247,6 +255,9 @@ func (m *offeredMedia) readRED() map[uint8]uint8 {
 	}
 	return red
 }
+
+// fecMapping is the a=rtpmap of FlexFEC, in the version that browsers have.
+const fecMapping = "flexfec-03/90000"
 
 // redMapping is the a=rtpmap of redundant audio, without its number.
 const redMapping = "red/48000/2"

@@ -261,11 +261,13 @@ func nextCatalog(
 type viewing struct {
 	edge     *Edge
 	session  *Session
-	tracks   []*viewerTrack
 	steering *steering
 	left     atomic.Int32 // tracks that have not ended
+	stays    bool         // also when they have
 
-	mu sync.Mutex // guards stop of all tracks
+	mu     sync.Mutex // guards what follows, and stop and dropped of all tracks
+	tracks []*viewerTrack
+	over   bool
 }
 
 // prepare takes hold of the lanes, and makes a track for each.
@@ -312,11 +314,18 @@ func (ch choice) transportCC() bool {
 // begin joins the lanes: media can flow.
 func (v *viewing) begin() {
 	v.session.isUp()
-	v.left.Store(int32(len(v.tracks))) //nolint:gosec // a handful
-	for _, t := range v.tracks {
+	v.left.Store(int32(len(v.all()))) //nolint:gosec // a handful
+	for _, t := range v.all() {
 		v.follow(t)
 	}
 	context.AfterFunc(v.session.ctx, v.leave)
+}
+
+// all returns the tracks that there are now.
+func (v *viewing) all() []*viewerTrack {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.tracks)
 }
 
 // leave takes the viewer off its lanes.
@@ -328,7 +337,7 @@ func (v *viewing) leave() {
 		}
 	}
 	v.mu.Unlock()
-	for _, t := range v.tracks {
+	for _, t := range v.all() {
 		if t.viewer != nil {
 			t.hold().leave(t.viewer)
 		}
@@ -339,11 +348,17 @@ func (v *viewing) leave() {
 func (v *viewing) follow(t *viewerTrack) {
 	h := t.hold()
 	t.viewer.aim = v.steering.rejoin(t, time.Now())
+	t.joined.Store(true)
 	h.join(t.viewer)
 	stop := context.AfterFunc(h.life, func() { v.session.tasks.run(func() { v.goOn(t, h) }) })
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	t.stop = stop
+	dropped := t.dropped
+	v.mu.Unlock()
+	if dropped { // meanwhile
+		stop()
+		h.leave(t.viewer)
+	}
 }
 
 // goOn moves a viewer to the lane where its track goes on. When the track breaks
@@ -360,14 +375,23 @@ func (v *viewing) goOn(t *viewerTrack, h *laneHold) {
 		v.ended()
 		return
 	}
+	t.joined.Store(false)
 	t.viewer.move() // it is ours again: the lane has ended
-	v.edge.egress.release(t.swap(next))
+	v.mu.Lock()
+	if t.dropped {
+		v.mu.Unlock()
+		v.edge.egress.release(next)
+		return
+	}
+	before := t.swap(next)
+	v.mu.Unlock()
+	v.edge.egress.release(before)
 	v.follow(t)
 }
 
 // ended counts the tracks that have ended.
 func (v *viewing) ended() {
-	if v.left.Add(-1) == 0 {
+	if v.left.Add(-1) == 0 && !v.stays {
 		v.session.end(ErrNothingLeft)
 	}
 }
@@ -406,8 +430,11 @@ const resumeTimeout = 10 * time.Second
 
 // finish lets go of the lanes.
 func (v *viewing) finish(error) {
+	v.mu.Lock()
+	v.over = true
+	v.mu.Unlock()
 	v.leave() // whoever was moved meanwhile
-	for _, t := range v.tracks {
+	for _, t := range v.all() {
 		v.edge.egress.release(t.hold())
 	}
 }

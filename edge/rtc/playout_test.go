@@ -55,6 +55,23 @@ func TestPlayout(t *testing.T) {
 	}
 }
 
+// TestPlayoutOnShortPaths: a player that is sent repair packets, or could be, is told
+// on short paths, too, what others do by themselves.
+func TestPlayoutOnShortPaths(t *testing.T) {
+	for alone, want := range map[bool]time.Duration{false: 0, true: playoutAlone} {
+		p := playout{alone: alone}
+		now := time.Unix(1_700_000_000, 0)
+		got := time.Duration(0)
+		for range 100 {
+			got = p.update(now, bwe.Estimate{Loss: 0.02, RTT: 40 * time.Millisecond}, 0)
+			now = now.Add(steerEvery)
+		}
+		if got != want {
+			t.Errorf("alone %v: %v, want %v", alone, got, want)
+		}
+	}
+}
+
 // TestPlayoutExtension reads what a viewer is told: once a delay was asked for, all
 // packets carry it, also when it is over.
 func TestPlayoutExtension(t *testing.T) {

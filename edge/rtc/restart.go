@@ -24,12 +24,8 @@ func (s *Session) Restart(ctx context.Context, ufrag, pwd string) (answer string
 	if s.ctx.Err() != nil {
 		return "", ErrClosed
 	}
-	if !s.isConnected() {
-		return "", errors.New("the first ICE session is not complete")
-	}
-	if !s.iceRestarts.take(time.Now(), iceRestartRate, iceRestartBurst) {
-		s.edge.metrics.skipped[skipICERestart].Inc()
-		return "", fmt.Errorf("%w: ICE restarts", ErrTooMany)
+	if err := s.allowRestart(time.Now()); err != nil {
+		return "", err
 	}
 	if answer, err = s.conn.restart(ctx, ufrag, pwd); err != nil {
 		return "", err
@@ -38,6 +34,18 @@ func (s *Session) Restart(ctx context.Context, ufrag, pwd string) (answer string
 	s.etag = newETag()
 	s.mu.Unlock()
 	return answer, nil
+}
+
+// allowRestart says why ICE may not be restarted now, nil if it may.
+func (s *Session) allowRestart(now time.Time) error {
+	if !s.isConnected() {
+		return errors.New("the first ICE session is not complete")
+	}
+	if !s.iceRestarts.take(now, iceRestartRate, iceRestartBurst) {
+		s.edge.metrics.skipped[skipICERestart].Inc()
+		return fmt.Errorf("%w: ICE restarts", ErrTooMany)
+	}
+	return nil
 }
 
 // withCredentials returns an offer with other ICE credentials and without the

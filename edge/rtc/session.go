@@ -201,6 +201,9 @@ func (s *Session) shut() {
 	s.log.Info("session ended", slog.Any("cause", cause), slog.Duration("after", time.Since(s.created)))
 }
 
+// Connected is closed once media can flow.
+func (s *Session) Connected() <-chan struct{} { return s.connected }
+
 // isConnected reports whether ICE and DTLS were complete.
 func (s *Session) isConnected() bool {
 	select {

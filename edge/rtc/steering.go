@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,7 +57,9 @@ type steering struct {
 	pictures []allocate.Picture
 	choices  []allocate.Choice
 	playout  playout
-	heard    bool // there was feedback
+	fec      fec
+	left     float64 // of the last estimate for pictures
+	heard    bool    // there was feedback
 }
 
 // steered is one track of the viewer.
@@ -67,6 +70,9 @@ type steered struct {
 	rates  []uint64
 	aim    aim // that the lane was told last
 	told   bool
+	// leaving is the layer that the viewer is on its way from, to a smaller one.
+	leaving      *layer
+	leavingUntil time.Time
 }
 
 // newSteering returns the steering of a viewer's tracks. sent is nil where the
@@ -80,11 +86,22 @@ func newSteering(s *Session, sent *bwe.Log) *steering {
 	return st
 }
 
-// steer adds a track.
+// steer adds a track, if it is not there.
 func (st *steering) steer(t *viewerTrack) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if slices.ContainsFunc(st.tracks, func(s *steered) bool { return s.viewerTrack == t }) {
+		return
+	}
 	st.tracks = append(st.tracks, &steered{viewerTrack: t})
+	st.playout.alone = st.repairs()
+}
+
+// forget takes a track out.
+func (st *steering) forget(t *viewerTrack) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.tracks = slices.DeleteFunc(st.tracks, func(s *steered) bool { return s.viewerTrack == t })
 }
 
 // rejoin says that a track's viewer is about to join another lane: what was told
@@ -204,6 +221,14 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 			Layers: s.rates, Current: current, Memory: &s.memory, Most: bearable(s.rates, current, st.playout.loss, e.RTT),
 		})
 	}
+	st.left = bps
+	if cost := st.fecCost(bps); cost > 1 {
+		for _, p := range st.pictures {
+			for i := range p.Layers {
+				p.Layers[i] = uint64(cost * float64(p.Layers[i]))
+			}
+		}
+	}
 	var wanted uint64
 	st.choices, wanted = allocate.Decide(st.choices[:0], now, uint64(max(bps, 0)), st.pictures)
 	if wanted > 0 {
@@ -215,11 +240,17 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 
 // decide puts the viewer on the layers that fit the estimate.
 func (st *steering) decide(now time.Time, e bwe.Estimate) {
+	st.fec.observe(now, e)
 	choices := st.choose(now, e)
+	tight := st.tight()
+	st.protectPictures(now, e)
 	for i, s := range st.videos() {
 		c := choices[i]
 		next := st.newAim(now, e)
-		next.pause, next.urgent, next.until = c.Layer == allocate.Paused, c.Reason == allocate.Estimate, now.Add(freshPatience)
+		next.pause, next.urgent, next.until = c.Layer == allocate.Paused, c.Reason == allocate.Estimate && tight, now.Add(freshPatience)
+		if s.cfg.fecPT != 0 {
+			next.fec = st.fec.plan
+		}
 		if next.urgent {
 			next.until = now.Add(urgentPatience)
 		}
@@ -238,6 +269,7 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 		}
 		if moves {
 			st.remember(now, s, c, next, e)
+			s.leaving, s.leavingUntil = s.aim.layer, now.Add(freshPatience)
 		}
 		s.aim, s.told = next, true
 	}
@@ -246,7 +278,8 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 // differs reports whether the way to send is so different that the lane is told.
 func (a aim) differs(b aim) bool {
 	pace := a.gap - b.gap
-	return differs(a.slice, b.slice) || pace.Abs() > b.gap/8 || differs(int(a.rtt), int(b.rtt)) || differs(int(a.early), int(b.early)) || a.playout != b.playout
+	return differs(a.slice, b.slice) || pace.Abs() > b.gap/8 || differs(int(a.rtt), int(b.rtt)) || differs(int(a.early), int(b.early)) || a.playout != b.playout ||
+		a.fec != b.fec
 }
 
 // differs reports whether a bound is so far from the last that it matters.

@@ -26,6 +26,8 @@ type viewerConfig struct {
 	rtxSSRC   uint32 // zero without retransmission format
 	pt, rtxPT uint8
 	redPT     uint8 // payload type of sound with redundancy, zero without
+	fecPT     uint8 // payload type of repair packets, zero without
+	fecSSRC   uint32
 	capture   uint8 // id of the abs-capture-time extension, zero without
 	transport uint8 // id of the transport-wide sequence number extension, zero without
 	playout   uint8 // id of the playout-delay extension, zero without
@@ -64,8 +66,9 @@ type viewer struct {
 	kept   time.Duration // the longest playout delay that it was told
 	moved  bool          // it comes from another lane, with other times
 
-	red     bool // it is sent its sound twice
-	redUsed bool // it was; then packets are not sent again as they were not sent
+	red     bool      // it is sent its sound twice
+	redUsed bool      // it was; then packets are not sent again as they were not sent
+	fec     *fecGroup // nil until its picture is first protected
 
 	header  [maxHeader]byte
 	rtxSeq  uint64 // of the next retransmission, extended
@@ -158,6 +161,7 @@ func (v *viewer) move() {
 	v.state, v.moved = viewerWaiting, v.sent
 	v.layer, v.aim = nil, aim{}
 	v.run.valid, v.before.valid = false, false
+	v.protectPicture(fecPlan{})
 }
 
 // settle puts the times of the lane that a viewer moved to in line with what the
@@ -243,6 +247,9 @@ func (v *viewer) write(b *transport.Batch, o *laneObject, n uint64, i int, now t
 		v.sent, v.ticks = true, ticks
 	}
 	v.last = now
+	if v.fec != nil && v.fec.plan.share > 0 {
+		v.cover(h, n, i, seq, now)
+	}
 	return v.cfg.out.Send(b, h, payload, v.cfg.ssrc, seq)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"trellis/edge/rtc/bwe"
@@ -16,10 +17,11 @@ type viewerConn struct {
 	*transport.Conn
 	port     *transport.Port
 	session  *Session
-	offer    *offer
-	sections []answered
 	steering *steering
 	asks     asks
+
+	offer    *offer                     // the last one; guarded by Session.negotiation
+	sections atomic.Pointer[[]answered] // the slice is replaced, never changed
 }
 
 // newViewerConn makes the transport of a viewer, gives it to the tracks, and
@@ -31,14 +33,8 @@ func (s *Session) newViewerConn(
 	if err != nil {
 		return nil, "", err
 	}
-	c := &viewerConn{Conn: conn, port: s.edge.port, session: s, offer: o, sections: sections, steering: st}
-	for _, a := range sections {
-		if a.track != nil {
-			a.track.cfg.out = conn
-			a.track.viewer = newViewer(a.track.cfg)
-		}
-	}
-	answer, err := c.answer()
+	c := &viewerConn{Conn: conn, port: s.edge.port, session: s, steering: st}
+	answer, err := c.accept(o, sections)
 	if err != nil {
 		return c, "", err
 	}
@@ -53,8 +49,21 @@ func (s *Session) newViewerConn(
 	return c, answer, nil
 }
 
+// accept answers an offer, and makes viewers of the tracks that have none.
+func (c *viewerConn) accept(o *offer, sections []answered) (string, error) {
+	for _, a := range sections {
+		if a.track != nil && a.track.viewer == nil {
+			a.track.cfg.out = c.Conn
+			a.track.viewer = newViewer(a.track.cfg)
+		}
+	}
+	c.offer = o
+	c.sections.Store(&sections)
+	return c.answer()
+}
+
 func (c *viewerConn) answer() (string, error) {
-	return writeAnswer(c.offer, c.sections, c.Local(), c.port.Fingerprint())
+	return writeAnswer(c.offer, *c.sections.Load(), c.Local(), c.port.Fingerprint())
 }
 
 // over tells the session why the transport has ended.
@@ -125,8 +134,8 @@ func (c *viewerConn) request(packet []byte, now time.Time) {
 		return
 	}
 	known := false
-	for i := range c.sections {
-		if t := c.sections[i].track; t != nil && a.of(t.cfg.ssrc) {
+	for _, s := range *c.sections.Load() {
+		if t := s.track; t != nil && a.of(t.cfg.ssrc) {
 			known = true
 			if why := t.feedback(&a, &c.asks, now); why != numSkips {
 				c.skip(why)
@@ -140,8 +149,8 @@ func (c *viewerConn) request(packet []byte, now time.Time) {
 
 // reports passes on what share of its tracks' packets the viewer has lost of late.
 func (c *viewerConn) reports(packet []byte, now time.Time) {
-	for i := range c.sections {
-		if t := c.sections[i].track; t != nil {
+	for _, s := range *c.sections.Load() {
+		if t := s.track; t != nil && t.joined.Load() {
 			if loss, ok := reportedLoss(packet, t.cfg.ssrc); ok {
 				t.protect(now, loss)
 			}

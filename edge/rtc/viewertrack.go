@@ -19,6 +19,8 @@ type viewerTrack struct {
 	held    atomic.Pointer[laneHold] // the lane that it is on; never nil
 	viewer  *viewer                  // on the lane
 	stop    func() bool              // waits for the lane's end no more; nil before it joins
+	dropped bool                     // it is not to be sent any more
+	joined  atomic.Bool              // its viewer is the lane's, which may be asked for something
 
 	protection protection
 
@@ -43,6 +45,9 @@ func newViewerTrack(m *offeredMedia, c offeredCodec, sent *bwe.Log) *viewerTrack
 		}
 	} else {
 		t.cfg.playout = m.extension(stream.PlayoutDelayURI)
+		if sent != nil && m.fec != 0 { // whether it helps is seen from what the viewer reports
+			t.cfg.fecPT, t.cfg.fecSSRC = m.fec, randomSSRC()
+		}
 	}
 	if c.rtx != 0 && !t.cfg.audio {
 		t.cfg.rtxPT, t.cfg.rtxSSRC = c.rtx, randomSSRC()
@@ -62,6 +67,9 @@ func (t *viewerTrack) swap(h *laneHold) *laneHold { return t.held.Swap(h) }
 // feedback passes on to the lane what the viewer asks of it, and says why not if it
 // does not. limits is what the viewer may ask of all its tracks together.
 func (t *viewerTrack) feedback(a *asked, limits *asks, now time.Time) skip {
+	if !t.joined.Load() {
+		return skipUnknownSSRC
+	}
 	c := laneCommand{kind: a.kind, viewer: t.viewer}
 	if a.kind == commandResend {
 		c.lost = newLostPackets(a.entries)

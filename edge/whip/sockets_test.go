@@ -37,19 +37,23 @@ type socketCase struct {
 	ip      net.IP
 	tcpOnly bool // the client uses nothing else
 	blocked bool // UDP packets go nowhere
+	codec   framing.Codec
 }
 
-// TestSockets runs over the real network stack: UDP and ICE over TCP, publisher
-// and viewer, each frame read before the next is written.
+// TestSockets runs over the real network stack: UDP and ICE over TCP, each codec,
+// with clients of pion as publisher and viewer, each frame read before the next is written.
 func TestSockets(t *testing.T) {
 	four, six := net.IPv4(127, 0, 0, 1), net.IPv6loopback
 	cases := map[string]socketCase{
-		"udp": {ip: four}, "tcp": {ip: four, tcpOnly: true}, "tcp where udp is blocked": {ip: four, blocked: true},
+		"udp": {ip: four, codec: framing.H264}, "tcp": {ip: four, tcpOnly: true, codec: framing.H264},
+		"tcp where udp is blocked": {ip: four, blocked: true, codec: framing.H264},
+		"vp8":                      {ip: four, codec: framing.VP8}, "vp9": {ip: four, codec: framing.VP9},
+		"av1": {ip: four, codec: framing.AV1}, "opus": {ip: four, codec: framing.Opus},
 	}
 	if l, err := net.ListenUDP("udp6", &net.UDPAddr{IP: six}); err == nil { // not every machine has it
 		_ = l.Close()
 		// Not TCP: pion's client dials from no address like ::1.
-		cases["udp over IPv6"] = socketCase{ip: six}
+		cases["udp over IPv6"] = socketCase{ip: six, codec: framing.H264}
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -83,16 +87,17 @@ func TestSockets(t *testing.T) {
 			server := httptest.NewServer(handler)
 			defer server.Close()
 
-			video := loadStream(t, framing.H264)
+			video := loadStream(t, c.codec)
 			pub, err := whipclient.Publish(ctx, whipclient.PublishConfig{
 				Config: whipclient.Config{URL: server.URL + "/whip/room/alice", TCPOnly: c.tcpOnly},
-				Tracks: []whipclient.Source{{Codec: framing.H264}},
+				Tracks: []whipclient.Source{{Codec: c.codec}},
 			})
 			must(err)
 			must(pub.Write(0, video.frame(0)))
 			// The request may come before the first packet: ask as a client would.
 			player := playWhenLive(ctx, t, whipclient.PlayConfig{
-				Config: whipclient.Config{URL: server.URL + "/whep/room/alice", TCPOnly: c.tcpOnly}, NoAudio: true,
+				Config:  whipclient.Config{URL: server.URL + "/whep/room/alice", TCPOnly: c.tcpOnly},
+				NoAudio: !c.codec.Audio(), NoVideo: c.codec.Audio(),
 			})
 			for i := range 2 * len(video.frames) {
 				f, err := player.Next(ctx)

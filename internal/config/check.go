@@ -30,6 +30,7 @@ func (l *loader) check(now time.Time) {
 	l.checkCluster(c, now)
 	l.checkDiscovery(c)
 	l.checkAuth(c.Auth)
+	l.checkLiveKit(c.LiveKit)
 	l.checkNumbers()
 	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	l.oneOf("log.format", c.Log.Format, "text", "json")
@@ -194,6 +195,22 @@ func (l *loader) checkAuth(a Auth) {
 	}
 }
 
+func (l *loader) checkLiveKit(k LiveKit) {
+	if k.Keys == "" {
+		for _, key := range []string{"livekit.participants", "livekit.viewers", "livekit.joins_per_second"} {
+			if !l.isDefault(key) {
+				l.wrong(key, "has no effect without livekit.keys", "set livekit.keys, or leave it out")
+			}
+		}
+		return
+	}
+	if l.exists("livekit.keys", k.Keys) {
+		if _, err := auth.LoadAccessKeys(k.Keys); err != nil {
+			l.wrong("livekit.keys", err.Error(), "write a line KEY: SECRET for each API key, and let only the owner read the file")
+		}
+	}
+}
+
 func (l *loader) checkNumbers() {
 	c := &l.loaded.Config
 	for _, f := range []struct {
@@ -212,6 +229,9 @@ func (l *loader) checkNumbers() {
 		{"limits.tracks", int64(c.Limits.Tracks), 1, 100_000},
 		{"cache.groups", int64(c.Cache.Groups), 2, 100_000},
 		{"limits.children", int64(c.Limits.Children), 0, 10_000},
+		{"livekit.participants", int64(c.LiveKit.Participants), 1, 1_000},
+		{"livekit.viewers", int64(c.LiveKit.Viewers), 1, 1_000_000},
+		{"livekit.joins_per_second", int64(c.LiveKit.JoinsPerSecond), 1, 100_000},
 	} {
 		if f.v < f.min || f.v > f.max {
 			l.wrong(f.key, fmt.Sprintf("%d is out of range", f.v), fmt.Sprintf("write a number from %d to %d", f.min, f.max))

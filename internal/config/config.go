@@ -20,6 +20,7 @@ type Config struct {
 	Cluster   Cluster   `key:"cluster"`
 	Discovery Discovery `key:"discovery"`
 	Auth      Auth      `key:"auth"`
+	LiveKit   LiveKit   `key:"livekit"`
 	Protect   Protect   `key:"protect"`
 	Limits    Limits    `key:"limits"`
 	Cache     Cache     `key:"cache"`
@@ -151,6 +152,14 @@ type Limits struct {
 	Children            int `key:"children" doc:"other nodes that it sends one track to; 0: none, it does not relay"`
 }
 
+// LiveKit says who may join by the SDKs of LiveKit, to watch.
+type LiveKit struct {
+	Keys           string `key:"keys" doc:"file with the API keys of LiveKit's access tokens, a line KEY: SECRET for each, for its owner's eyes only; empty: no LiveKit here"`
+	Participants   int    `key:"participants" doc:"broadcasts that are shown of a room"`
+	Viewers        int    `key:"viewers" doc:"clients in a room on this node"`
+	JoinsPerSecond int    `key:"joins_per_second" doc:"clients that may join this node within a second"`
+}
+
 // Cache bounds what is kept for late joiners and repairs.
 type Cache struct {
 	Retention  time.Duration `key:"retention" doc:"how long a group stays after a newer one began, at most 30s"`
@@ -178,6 +187,7 @@ func Default() Config {
 			Consul: Consul{Service: "trellis", TTL: 15 * time.Second},
 		},
 		Auth:    Auth{Leeway: 10 * time.Second},
+		LiveKit: LiveKit{Participants: 64, Viewers: 10_000, JoinsPerSecond: 200},
 		Protect: Protect{Video: "warm", Audio: "hot", Data: "hot"},
 		Limits: Limits{
 			Sessions: 10_000, SessionsPerIdentity: 1_000, Connections: 10_000,

@@ -302,6 +302,50 @@ func TestProblemsOfEveryLayer(t *testing.T) {
 	}
 }
 
+// TestLiveKit: the door is open where there are keys, of which only the owner knows.
+func TestLiveKit(t *testing.T) {
+	dir := t.TempDir()
+	keys := filepath.Join(dir, "livekit-keys")
+	config := func(more string) Source {
+		path := filepath.Join(dir, "node.yaml")
+		text := "node: {id: a, region: r}\nlivekit:\n  keys: livekit-keys\n" + more
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return Source{File: path, Now: testNow}
+	}
+	write := func(text string, mode os.FileMode) {
+		if err := errors.Join(os.WriteFile(keys, []byte(text), mode), os.Chmod(keys, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret := strings.Repeat("s", 40)
+	write("APIa: "+secret, 0o600)
+	l, err := Load(config("  participants: 8\n"))
+	if err != nil || l.LiveKit.Keys != keys || l.LiveKit.Participants != 8 || l.LiveKit.JoinsPerSecond != 200 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	for name, c := range map[string]struct {
+		text string
+		mode os.FileMode
+		more string
+		want string
+	}{
+		"a file that all may read": {"APIa: " + secret, 0o644, "", "livekit.keys"},
+		"a short secret":           {"APIa: short", 0o600, "", "at least 32"},
+		"no participants":          {"APIa: " + secret, 0o600, "  participants: 0\n", "livekit.participants"},
+	} {
+		write(c.text, c.mode)
+		if _, err := Load(config(c.more)); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	src := Source{Flags: map[string]string{"node-id": "a", "node-region": "r", "livekit-viewers": "5"}, Now: testNow}
+	if _, err := Load(src); err == nil || !strings.Contains(err.Error(), "no effect without livekit.keys") {
+		t.Errorf("a limit without keys: %v", err)
+	}
+}
+
 func TestMissingFile(t *testing.T) {
 	if _, err := Load(Source{File: filepath.Join(t.TempDir(), "none.yaml")}); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)

@@ -20,6 +20,7 @@ func pathKeys() []string {
 		"node.state_dir", "web.cert", "web.key", "cluster.cert", "cluster.key", "cluster.ca",
 		"discovery.file", "discovery.snapshot_file", "discovery.consul.token_file", "discovery.consul.ca_file",
 		"discovery.consul.cert_file", "discovery.consul.key_file", "auth.keys",
+		"livekit.keys",
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"trellis/internal/auth"
 	"trellis/internal/ca"
 	"trellis/internal/node"
 )
@@ -68,11 +67,7 @@ func (d *Demo) open(ctx context.Context, m *matrix, regions []Region) error {
 	if err != nil {
 		return err
 	}
-	if d.tokens.key, err = auth.GenerateKey("demo", auth.EdDSA, "demo"); err != nil {
-		return err
-	}
-	v, err := auth.NewVerifier(auth.Config{Keys: d.tokens.key.KeySet()})
-	if err != nil {
+	if d.tokens, err = newTokens(); err != nil {
 		return err
 	}
 	_, port, err := net.SplitHostPort(d.page.Addr().String())
@@ -81,7 +76,7 @@ func (d *Demo) open(ctx context.Context, m *matrix, regions []Region) error {
 	}
 	origins := []string{"http://" + loopback + ":" + port, "http://localhost:" + port}
 	for i, s := range d.sites {
-		if err := s.start(d.cfg, authority, v, d.wan, i, origins); err != nil {
+		if err := s.start(d.cfg, authority, d.tokens, d.wan, i, origins); err != nil {
 			return err
 		}
 	}
@@ -197,10 +192,10 @@ func (d *Demo) info(now time.Time) (Info, error) {
 		return Info{}, err
 	}
 	page := "http://" + d.page.Addr().String()
-	info := Info{Page: page + "/", Broadcast: broadcast, Token: token}
+	info := Info{Page: page + "/", Broadcast: broadcast, Token: token, LiveKit: LiveKitInfo{Key: apiKey, Secret: d.tokens.secret}}
 	for _, s := range d.sites {
 		info.Regions = append(info.Regions, RegionInfo{
-			Name: s.region.Name, Node: s.node(), WHIP: s.url("/whip"), WHEP: s.url("/whep"), MoQ: s.url("/"),
+			Name: s.region.Name, Node: s.node(), WHIP: s.url("/whip"), WHEP: s.url("/whep"), MoQ: s.url("/"), LiveKit: s.url(""),
 			Status: page + "/status/" + s.region.Name,
 		})
 	}

@@ -141,7 +141,7 @@ func checkInfo(t *testing.T, info Info) {
 	if err := json.Unmarshal(data, &line); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := slices.Sorted(maps.Keys(line)), []string{"broadcast", "page", "regions", "token"}; !slices.Equal(got, want) {
+	if got, want := slices.Sorted(maps.Keys(line)), []string{"broadcast", "livekit", "page", "regions", "token"}; !slices.Equal(got, want) {
 		t.Errorf("members %v, want %v", got, want)
 	}
 	regions, _ := line["regions"].([]any)
@@ -150,7 +150,7 @@ func checkInfo(t *testing.T, info Info) {
 	}
 	for _, r := range regions {
 		region, _ := r.(map[string]any)
-		if got, want := slices.Sorted(maps.Keys(region)), []string{"moq", "name", "node", "status", "whep", "whip"}; !slices.Equal(got, want) {
+		if got, want := slices.Sorted(maps.Keys(region)), []string{"livekit", "moq", "name", "node", "status", "whep", "whip"}; !slices.Equal(got, want) {
 			t.Errorf("members of a region %v, want %v", got, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"crypto/rand"
 	"time"
 
 	"trellis/internal/auth"
@@ -13,17 +14,25 @@ type Info struct {
 	Regions   []RegionInfo `json:"regions"`
 	Broadcast string       `json:"broadcast"`
 	Token     string       `json:"token"`
+	LiveKit   LiveKitInfo  `json:"livekit"`
+}
+
+// LiveKitInfo is what signs access tokens of LiveKit's, for rooms below demo/.
+type LiveKitInfo struct {
+	Key    string `json:"key"`
+	Secret string `json:"secret"`
 }
 
 // RegionInfo is where one region's node is. WHIP and WHEP take the name of a
 // broadcast as further path.
 type RegionInfo struct {
-	Name   string `json:"name"`
-	Node   string `json:"node"`
-	WHIP   string `json:"whip"`
-	WHEP   string `json:"whep"`
-	MoQ    string `json:"moq"`
-	Status string `json:"status"`
+	Name    string `json:"name"`
+	Node    string `json:"node"`
+	WHIP    string `json:"whip"`
+	WHEP    string `json:"whep"`
+	MoQ     string `json:"moq"`
+	LiveKit string `json:"livekit"`
+	Status  string `json:"status"`
 }
 
 // WANInfo is what is applied to the links.
@@ -35,7 +44,31 @@ type WANInfo struct {
 
 // tokens hands out real tokens of a key that exists only in this process.
 type tokens struct {
-	key auth.PrivateKey
+	key      auth.PrivateKey
+	verifier *auth.Verifier
+
+	secret string // of apiKey
+	access *auth.AccessVerifier
+}
+
+// apiKey signs access tokens of LiveKit's.
+const apiKey = "APIdemo"
+
+// newTokens makes the keys, for names below demo/ alone.
+func newTokens() (t tokens, err error) {
+	if t.key, err = auth.GenerateKey("demo", auth.EdDSA, "demo"); err != nil {
+		return t, err
+	}
+	if t.verifier, err = auth.NewVerifier(auth.Config{Keys: t.key.KeySet()}); err != nil {
+		return t, err
+	}
+	t.secret = rand.Text() + rand.Text()
+	keys, err := auth.ParseAccessKeys([]byte(apiKey + ": " + t.secret + " demo"))
+	if err != nil {
+		return t, err
+	}
+	t.access = auth.NewAccessVerifier(keys)
+	return t, nil
 }
 
 // tokenLifetime is a day: a page that is loaded again gets a new one.

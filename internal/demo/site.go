@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"trellis/internal/auth"
 	"trellis/internal/ca"
 	"trellis/internal/node"
 	"trellis/routing/static"
@@ -57,7 +56,7 @@ func openSite(ctx context.Context, cfg Config, i int, r Region) (*site, error) {
 }
 
 // start assembles the node, which takes over the sockets.
-func (s *site) start(cfg Config, authority *ca.Authority, v *auth.Verifier, w *wan, i int, origins []string) error {
+func (s *site) start(cfg Config, authority *ca.Authority, t tokens, w *wan, i int, origins []string) error {
 	credentials, err := authority.Issue(s.region.Name, s.node(), 0, time.Now())
 	if err != nil {
 		return err
@@ -68,7 +67,7 @@ func (s *site) start(cfg Config, authority *ca.Authority, v *auth.Verifier, w *w
 	}
 	s.n, err = node.New(node.Config{
 		ID: s.node(), Region: s.region.Name, Provider: provider, Cluster: cluster, Version: cfg.Version,
-		Sockets: s.sockets, Verifier: v, Certificates: ca.NewEphemeral("localhost", loopback), AllowedOrigins: origins,
+		Sockets: s.sockets, Verifier: t.verifier, LiveKit: node.LiveKit{Verifier: t.access}, Certificates: ca.NewEphemeral("localhost", loopback), AllowedOrigins: origins,
 		Credentials: ca.NewStore(credentials), Peers: peers, Shutdown: goodbye,
 		Log: cfg.Log,
 	})

@@ -1,10 +1,9 @@
 package livekit
 
 import (
-	"errors"
-	"fmt"
-
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"trellis/internal/proto3"
 )
 
 // The messages of package livekit (proto3) that a viewer needs, with the numbers of
@@ -48,22 +47,22 @@ const leftByClient = 1
 func (r Request) Append(b []byte) []byte {
 	switch {
 	case r.Answer != nil:
-		return message(b, 2, r.Answer.append(nil))
+		return proto3.Message(b, 2, r.Answer.append(nil))
 	case r.Trickle != nil:
-		return message(b, 3, r.Trickle.append(nil))
+		return proto3.Message(b, 3, r.Trickle.append(nil))
 	case r.Leave:
-		return message(b, 8, number(nil, 2, leftByClient))
+		return proto3.Message(b, 8, proto3.Number(nil, 2, leftByClient))
 	default:
-		return message(b, 16, number(nil, 1, uint64(r.Ping))) //nolint:gosec // int64 is sent as it is
+		return proto3.Message(b, 16, proto3.Number(nil, 1, uint64(r.Ping))) //nolint:gosec // int64 is sent as it is
 	}
 }
 
 func (d *Description) append(b []byte) []byte {
-	return number(text(text(b, 1, d.Type), 2, d.SDP), 3, uint64(d.ID))
+	return proto3.Number(proto3.Text(proto3.Text(b, 1, d.Type), 2, d.SDP), 3, uint64(d.ID))
 }
 
 func (t *Trickle) append(b []byte) []byte {
-	return number(number(text(b, 1, t.Candidate), 2, uint64(t.Target)), 3, protowire.EncodeBool(t.Final))
+	return proto3.Number(proto3.Number(proto3.Text(b, 1, t.Candidate), 2, uint64(t.Target)), 3, protowire.EncodeBool(t.Final))
 }
 
 // Response is what the server says, livekit.SignalResponse: at most one of its
@@ -89,20 +88,20 @@ type Leave struct {
 
 // ParseResponse parses a message of the server.
 func ParseResponse(b []byte) (r Response, err error) {
-	err = fields(b, func(n int, f field) (err error) {
+	err = proto3.Fields(b, func(n int, f proto3.Field) (err error) {
 		switch n {
 		case 1:
 			r = Response{Join: &Join{}}
-			err = r.Join.parse(f.bytes)
+			err = r.Join.parse(f.Bytes)
 		case 3:
 			r = Response{Offer: &Description{}}
-			err = r.Offer.parse(f.bytes)
+			err = r.Offer.parse(f.Bytes)
 		case 4:
 			r = Response{Trickle: &Trickle{}}
-			err = r.Trickle.parse(f.bytes)
+			err = r.Trickle.parse(f.Bytes)
 		case 8:
 			r = Response{Leave: &Leave{}}
-			err = r.Leave.parse(f.bytes)
+			err = r.Leave.parse(f.Bytes)
 		default:
 			r = Response{}
 		}
@@ -112,16 +111,16 @@ func ParseResponse(b []byte) (r Response, err error) {
 }
 
 func (j *Join) parse(b []byte) error {
-	return fields(b, func(n int, f field) error {
+	return proto3.Fields(b, func(n int, f proto3.Field) error {
 		switch n {
 		case 6:
-			j.SubscriberPrimary = f.number != 0
+			j.SubscriberPrimary = f.Number != 0
 		case 11:
-			j.PingInterval = f.number
+			j.PingInterval = f.Number
 		case 12:
-			return fields(f.bytes, func(n int, f field) error {
+			return proto3.Fields(f.Bytes, func(n int, f proto3.Field) error {
 				if n == 2 {
-					j.Server = string(f.bytes)
+					j.Server = string(f.Bytes)
 				}
 				return nil
 			})
@@ -131,95 +130,38 @@ func (j *Join) parse(b []byte) error {
 }
 
 func (d *Description) parse(b []byte) error {
-	return fields(b, func(n int, f field) error {
+	return proto3.Fields(b, func(n int, f proto3.Field) error {
 		switch n {
 		case 1:
-			d.Type = string(f.bytes)
+			d.Type = string(f.Bytes)
 		case 2:
-			d.SDP = string(f.bytes)
+			d.SDP = string(f.Bytes)
 		case 3:
-			d.ID = uint32(f.number)
+			d.ID = uint32(f.Number)
 		}
 		return nil
 	})
 }
 
 func (t *Trickle) parse(b []byte) error {
-	return fields(b, func(n int, f field) error {
+	return proto3.Fields(b, func(n int, f proto3.Field) error {
 		switch n {
 		case 1:
-			t.Candidate = string(f.bytes)
+			t.Candidate = string(f.Bytes)
 		case 2:
-			t.Target = Target(f.number)
+			t.Target = Target(f.Number)
 		case 3:
-			t.Final = f.number != 0
+			t.Final = f.Number != 0
 		}
 		return nil
 	})
 }
 
 func (l *Leave) parse(b []byte) error {
-	return fields(b, func(n int, f field) error {
+	return proto3.Fields(b, func(n int, f proto3.Field) error {
 		if n == 2 {
-			l.Reason = f.number
+			l.Reason = f.Number
 		}
 		return nil
 	})
-}
-
-// field is the value of a field: a number, or bytes. One of another wire type than
-// expected has the zero value of that.
-type field struct {
-	number uint64
-	bytes  []byte
-}
-
-// fields calls yield with the fields of a message, in their order.
-func fields(b []byte, yield func(int, field) error) error {
-	for len(b) > 0 {
-		n, kind, size := protowire.ConsumeTag(b)
-		if size < 0 {
-			return fmt.Errorf("tag of a field: %w", protowire.ParseError(size))
-		}
-		b = b[size:]
-		var f field
-		switch kind {
-		case protowire.VarintType:
-			f.number, size = protowire.ConsumeVarint(b)
-		case protowire.BytesType:
-			f.bytes, size = protowire.ConsumeBytes(b)
-		case protowire.Fixed32Type, protowire.Fixed64Type, protowire.StartGroupType:
-			size = protowire.ConsumeFieldValue(n, kind, b)
-		default:
-			return errors.New("the end of a group without its start")
-		}
-		if size < 0 {
-			return fmt.Errorf("field %d: %w", n, protowire.ParseError(size))
-		}
-		b = b[size:]
-		if err := yield(int(n), f); err != nil {
-			return fmt.Errorf("field %d: %w", n, err)
-		}
-	}
-	return nil
-}
-
-// number appends a field of a number. Proto3 leaves zeros out.
-func number(b []byte, n protowire.Number, v uint64) []byte {
-	if v == 0 {
-		return b
-	}
-	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
-}
-
-func text(b []byte, n protowire.Number, v string) []byte {
-	if v == "" {
-		return b
-	}
-	return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), v)
-}
-
-// message appends a field of a message, even an empty one: it is the one that is set.
-func message(b []byte, n protowire.Number, v []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
 }

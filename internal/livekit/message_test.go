@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"trellis/internal/proto3"
 )
 
 // TestRequestBytes: the bytes of short messages are written down; ping and leave are
@@ -33,17 +35,17 @@ func TestRequestBytes(t *testing.T) {
 func response(r Response) []byte {
 	switch {
 	case r.Join != nil:
-		join := number(nil, 6, protowire.EncodeBool(r.Join.SubscriberPrimary))
-		join = number(join, 11, r.Join.PingInterval)
-		return message(nil, 1, message(join, 12, text(nil, 2, r.Join.Server)))
+		join := proto3.Number(nil, 6, protowire.EncodeBool(r.Join.SubscriberPrimary))
+		join = proto3.Number(join, 11, r.Join.PingInterval)
+		return proto3.Message(nil, 1, proto3.Message(join, 12, proto3.Text(nil, 2, r.Join.Server)))
 	case r.Offer != nil:
-		return message(nil, 3, r.Offer.append(nil))
+		return proto3.Message(nil, 3, r.Offer.append(nil))
 	case r.Trickle != nil:
-		return message(nil, 4, r.Trickle.append(nil))
+		return proto3.Message(nil, 4, r.Trickle.append(nil))
 	case r.Leave != nil:
-		return message(nil, 8, number(nil, 2, r.Leave.Reason))
+		return proto3.Message(nil, 8, proto3.Number(nil, 2, r.Leave.Reason))
 	}
-	return message(nil, 20, number(nil, 1, 1795348292779)) // a pong
+	return proto3.Message(nil, 20, proto3.Number(nil, 1, 1795348292779)) // a pong
 }
 
 var responses = []Response{
@@ -71,12 +73,12 @@ func TestParseResponse(t *testing.T) {
 
 // TestUnknownFields: what a later server adds is passed over, whatever its type.
 func TestUnknownFields(t *testing.T) {
-	trickle := text(nil, 1, "{}")
+	trickle := proto3.Text(nil, 1, "{}")
 	trickle = protowire.AppendFixed32(protowire.AppendTag(trickle, 90, protowire.Fixed32Type), 7)
 	trickle = protowire.AppendFixed64(protowire.AppendTag(trickle, 91, protowire.Fixed64Type), 7)
 	trickle = protowire.AppendVarint(protowire.AppendTag(trickle, 92, protowire.VarintType), 7)
 	trickle = protowire.AppendGroup(protowire.AppendTag(trickle, 93, protowire.StartGroupType), 93, nil)
-	got, err := ParseResponse(message(nil, 4, trickle))
+	got, err := ParseResponse(proto3.Message(nil, 4, trickle))
 	if err != nil || got.Trickle == nil || got.Trickle.Candidate != "{}" {
 		t.Errorf("%+v, %v", got, err)
 	}

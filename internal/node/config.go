@@ -12,6 +12,7 @@ import (
 	"github.com/pion/transport/v4"
 
 	"trellis/backbone"
+	"trellis/edge/livekit"
 	"trellis/internal/auth"
 	"trellis/internal/ca"
 	"trellis/internal/relay"
@@ -46,6 +47,8 @@ type Config struct {
 
 	// Verifier decides over every token.
 	Verifier Verifier
+	// LiveKit is the door for clients of LiveKit's SDKs; without a Verifier there is none.
+	LiveKit LiveKit
 	// Certificates are for browsers.
 	Certificates Certificates
 	// HTTPS serves HTTP with those certificates; otherwise it is in the clear.
@@ -80,6 +83,15 @@ type Config struct {
 	WallClock func() time.Time
 	// Log receives what happens. Default: nowhere.
 	Log *slog.Logger
+}
+
+// LiveKit describes the door for clients of LiveKit's SDKs. A zero limit means the
+// default of edge/livekit.
+type LiveKit struct {
+	Verifier        livekit.Verifier
+	MaxParticipants int
+	MaxViewers      int
+	JoinsPerSecond  int
 }
 
 // Limits bound what clients may take. A zero field means the default of the

@@ -209,6 +209,12 @@ func (n *Node) direct(ctx context.Context, who whip.Newcomer) whip.Direction {
 	return d
 }
 
+// busy says why nobody may join now, empty if they may. Who joins by WebSocket cannot
+// be sent elsewhere: an SDK comes back to the URL that it was given.
+func (n *Node) busy(ctx context.Context, r *http.Request) string {
+	return n.direct(ctx, whip.Newcomer{Remote: r.RemoteAddr}).Why
+}
+
 // EdgesAnswer is what GET /v1/edges says.
 type EdgesAnswer struct {
 	Node      string       `json:"node"`

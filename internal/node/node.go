@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"trellis/backbone"
+	"trellis/edge/livekit"
 	"trellis/edge/moq"
 	"trellis/edge/rtc"
 	"trellis/edge/whip"
@@ -38,6 +39,8 @@ type Node struct {
 	events *telemetry.Events
 	layers *telemetry.Events // decisions about the layers of viewers
 	whip   *whip.Handler
+
+	livekit *livekit.Handler // nil without keys
 
 	drainer *drainer
 	land    landscape
@@ -120,6 +123,16 @@ func (n *Node) assemble() error {
 	if err != nil {
 		return err
 	}
+	if cfg.LiveKit.Verifier != nil {
+		n.livekit, err = livekit.New(livekit.Config{
+			Edge: n.rtc, Table: n.table, Verifier: cfg.LiveKit.Verifier, NodeID: cfg.ID, Region: cfg.Region, AllowedOrigins: cfg.AllowedOrigins,
+			Busy: n.busy, MaxParticipants: cfg.LiveKit.MaxParticipants, MaxViewers: cfg.LiveKit.MaxViewers,
+			JoinsPerSecond: cfg.LiveKit.JoinsPerSecond, Log: n.log, Metrics: n.registry,
+		})
+		if err != nil {
+			return err
+		}
+	}
 	if err := n.register(); err != nil {
 		return err
 	}
@@ -149,6 +162,9 @@ func (n *Node) Run(ctx context.Context) error {
 	run("drain", n.drainer.run)
 	run("quic", n.port.serve)
 	run("webrtc", n.rtc.Run)
+	if n.livekit != nil {
+		run("livekit", n.livekit.Run)
+	}
 	if n.port.mesh != nil {
 		run("backbone", n.port.mesh.Run)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"trellis/edge/livekit"
 	"trellis/edge/moq"
 	"trellis/edge/whip"
 )
@@ -20,7 +21,7 @@ const (
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 15 * time.Second
 	idleTimeout    = time.Minute
-	maxHeaderBytes = 16 << 10 // a token has up to 8 KiB
+	maxHeaderBytes = 24 << 10 // a token has up to 8 KiB, LiveKit's join_request beside it up to 4
 )
 
 // webHandler is what browsers reach over HTTP.
@@ -28,6 +29,11 @@ func (n *Node) webHandler() http.Handler {
 	mux := http.NewServeMux()
 	for _, prefix := range []string{whip.WHIPPrefix, whip.WHEPPrefix, whip.SessionPrefix} {
 		mux.Handle(prefix, n.whip)
+	}
+	if n.livekit != nil {
+		for _, path := range livekit.Paths() {
+			mux.Handle(path, n.livekit)
+		}
 	}
 	mux.HandleFunc("GET /v1/edges", n.publicEdges)
 	mux.HandleFunc("OPTIONS /v1/edges", n.publicEdges)

@@ -32,6 +32,13 @@ type videoStats struct {
 	Frozen  float64 `json:"frozen"` // seconds
 	Buffer  float64 `json:"buffer"` // mean delay, seconds
 	Height  int     `json:"height"`
+	// Delayed is how long frames were kept back together, in seconds; Emitted is how many.
+	Delayed float64 `json:"delayed"`
+	Emitted float64 `json:"emitted"`
+	// Repairs are packets of FlexFEC, Discarded those of them that were not needed or of no use.
+	Repairs   float64 `json:"repairs"`
+	Discarded float64 `json:"discarded"`
+	Repeated  float64 `json:"repeated"`
 }
 
 type audioStats struct {

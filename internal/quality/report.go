@@ -123,6 +123,8 @@ func (r *Report) Text() string {
 	for _, o := range r.Outcomes {
 		line("%-10s %-16s %5.1f %7.0f %8d %8.2f %8.2f %5.0f%% %5.0f%% %7.2f %7.2f %6.2f%% %6.0f", o.Profile, o.Server, o.FPS, o.Height, o.Freezes,
 			o.Frozen, o.LongestFreeze, 100*o.Used, 100*o.UsedOfLink, o.React, o.Recover, 100*o.Concealed, o.PLIs)
+		line("  kept back for %.0f ms; %.0f packets asked for again, %.0f came; %.0f repair packets came, %.0f were of no use", 1e3*o.Buffer,
+			o.NACKs, o.Repeated, o.Repairs, o.Discarded)
 		for _, p := range o.Problems {
 			line("  problem: %s", p)
 		}

@@ -45,6 +45,8 @@ type Config struct {
 // The servers: this repository's node, and what it is compared with.
 const (
 	Ours = fanout.Ours
+	// WithoutFEC is our node with a viewer that does not offer FlexFEC.
+	WithoutFEC = "ours-without-fec"
 	// LiveKit has its own settings: it goes by what receivers estimate (REMB).
 	LiveKit = fanout.LiveKit
 	// LiveKitSendSide estimates bandwidths itself, which is off by default.
@@ -57,6 +59,9 @@ func Peers() []string { return []string{LiveKit, LiveKitSendSide} }
 // Run plays all profiles.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	for _, p := range cfg.Peers {
+		if isOurs(p) {
+			continue
+		}
 		if err := fanout.Check(p, Peers(), cfg.LiveKit); err != nil {
 			return nil, err
 		}
@@ -95,6 +100,9 @@ func (c *Config) servers() []string {
 	}
 	return append([]string{Ours}, c.Peers...)
 }
+
+// isOurs reports whether a server is our own node.
+func isOurs(server string) bool { return server == Ours || server == WithoutFEC }
 
 func (c *Config) say(format string, args ...any) {
 	if c.Progress != nil {
@@ -147,7 +155,7 @@ func (c *Config) play(ctx context.Context, server string, p *Profile) (Outcome, 
 	}
 	defer publisher.close()
 	streams := len(layers)
-	if server == Ours {
+	if isOurs(server) {
 		streams = len(c.encodings())
 	}
 	if err := c.await(ctx, warmUp, func() bool { return rec.layersSent() == streams }); err != nil {
@@ -222,6 +230,9 @@ func (c *Config) follow(ctx context.Context, p *Profile, proxy *impair.Proxy, re
 
 // startServer starts a server in a process of its own.
 func (c *Config) startServer(ctx context.Context, server string) (s fanout.Served, stop func(), err error) {
+	if isOurs(server) {
+		server = Ours
+	}
 	args := append(slices.Clone(c.Self[1:]), fanout.ServerCommand, server, c.LiveKit)
 	cmd := exec.CommandContext(ctx, c.Self[0], args...) //nolint:gosec // our own program
 	cmd.Stderr = os.Stderr

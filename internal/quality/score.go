@@ -30,6 +30,11 @@ type Score struct {
 	NACKs       float64 `json:"nacks"`
 	PLIs        float64 `json:"plis"`
 	PathDropped uint64  `json:"path_dropped"`
+	// Buffer is how long the player kept pictures back, in the mean.
+	Buffer    float64 `json:"buffer_s"`
+	Repairs   float64 `json:"fec_packets"`
+	Discarded float64 `json:"fec_packets_discarded"`
+	Repeated  float64 `json:"packets_sent_again"`
 	// Spans are the freezes, from when to when in seconds.
 	Spans [][2]float64 `json:"freeze_spans_s"`
 	// Series for the plots, one value each tick.
@@ -207,6 +212,10 @@ func (s *Score) hear(all []seen) bool {
 		}
 		if v := all[i].Video; v != nil {
 			s.NACKs, s.PLIs = v.NACKs, v.PLIs
+			s.Repairs, s.Discarded, s.Repeated = v.Repairs, v.Discarded, v.Repeated
+			if v.Emitted > 0 {
+				s.Buffer = v.Delayed / v.Emitted
+			}
 		}
 	}
 	if first == nil || last.Samples <= first.Samples {

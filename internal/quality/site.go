@@ -51,7 +51,7 @@ func (c *Config) openSite(server, base string, path netip.AddrPort) (*site, erro
 	s := &site{path: path, server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}
 	mux.Handle("/", http.FileServerFS(files))
 	mux.HandleFunc("POST /tell", s.take)
-	if server != Ours {
+	if !isOurs(server) {
 		installed, err := livekit.Find(c.LiveKit)
 		if err != nil {
 			return nil, err
@@ -88,7 +88,7 @@ func (s *site) name(server string, target *url.URL, c *Config) error {
 		return err
 	}
 	publish := url.Values{"camera": {string(camera)}, "layers": {string(all)}}
-	if server == Ours {
+	if isOurs(server) {
 		ours, err := json.Marshal(c.encodings())
 		if err != nil {
 			return err
@@ -96,7 +96,11 @@ func (s *site) name(server string, target *url.URL, c *Config) error {
 		publish = url.Values{"camera": {string(camera)}, "layers": {string(ours)}, "codec": {c.Codec}}
 		publish.Set("url", "/whip/quality/picture")
 		s.publish = s.url + "/publish.html?" + publish.Encode()
-		s.view = s.url + "/view.html?" + url.Values{"url": {"/whep/quality/picture"}}.Encode()
+		view := url.Values{"url": {"/whep/quality/picture"}}
+		if server == WithoutFEC {
+			view.Set("without", "video/flexfec-03")
+		}
+		s.view = s.url + "/view.html?" + view.Encode()
 		return nil
 	}
 	now := time.Now()

@@ -23,6 +23,7 @@ const (
 	GroupDropped   Kind = "group_dropped"   // a group was not sent to a child, or not to its end
 	GroupSkipped   Kind = "group_skipped"   // viewers of this node did not get a group, or not to its end
 	LayerChosen    Kind = "layer_chosen"    // a viewer is sent another layer of a picture, or none
+	FECChosen      Kind = "fec_chosen"      // a viewer's pictures are protected from loss, or more or less than before
 )
 
 // Event is one thing that happened. Reason is a word of the enumeration that

@@ -23,6 +23,7 @@ const (
 	Media  Kind = iota
 	Resend      // a retransmission that the viewer asked for
 	Padding
+	Repair                // forward error correction
 	probeKind Kind = 0x80 // with the id of the probe in the other bits
 )
 

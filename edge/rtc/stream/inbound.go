@@ -103,6 +103,7 @@ type Inbound struct {
 	payload      uint8
 	redundant    uint8 // payload type of sound with redundancy, zero before there is any
 	blocks       []framing.REDBlock
+	sounds       sounds // with redundancy
 	reorder      *framing.Reorder
 	losses       *framing.Losses
 	depacketizer framing.Depacketizer
@@ -274,10 +275,13 @@ func (in *Inbound) packet(b []byte, now time.Time, sink Sink) {
 		dependency = in.header.GetExtension(in.depends)
 	}
 	seq := in.header.SequenceNumber
-	if pt == in.redundant && pt != 0 && len(payload) > 0 {
-		if payload = in.unwrap(payload, seq, now, sink); payload == nil {
-			in.count.duplicates.Add(1)
-			return
+	if pt == in.redundant && pt != 0 {
+		in.sounds.note(seq, in.header.Timestamp, len(payload) == 0)
+		if len(payload) > 0 {
+			if payload = in.unwrap(payload, seq, now, sink); payload == nil {
+				in.count.duplicates.Add(1)
+				return
+			}
 		}
 	}
 	in.losses.Received(seq, now)
@@ -287,30 +291,6 @@ func (in *Inbound) packet(b []byte, now time.Time, sink Sink) {
 	}) {
 		in.count.duplicates.Add(1)
 	}
-}
-
-// unwrap takes a payload with redundancy (RFC 2198): what it repeats of packets
-// that are missing is taken for them. It returns the payload proper, nil if there
-// is none. Senders repeat the packets right before.
-func (in *Inbound) unwrap(payload []byte, seq uint16, now time.Time, sink Sink) []byte {
-	var err error
-	if in.blocks, err = framing.ParseRED(payload, in.blocks[:0]); err != nil {
-		return nil
-	}
-	last := len(in.blocks) - 1
-	for i, b := range in.blocks[:last] {
-		before := seq - uint16(last-i)
-		if len(b.Data) == 0 || !in.losses.IsMissing(before, seq) {
-			continue
-		}
-		in.losses.Received(before, now)
-		p := framing.Packet{Seq: before, Timestamp: in.header.Timestamp - uint32(b.Offset), Arrival: now, Payload: b.Data}
-		if in.reorder.Push(p) {
-			in.count.repeated.Add(1)
-			in.drain(now, sink) // the packet's bytes are ours until then
-		}
-	}
-	return in.blocks[last].Data
 }
 
 // switched handles a new payload type, which pion has looked up already, and

@@ -64,3 +64,61 @@ func TestRedundantSoundRepairsItself(t *testing.T) {
 		t.Errorf("stats %+v", s)
 	}
 }
+
+// TestRedundantSoundWithPadding has a sender that probes its path with padding in the
+// sound's sequence, as Chromium does, and loses packets of both: what a packet repeats is
+// that of the sound before it, whatever number that had, nothing is heard twice, and
+// padding that was lost holds up nothing.
+func TestRedundantSoundWithPadding(t *testing.T) {
+	const opus, red = 111, 63
+	in := &Inbound{
+		cfg: InboundConfig{MaxWait: waitReorder, Log: slog.New(slog.DiscardHandler)}, codec: framing.Opus, redundant: red,
+		timeline: NewTimeline().track(framing.Opus),
+	}
+	if err := in.reset(); err != nil {
+		t.Fatal(err)
+	}
+	sink := &heard{}
+	now := time.Unix(1_700_000_000, 0)
+	seq := uint16(65_500)
+	send := func(h rtp.Header, payload []byte, lost bool) {
+		h.Version, h.PayloadType, h.SequenceNumber, h.SSRC = 2, red, seq, 1
+		seq++
+		p := rtp.Packet{Header: h, Payload: payload}
+		if h.Padding {
+			p.PaddingSize = 200
+		}
+		b, err := p.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !lost {
+			in.packet(b, now, sink)
+		}
+		in.drain(now, sink)
+	}
+	const n = 90
+	for i := range byte(n) {
+		blocks := []framing.REDBlock{{PayloadType: opus, Data: []byte{i, 1, 2}}}
+		if i > 0 {
+			blocks = append([]framing.REDBlock{{PayloadType: opus, Offset: 960, Data: []byte{i - 1, 1, 2}}}, blocks...)
+		}
+		ts := uint32(i) * 960
+		send(rtp.Header{Timestamp: ts}, framing.AppendRED(nil, blocks), i%5 == 3)
+		for j := range int(i % 3) { // none, one or two, of which the first is lost now and then
+			send(rtp.Header{Timestamp: ts, Padding: true}, nil, i%4 == 1 && j == 0)
+		}
+		if got, least := len(sink.frames), int(i); got < least {
+			t.Errorf("%d packets are held up after number %d: %v", least-got, i, sink.frames)
+		}
+		now = now.Add(20 * time.Millisecond)
+	}
+	for i, f := range sink.frames {
+		if int(f) != i {
+			t.Fatalf("packet %d is number %d: %v", i, f, sink.frames)
+		}
+	}
+	if s := in.Stats(); s.Repeated != n/5 {
+		t.Errorf("stats %+v", s)
+	}
+}

@@ -55,7 +55,8 @@ function seen(stats, said) {
 			said.video = {
 				bytes: s.bytesReceived, lost: s.packetsLost, nacks: s.nackCount, plis: s.pliCount, decoded: s.framesDecoded ?? 0, dropped: s.framesDropped ?? 0,
 				freezes: s.freezeCount ?? 0, frozen: s.totalFreezesDuration ?? 0, buffer: s.jitterBufferEmittedCount ? s.jitterBufferDelay / s.jitterBufferEmittedCount : 0,
-				height: s.frameHeight ?? 0,
+				height: s.frameHeight ?? 0, delayed: s.jitterBufferDelay ?? 0, emitted: s.jitterBufferEmittedCount ?? 0,
+				repairs: s.fecPacketsReceived ?? 0, discarded: s.fecPacketsDiscarded ?? 0, repeated: s.retransmittedPacketsReceived ?? 0,
 			};
 		} else {
 			said.audio = { bytes: s.bytesReceived, lost: s.packetsLost, samples: s.totalSamplesReceived ?? 0, concealed: s.concealedSamples ?? 0, silent: s.silentConcealedSamples ?? 0, twice: s.fecPacketsReceived ?? 0 };

@@ -1,0 +1,453 @@
+package livekit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"trellis/edge/livekit/signal"
+	"trellis/edge/rtc"
+	"trellis/internal/auth"
+	"trellis/wire"
+)
+
+// Why a session is over, besides what ends its media connection.
+var (
+	errLeft      = errors.New("the client has left")
+	errSocket    = errors.New("the WebSocket is closed")
+	errSilent    = errors.New("the client says nothing")
+	errSlow      = errors.New("the client does not read")
+	errFlood     = errors.New("the client says too much")
+	errMessage   = errors.New("the client sent a message that cannot be read")
+	errText      = errors.New("the client speaks JSON")
+	errDuplicate = errors.New("the identity has joined again")
+	errResume    = errors.New("a session cannot be resumed")
+	errNoOffer   = errors.New("the client made no offer")
+)
+
+// session is one client in a room.
+type session struct {
+	// Fixed once it is in its room.
+	h      *Handler
+	access auth.Access
+	req    signal.JoinRequest
+	room   *room
+	log    *slog.Logger
+	me     string // its sid
+	since  time.Time
+
+	ctx  context.Context
+	end  context.CancelCauseFunc
+	bell chan struct{} // something in the room has changed
+
+	messages allowance // owned by read
+
+	// Owned by run, and before by admit.
+	stage  *rtc.Stage
+	first  *signal.Response // the answer to the first offer, which may come with the join
+	lacks  rtc.Seating      // what that said
+	out    chan []byte
+	told   map[string]signal.Participant // by sid
+	active bool                          // the client was told that it is
+
+	seated  map[string]bool            // tracks that are sent, by sid
+	refused map[string]time.Time       // until when others are not
+	chosen  map[string]bool            // what the client said that it wants, or not
+	free    struct{ audio, video int } // sections of its last offer
+	offers  allowance
+	asked   bool      // for an offer
+	nextAsk time.Time // at the earliest
+}
+
+func newSession(h *Handler, access auth.Access, req signal.JoinRequest) *session {
+	now := time.Now()
+	s := &session{
+		h: h, access: access, req: req, since: now, me: sid("PA_", access.ID, now.String()),
+		log:  h.log.With(slog.String("room", access.Room), slog.String("identity", access.Identity)),
+		bell: make(chan struct{}, 1), out: make(chan []byte, writeQueue),
+		told: map[string]signal.Participant{}, seated: map[string]bool{}, refused: map[string]time.Time{}, chosen: map[string]bool{},
+	}
+	s.ctx, s.end = context.WithCancelCause(context.Background())
+	return s
+}
+
+// ring wakes the session up. It does not block.
+func (s *session) ring() {
+	select {
+	case s.bell <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// drop ends a session that has not run.
+func (s *session) drop(cause error) {
+	s.end(cause)
+	if s.stage != nil {
+		s.stage.End(cause)
+	}
+}
+
+// begin makes the media connection out of the client's first offer.
+func (s *session) begin(ctx context.Context, offer *signal.Description) error {
+	cast := s.cast(s.room.list())
+	stage, seating, err := s.h.cfg.Edge.Stage(ctx, rtc.Request{
+		Broadcast: wire.Broadcast(s.room.name), Identity: s.access.ID, Expires: s.access.Expires, Offer: offer.SDP,
+	}, cast)
+	if err != nil {
+		return err
+	}
+	s.stage = stage
+	context.AfterFunc(stage.Context(), s.ring) //nolint:contextcheck // it is the end of the media that counts
+	s.first, s.lacks = s.answer(offer, seating), seating
+	return nil
+}
+
+// sayFirst says the first answer, if there is one that was not.
+func (s *session) sayFirst() {
+	if s.first == nil {
+		return
+	}
+	s.say(s.first)
+	s.tell(s.lacks)
+	s.first, s.lacks = nil, rtc.Seating{}
+}
+
+// answer notes what the client will be sent, and says so.
+func (s *session) answer(offer *signal.Description, seating rtc.Seating) *signal.Response {
+	clear(s.seated)
+	for _, track := range seating.Seats {
+		s.seated[track] = true
+	}
+	s.free.audio, s.free.video = seating.FreeAudio, seating.FreeVideo
+	return &signal.Response{Kind: signal.ResponseAnswer, Description: &signal.Description{
+		Type: "answer", SDP: seating.SDP, ID: offer.ID, Tracks: seating.Seats,
+	}}
+}
+
+// cast returns the tracks that the client wants to be sent and can be.
+func (s *session) cast(all []shown) []rtc.Cast {
+	var cast []rtc.Cast
+	now := time.Now()
+	for _, p := range all {
+		for _, c := range p.cast {
+			wanted, said := s.chosen[c.ID]
+			if !said {
+				wanted = s.req.Settings.AutoSubscribe
+			}
+			if wanted && !now.Before(s.refused[c.ID]) {
+				cast = append(cast, c)
+			}
+		}
+	}
+	return cast
+}
+
+// run serves the client until it leaves or has to. It ends the media connection.
+func (s *session) run(ws *websocket.Conn) {
+	requests, written := make(chan signal.Request, readQueue), make(chan struct{})
+	reading := make(chan struct{})
+	go func() { defer close(reading); s.read(ws, requests) }()
+	go func() { defer close(written); s.write(ws) }()
+	if s.req.Reconnect {
+		// Its session is not here any more, or never was: the client begins anew.
+		s.end(errResume)
+	} else {
+		s.greet()
+		s.serve(requests)
+	}
+	cause := context.Cause(s.ctx)
+	s.say(&signal.Response{Kind: signal.ResponseLeave, Leave: farewell(cause)})
+	close(s.out)
+	<-written
+	s.close(ws, cause)
+	<-reading
+	if s.stage != nil {
+		s.stage.End(cause)
+	}
+	s.h.metrics.ended[endingOf(cause)].Inc()
+	s.log.Info("session ended", slog.Any("cause", cause), slog.Duration("after", time.Since(s.since)))
+}
+
+// close ends the WebSocket.
+func (*session) close(ws *websocket.Conn, cause error) {
+	status := websocket.StatusNormalClosure
+	switch {
+	case errors.Is(cause, errText):
+		status = websocket.StatusUnsupportedData
+	case errors.Is(cause, errFlood), errors.Is(cause, errMessage):
+		status = websocket.StatusPolicyViolation
+	case errors.Is(cause, errSocket), errors.Is(cause, errSilent), errors.Is(cause, errSlow):
+		_ = ws.CloseNow() // there is nobody to wait for
+		return
+	}
+	_ = ws.Close(status, "") // a client that left does not answer
+}
+
+// read passes on what the client says.
+func (s *session) read(ws *websocket.Conn, to chan<- signal.Request) {
+	for {
+		// Not within s.ctx: that would close the connection before all was said.
+		ctx, cancel := context.WithTimeoutCause(context.Background(), silence, errSilent)
+		kind, b, err := ws.Read(ctx)
+		cause := context.Cause(ctx)
+		cancel()
+		switch {
+		case err != nil && errors.Is(cause, errSilent):
+			s.end(errSilent)
+			return
+		case errors.Is(err, websocket.ErrMessageTooBig):
+			s.end(errMessage)
+			return
+		case err != nil:
+			s.end(errSocket)
+			return
+		case kind != websocket.MessageBinary:
+			s.end(errText)
+			return
+		}
+		if !s.messages.take(time.Now(), messageRate, messageBurst) {
+			s.end(errFlood)
+			return
+		}
+		r, err := signal.ParseRequest(b)
+		if err != nil {
+			s.log.Debug("bad message", slog.Int("bytes", len(b)), slog.Any("err", err))
+			s.end(errMessage)
+			return
+		}
+		select {
+		case to <- r:
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// write sends what is in the queue until that is closed.
+func (s *session) write(ws *websocket.Conn) {
+	dead := false
+	for b := range s.out {
+		if dead {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+		err := ws.Write(ctx, websocket.MessageBinary, b)
+		cancel()
+		if err != nil {
+			dead = true
+			s.end(errSocket)
+		}
+	}
+}
+
+// say puts a message into the queue. Who does not read is ended.
+func (s *session) say(r *signal.Response) {
+	select {
+	case s.out <- r.Append(nil):
+	default:
+		s.end(errSlow)
+	}
+}
+
+// greet says what a client must hear first.
+func (s *session) greet() {
+	all := s.room.list()
+	join := &signal.Join{
+		Room: signal.Room{
+			SID: sid("RM_", s.room.name), Name: s.room.name, Created: seconds(s.room.created),
+			Participants: uint64(len(all) + 1), Publishers: uint64(len(all)),
+		},
+		Participant: s.self(signal.Joined), Version: likeVersion, Region: s.h.cfg.Region, NodeID: s.h.cfg.NodeID,
+		Protocol: protocol, PingTimeout: uint64(pingTimeout.Seconds()), PingInterval: uint64(pingInterval.Seconds()),
+	}
+	for _, p := range all {
+		join.Others = append(join.Others, p.info)
+		s.told[p.info.SID] = p.info
+	}
+	s.say(&signal.Response{Kind: signal.ResponseJoin, Join: join})
+	s.sayFirst()
+	s.ring() // what has changed since the answer
+}
+
+const (
+	// likeVersion is the release of LiveKit's server that we are like: clients look at
+	// it to know what they may use.
+	likeVersion = "1.13.5"
+	protocol    = 17
+)
+
+// self is the client as it is told of itself: it receives, and does nothing else.
+func (s *session) self(state signal.State) signal.Participant {
+	return signal.Participant{
+		SID: s.me, Identity: s.access.Identity, Name: s.access.Name, Metadata: s.access.Metadata, State: state,
+		Joined: seconds(s.since), Permission: signal.Permission{Subscribe: true, Hidden: true},
+	}
+}
+
+// serve does what the client and the room want until the session is over.
+func (s *session) serve(requests <-chan signal.Request) {
+	patience := time.NewTimer(offerTimeout)
+	defer patience.Stop()
+	for {
+		var connected <-chan struct{}
+		if s.stage != nil && !s.active {
+			connected = s.stage.Connected()
+		}
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-patience.C:
+			if s.stage == nil {
+				s.end(errNoOffer)
+			}
+		case <-connected:
+			s.active = true
+			s.say(&signal.Response{Kind: signal.ResponseUpdate, Participants: []signal.Participant{s.self(signal.Active)}})
+		case <-s.bell:
+			if s.stage != nil && s.stage.Context().Err() != nil {
+				s.end(context.Cause(s.stage.Context()))
+				return
+			}
+			s.look()
+		case r := <-requests:
+			s.request(r)
+		}
+	}
+}
+
+// look tells the client what has changed in the room.
+func (s *session) look() {
+	all := s.room.list()
+	var changed []signal.Participant
+	there := map[string]bool{}
+	for _, p := range all {
+		there[p.info.SID] = true
+		if before, ok := s.told[p.info.SID]; !ok || before.Version != p.info.Version {
+			s.told[p.info.SID] = p.info
+			changed = append(changed, p.info)
+		}
+	}
+	for id, p := range s.told {
+		if !there[id] {
+			p.State, p.Tracks, p.Version = signal.Disconnected, nil, p.Version+1
+			changed = append(changed, p)
+			delete(s.told, id)
+		}
+	}
+	if len(changed) > 0 {
+		s.say(&signal.Response{Kind: signal.ResponseUpdate, Participants: changed})
+	}
+	s.prune(all)
+	s.negotiate(all)
+}
+
+// negotiate asks for an offer if the client should be sent other tracks than it is.
+func (s *session) negotiate(all []shown) {
+	if s.stage == nil || s.asked {
+		return
+	}
+	cast := s.cast(all)
+	var audio, video, seated int
+	for _, c := range cast {
+		switch {
+		case s.seated[c.ID]:
+			seated++
+		case c.Audio:
+			audio++
+		default:
+			video++
+		}
+	}
+	if audio+video == 0 && seated == len(s.seated) {
+		return
+	}
+	now := time.Now()
+	if wait := s.nextAsk.Sub(now); wait > 0 {
+		time.AfterFunc(wait, s.ring)
+		return
+	}
+	s.asked, s.nextAsk = true, now.Add(askEvery)
+	s.say(&signal.Response{Kind: signal.ResponseSections, Sections: signal.Sections{
+		Audio: uint64(max(audio-s.free.audio, 0)), Video: uint64(max(video-s.free.video, 0)), //nolint:gosec // not negative
+	}})
+}
+
+// offer answers an offer.
+func (s *session) offer(d *signal.Description) {
+	if !s.offers.take(time.Now(), offerRate, offerBurst) {
+		s.end(errFlood)
+		return
+	}
+	s.asked = false
+	if s.stage == nil {
+		if err := s.begin(s.ctx, d); err != nil {
+			s.end(err)
+			return
+		}
+		s.sayFirst()
+	} else {
+		seating, err := s.stage.Reoffer(s.ctx, d.SDP, s.cast(s.room.list()))
+		if err != nil {
+			s.end(err)
+			return
+		}
+		s.say(s.answer(d, seating))
+		s.tell(seating)
+	}
+	s.look()
+}
+
+// tell says which tracks the client will not be sent, and remembers them.
+func (s *session) tell(seating rtc.Seating) {
+	for track, err := range seating.Refused {
+		s.log.Info("track is not sent", slog.String("track", track), slog.Any("err", err))
+		why := uint64(signal.TrackNotFound)
+		if _, ok := errors.AsType[*rtc.CodecError](err); ok {
+			why = signal.CodecUnsupported
+			s.refused[track] = s.access.Expires.Add(time.Hour) // it will not learn it
+		} else {
+			s.refused[track] = time.Now().Add(retryTrack)
+			time.AfterFunc(retryTrack, s.ring)
+		}
+		s.h.metrics.refused[refusedSubscription].Inc()
+		s.say(&signal.Response{Kind: signal.ResponseSubscription, Unsubscribed: signal.Unsubscribed{Track: track, Why: why}})
+	}
+}
+
+// subscribe takes note of what the client wants.
+func (s *session) subscribe(sub *signal.Subscription) {
+	all := s.room.list()
+	known := s.prune(all)
+	for _, id := range sub.Tracks {
+		if known[id] {
+			s.chosen[id] = sub.Wanted
+		} else if sub.Wanted {
+			s.say(&signal.Response{Kind: signal.ResponseSubscription, Unsubscribed: signal.Unsubscribed{Track: id, Why: signal.TrackNotFound}})
+		}
+	}
+	s.negotiate(all)
+}
+
+// prune forgets what was said of tracks that are gone: they do not come back under
+// that name. It returns those that are there.
+func (s *session) prune(all []shown) map[string]bool {
+	known := map[string]bool{}
+	for _, p := range all {
+		for _, c := range p.cast {
+			known[c.ID] = true
+		}
+	}
+	maps.DeleteFunc(s.chosen, func(id string, _ bool) bool { return !known[id] })
+	maps.DeleteFunc(s.refused, func(id string, _ time.Time) bool { return !known[id] })
+	return known
+}
+
+// shutdown reports whether a session ends because its node does.
+func shutdown(cause error) bool {
+	return slices.ContainsFunc([]error{errStopping, rtc.ErrDrained, rtc.ErrClosed}, func(e error) bool { return errors.Is(cause, e) })
+}
