@@ -16,15 +16,17 @@ func full() control.Snapshot {
 	}}
 	for _, l := range []struct {
 		a, b string
-		ms   time.Duration
+		ms   int
 	}{{"a", "b", 2}, {"a", "c", 2}, {"b", "c", 2}, {"c", "o", 5}, {"a", "far", 79}, {"b", "far", 79}, {"a", "o", 5}, {"b", "o", 5}, {"far", "o", 78}} {
-		d := l.ms * time.Millisecond
+		d := time.Duration(l.ms) * time.Millisecond
 		s.Links = append(s.Links, control.Link{From: l.a, To: l.b, Delay: d, DelayP95: d, Calm: true},
 			control.Link{From: l.b, To: l.a, Delay: d, DelayP95: d, Calm: true})
 	}
 	s.Tracks = []control.Track{{Name: video, RateMbps: 1, Demand: []control.Demand{
-		{Node: "a", Viewers: 10, Parent: "o"}, {Node: "b", Viewers: 10, Parent: "o"},
-		{Node: "c", Viewers: 20, Parent: "o"}, {Node: "far", Viewers: 10, Parent: "a"},
+		{Node: "a", Viewers: 10, Parent: "o"},
+		{Node: "b", Viewers: 10, Parent: "o"},
+		{Node: "c", Viewers: 20, Parent: "o"},
+		{Node: "far", Viewers: 10, Parent: "a"},
 	}}}
 	return s
 }
