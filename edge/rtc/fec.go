@@ -29,6 +29,9 @@ const (
 	fecMemory = 5 * time.Second
 	// fecRaise is the least time between a share that did not fit and a larger one.
 	fecRaise = 2 * time.Second
+	// fecSpare is how much more room there must be to begin: estimates of narrow paths
+	// are off by a tenth now and then.
+	fecSpare = 0.1
 	// fecBytes is how much more a share of packets is of bytes: a repair packet is as
 	// long as the longest that it covers, with a header.
 	fecBytes = 1.1
@@ -124,6 +127,9 @@ func (f *fec) observe(now time.Time, e bwe.Estimate) {
 // of what the pictures take without repairs.
 func (f *fec) fit(now time.Time, e bwe.Estimate, room float64) (fecPlan, fecReason) {
 	share, why := f.want, fecStays
+	if f.plan.share == 0 {
+		room -= fecSpare
+	}
 	if most := max(0, math.Floor(room/fecBytes/fecStep+1e-9)*fecStep); most < share {
 		share, why = most, fecRoom
 	}

@@ -356,7 +356,7 @@ func TestNoRepairsWhereTheyAreNotWorthIt(t *testing.T) {
 	}{
 		{"no loss", true, impair.Config{RateBps: 2 * mbit, Delay: 280 * time.Millisecond}},
 		{"near", true, impair.Config{RateBps: 2 * mbit, Delay: 10 * time.Millisecond, Loss: impair.Independent(0.05)}},
-		{"narrow", true, impair.Config{RateBps: 172 * kbit, Delay: 280 * time.Millisecond, Loss: impair.Independent(0.02)}},
+		{"narrow", true, impair.Config{RateBps: 180 * kbit, Delay: 280 * time.Millisecond, Loss: impair.Independent(0.02)}},
 		{"not offered", false, impair.Config{RateBps: 2 * mbit, Delay: 280 * time.Millisecond, Loss: impair.Independent(0.05)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
