@@ -65,7 +65,8 @@ func TestWhatIsLostIsFound(t *testing.T) {
 		{40, 1, 0.01, 0.0045},
 	} {
 		t.Run(fmt.Sprintf("%d of %d", c.m, c.n), func(t *testing.T) {
-			seed := rand.Uint64()
+			// Always the same losses: a share of them is compared with a bound.
+			seed := uint64(100*c.n + c.m) //nolint:gosec // small
 			rng := rand.New(rand.NewPCG(seed, 1))
 			d := flexfectest.Decoder{SSRC: ssrc}
 			left, lost, all := 0, 0, 0
