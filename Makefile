@@ -118,7 +118,7 @@ bench-fanout: ## what a WebRTC viewer costs beside plain pion, kept in bench/res
 
 .PHONY: bench-fanout-check
 bench-fanout-check: ## the same, against the recorded ratios to plain pion: fails if one is smaller by more than a fifth
-	$(GO) run ./cmd/trellis-bench fanout --viewers 100 --light --rounds 5 --seconds 3 --check '$(RESULTS)/fanout-baseline.json' $(FANOUTFLAGS)
+	$(GO) run ./cmd/trellis-bench fanout --viewers 100 --rounds 5 --seconds 3 --check '$(RESULTS)/fanout-baseline.json' $(FANOUTFLAGS)
 
 .PHONY: micro
 micro: ## the Go benchmarks beside the code, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)
