@@ -22,11 +22,13 @@ async function bound() {
 
 /**
  * Opens a path for the test `t`. `lead` puts it into a node's answer; `impair` sets the share of packets that are lost on the way `up` to the
- * node and `down` to the browser, and the delay of each way.
+ * node and `down` to the browser, and the delay of each way. With `upEvery` one of so many is lost on the way up, and
+ * never two in a row.
  */
 export async function openPath(t, { seed = 1 } = {}) {
 	const roll = dice(seed);
-	const path = { up: 0, down: 0, delayMs: 0, passed: 0, lost: 0 };
+	const path = { up: 0, upEvery: 0, down: 0, delayMs: 0, passed: 0, lost: 0 };
+	let ups = 0;
 	const front = await bound();
 	const backs = new Map(); // by the browser's address: it has several, and looks which serve
 	let target, open = true;
@@ -34,8 +36,8 @@ export async function openPath(t, { seed = 1 } = {}) {
 		open = false;
 		for (const socket of [front, ...backs.values()]) socket.close();
 	});
-	const pass = (message, loss, send) => {
-		if (roll() < loss) {
+	const pass = (message, loss, send, turn = false) => {
+		if (turn || roll() < loss) {
 			path.lost++;
 			return;
 		}
@@ -51,7 +53,8 @@ export async function openPath(t, { seed = 1 } = {}) {
 			backs.set(key, back);
 			back.on("message", (m) => pass(m, path.down, (out) => front.send(out, from.port, from.address)));
 		}
-		pass(message, path.up, (out) => back.send(out, target.port, target.address));
+		const turn = path.upEvery > 0 && ++ups % path.upEvery === 0;
+		pass(message, path.up, (out) => back.send(out, target.port, target.address), turn);
 	});
 	path.impair = (how) => Object.assign(path, how);
 	path.lead = (sdp) => {

@@ -95,7 +95,7 @@ describe("on paths that lose packets", () => {
 		const calm = await received(listener, "audio");
 		await sleep(5000);
 		const usual = concealed(calm, await received(listener, "audio"));
-		path.impair({ up: 0.1 });
+		path.impair({ upEvery: 10 }); // two in a row are more than RED mends
 		const track = async () => (await ingest(broadcast)).tracks[0];
 		await sleep(1000);
 		const [before, heard] = [await track(), await received(listener, "audio")];
