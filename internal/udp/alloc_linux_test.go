@@ -26,13 +26,16 @@ func TestNothingIsAllocated(t *testing.T) {
 		if err := sender.Send(&addr, b); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 {
+		if err := c.TrySend(&addr, b); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
 			if _, from, err := c.ReadFromUDPAddrPort(b); err != nil || from != at {
 				t.Fatal(from, err)
 			}
 		}
 	})
 	if n >= 1 { // a pool may be emptied by the garbage collector
-		t.Errorf("%v allocations for three packets there and back", n)
+		t.Errorf("%v allocations for four packets there and back", n)
 	}
 }

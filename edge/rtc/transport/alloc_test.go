@@ -2,23 +2,26 @@
 
 package transport
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestNothingIsAllocated: nine packets of a frame out in one call, a report, and a
 // report in.
 func TestNothingIsAllocated(t *testing.T) {
 	r := newRig(t)
 	key, salt := make([]byte, 16), make([]byte, 12)
-	guard, err := newGCMRTCP(key, salt, key, salt)
+	guard, err := newGCMRTCP(key, salt, key, salt, maxSources)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.conn.keys.Load().rtcp = guard
 	got := 0
-	r.conn.in.begin(newPipe(), func([]byte) { got++ })
+	r.conn.in.begin(newPipe(), Handler{RTCP: func([]byte, time.Time) { got++ }})
 	report := make([]byte, 60)
 	report[0], report[1] = 0x80, 200
-	client, err := newGCMRTCP(key, salt, key, salt)
+	client, err := newGCMRTCP(key, salt, key, salt, maxSources)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +43,7 @@ func TestNothingIsAllocated(t *testing.T) {
 		if sealed, err = client.seal(sealed[:0], report); err != nil {
 			t.Fatal(err)
 		}
-		r.conn.receive(sealed)
+		r.conn.receive(sealed, time.Now())
 	})
 	if n != 0 {
 		t.Errorf("%v allocations", n)
