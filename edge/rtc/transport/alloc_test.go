@@ -5,6 +5,8 @@ package transport
 import (
 	"testing"
 	"time"
+
+	"trellis/edge/rtc/packet"
 )
 
 // TestNothingIsAllocated: nine packets of a frame out in one call, a report, and a
@@ -50,5 +52,29 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 	if got < 100 || r.conn.Refused() != 0 {
 		t.Errorf("%d reports came in, %d were refused", got, r.conn.Refused())
+	}
+}
+
+// TestMediaAllocatesNothing: packets of a publisher from the port to its Handler.
+func TestMediaAllocatesNothing(t *testing.T) {
+	for _, profile := range mediaProfiles {
+		m := newMediaPair(t, profile)
+		c := newConn(&Port{cfg: Config{Demux: newDemux(t, nil), Silence: time.Second}}, nil)
+		got := 0
+		c.in.begin(newPipe(), Handler{RTP: func(p packet.Packet) { got += len(p.Payload) }})
+		c.unlock(&keys{in: *m.guard})
+		var sealed [][]byte
+		for seq := range uint16(202) {
+			sealed = append(sealed, m.seal(plainPacket(7, seq, make([]byte, 1000))))
+		}
+		c.receive(sealed[0], time.Now())
+		next := 1
+		n := testing.AllocsPerRun(200, func() {
+			c.receive(sealed[next], time.Now())
+			next++
+		})
+		if n != 0 || got != 202*1000 {
+			t.Errorf("profile %d: %v allocations, %d bytes arrived", profile, n, got)
+		}
 	}
 }
