@@ -64,13 +64,9 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 // format returns what the track's packets are, which pion has looked up already.
 func (r *Remote) format(pt uint8) (Format, bool) {
 	params := r.track.Codec()
-	f := Format{PayloadType: pt, RED: isRED(params.MimeType)}
+	f := Format{PayloadType: pt}
 	for _, fb := range params.RTCPFeedback {
 		f.Repairs = f.Repairs || fb.Type == webrtc.TypeRTCPFBNACK && fb.Parameter == ""
-	}
-	if f.RED {
-		f.Codec = framing.Opus
-		return f, true
 	}
 	var ok bool
 	f.Codec, ok = CodecOf(params.MimeType)
