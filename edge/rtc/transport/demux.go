@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"trellis/internal/allowance"
 	"trellis/internal/udp"
 )
 
@@ -41,10 +42,10 @@ type Client struct {
 	paths    []netip.AddrPort // it was checked at, the oldest first
 	known    int              // addresses of its ICE session so far
 
-	checks    allowance
-	forged    allowance // checks under its name that were not its own
-	addresses allowance
-	packets   allowance
+	checks    allowance.Bucket
+	forged    allowance.Bucket // checks under its name that were not its own
+	addresses allowance.Bucket
+	packets   allowance.Bucket
 }
 
 const (
@@ -150,7 +151,7 @@ func (d *Demux) pass(b []byte, from netip.AddrPort, now time.Time) bool {
 	}
 	d.mu.Lock()
 	c := d.paths[from]
-	room := c != nil && c.packets.take(now)
+	room := c != nil && c.packets.Take(now)
 	d.mu.Unlock()
 	switch {
 	case c == nil:
@@ -182,7 +183,7 @@ func (d *Demux) check(b []byte, from netip.AddrPort, now time.Time) *Client {
 	look := false
 	if c != nil {
 		password = c.password
-		look = from.IsValid() && d.paths[from] == c || c.forged.some(now)
+		look = from.IsValid() && d.paths[from] == c || c.forged.Has(now, 1)
 	}
 	d.mu.Unlock()
 	switch {
@@ -207,7 +208,7 @@ func (d *Demux) check(b []byte, from netip.AddrPort, now time.Time) *Client {
 func (d *Demux) indicated(from netip.AddrPort, now time.Time) *Client {
 	d.mu.Lock()
 	c := d.paths[from]
-	room := c != nil && c.checks.take(now)
+	room := c != nil && c.checks.Take(now)
 	d.mu.Unlock()
 	switch {
 	case c == nil:
@@ -227,13 +228,13 @@ func (d *Demux) admit(c *Client, authentic bool, from netip.AddrPort, now time.T
 	defer d.mu.Unlock()
 	switch {
 	case !authentic:
-		c.forged.take(now)
+		c.forged.Take(now)
 		return RefusedCheckForged
-	case !c.checks.take(now):
+	case !c.checks.Take(now):
 		return RefusedCheckFlood
 	case !from.IsValid() || d.paths[from] == c: // over TCP it has no path here
 		return NumRefusals
-	case c.known == maxAddresses || !c.addresses.take(now):
+	case c.known == maxAddresses || !c.addresses.Take(now):
 		return RefusedAddress
 	}
 	// The oldest gives way: it is the one that the client has most likely left.
@@ -258,9 +259,10 @@ func (d *Demux) leaveLocked(c *Client, path netip.AddrPort) {
 func (d *Demux) newClient(conn *Conn) *Client {
 	return &Client{
 		demux: d, conn: conn,
-		checks: allowance{rate: checkRate, burst: checkBurst}, forged: allowance{rate: forgedRate, burst: forgedBurst},
-		addresses: allowance{rate: addressRate, burst: addressBurst},
-		packets:   allowance{rate: feedbackRate, burst: feedbackBurst},
+		checks:    allowance.New(checkRate, checkBurst),
+		forged:    allowance.New(forgedRate, forgedBurst),
+		addresses: allowance.New(addressRate, addressBurst),
+		packets:   allowance.New(feedbackRate, feedbackBurst),
 	}
 }
 
@@ -268,7 +270,7 @@ func (d *Demux) newClient(conn *Conn) *Client {
 func (c *Client) publishes() {
 	c.demux.mu.Lock()
 	defer c.demux.mu.Unlock()
-	c.packets.rate, c.packets.burst = mediaRate, mediaBurst
+	c.packets = allowance.New(mediaRate, mediaBurst)
 }
 
 // Credentials says by which of ours the client is known from now on, in place of

@@ -9,6 +9,7 @@ import (
 	"github.com/pion/ice/v4"
 
 	"trellis/edge/rtc/packet"
+	"trellis/internal/allowance"
 )
 
 // inbox is where what a client sends goes, but for STUN. It comes from the port's
@@ -18,15 +19,15 @@ type inbox struct {
 	dtls  *pipe   // nil until Start, and after Close
 	to    Handler // called with mu held
 	plain []byte
-	room  allowance // for RTCP
-	early [][]byte  // what came before the keys to open it
+	room  allowance.Bucket // for RTCP
+	early [][]byte         // what came before the keys to open it
 }
 
 func (in *inbox) begin(p *pipe, h Handler) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.dtls, in.to = p, h
-	in.room = allowance{rate: rtcpRate, burst: rtcpBurst}
+	in.room = allowance.New(rtcpRate, rtcpBurst)
 }
 
 // close lets nothing more in.
@@ -130,7 +131,7 @@ func (c *Conn) open(k *keys, b []byte, now time.Time) ([]byte, Refusal) {
 		return nil, RefusedSource
 	case err != nil:
 		return nil, RefusedForged
-	case !in.room.take(now):
+	case !in.room.Take(now):
 		return nil, RefusedRTCPFlood
 	}
 	in.plain = plain
