@@ -173,7 +173,7 @@ func (a *acceptedMedia) describeFormat(md *sdp.MediaDescription, pt string) {
 		return
 	}
 	for _, c := range a.codecs {
-		mapping, fmtp := "", ""
+		var mapping, fmtp string
 		switch {
 		case n == c.pt:
 			mapping, fmtp = c.mapping, c.fmtp

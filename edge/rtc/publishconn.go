@@ -33,7 +33,7 @@ func (s *Session) newPublisherConn(
 		return c, "", err
 	}
 	in.begin(c.in)
-	s.endWithConn(conn)
+	s.endWithConn(conn) //nolint:contextcheck // it is the transport's end that counts
 	err = conn.Start(o.remote(), transport.Handler{RTP: c.in.packet, RTCP: c.in.reports, Ready: s.isUp})
 	if err != nil {
 		return c, "", errors.Join(ErrBadOffer, err)

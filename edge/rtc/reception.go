@@ -310,12 +310,12 @@ func (r *reception) tell(now time.Time) {
 	if !r.feedbackAt.IsZero() && !now.Before(r.feedbackAt) {
 		r.feedbackAt = time.Time{}
 		for _, p := range r.arrivals.BuildFeedbackPacket() {
-			r.log("report arrivals", r.writeRTCP([]rtcp.Packet{p}))
+			r.failed(r.writeRTCP([]rtcp.Packet{p}))
 		}
 	}
 	if !r.reportAt.IsZero() && !now.Before(r.reportAt) {
 		r.reportAt = now.Add(receptionEvery)
-		r.log("report reception", r.write(r.receiverReport(now)))
+		r.failed(r.write(r.receiverReport(now)))
 	}
 }
 
@@ -345,9 +345,10 @@ func (r *reception) writeRTCP(packets []rtcp.Packet) error {
 	return r.write(b)
 }
 
-func (r *reception) log(what string, err error) {
+// failed is told how a report went: the next one says the same, and more.
+func (r *reception) failed(err error) {
 	if err != nil {
-		r.ingest.log.Debug(what, slog.Any("err", err))
+		r.ingest.log.Debug("report to publisher", slog.Any("err", err))
 	}
 }
 

@@ -24,16 +24,16 @@ type publisherRig struct {
 	metrics *prometheus.Registry
 }
 
-func newPublisherRig(t testing.TB, text string) *publisherRig {
-	t.Helper()
+func newPublisherRig(tb testing.TB, text string) *publisherRig {
+	tb.Helper()
 	table, err := relay.NewTable(relay.Config{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
 	m, err := newMetrics(reg, func(Role) int { return 0 })
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	e := &Edge{
 		cfg: Config{Table: table, Origin: "here", AudioGroup: 5, MaxGroup: 4 * time.Second, CatalogWait: time.Second},
@@ -41,20 +41,20 @@ func newPublisherRig(t testing.TB, text string) *publisherRig {
 	}
 	o, err := parseOffer(text)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	accepted := make([]acceptedMedia, len(o.media))
 	for i, m := range o.media {
 		accepted[i], _ = m.accept()
 	}
-	p := &publisherRig{t: t, metrics: reg}
+	p := &publisherRig{t: tb, metrics: reg}
 	s := e.newSession(RolePublisher, Request{Broadcast: "room/alice"})
 	p.in = newIngest(e, s, false, true, 1, nil)
 	s.ingest = p.in
 	p.r = newReception(p.in, accepted, func(b []byte) error {
 		all, err := rtcp.Unmarshal(b)
 		if err != nil {
-			t.Errorf("%v in %x", err, b)
+			tb.Errorf("%v in %x", err, b)
 		}
 		p.told = append(p.told, all...)
 		return nil

@@ -38,7 +38,7 @@ func (s *Session) newViewerConn(
 	if err != nil {
 		return c, "", err
 	}
-	s.endWithConn(conn)
+	s.endWithConn(conn) //nolint:contextcheck // it is the transport's end that counts
 	err = conn.Start(o.remote(), transport.Handler{RTCP: c.read, Ready: func() { s.tasks.run(up) }})
 	if err != nil {
 		return c, "", errors.Join(ErrBadOffer, err)

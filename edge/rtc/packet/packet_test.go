@@ -30,7 +30,7 @@ func packets(tb testing.TB) []rtp.Packet {
 		}
 	}
 	sources.CSRC = []uint32{1, 2, 3}
-	padded.Header.Padding, padded.PaddingSize = true, 5
+	padded.Padding, padded.PaddingSize = true, 5
 	return []rtp.Packet{plain, short, long, sources, padded}
 }
 

@@ -166,7 +166,7 @@ func (r *Router) find(ssrc uint32) *source {
 func (r *Router) Route(h *packet.Header) (Route, Refusal) {
 	src := r.find(h.SSRC)
 	if src == nil {
-		why := Taken
+		var why Refusal
 		if src, why = r.admit(h); why != Taken {
 			return Route{}, why
 		}

@@ -177,8 +177,13 @@ func TestReplayWindow(t *testing.T) {
 		index uint64
 		fresh bool
 	}{
-		{70_000, false}, {69_999, true}, {70_001, true}, {70_000 - replayPackets + 1, true}, {70_000 - replayPackets, false},
-		{70_000 - 20_000, false}, {70_000 + 30_000, true},
+		{70_000, false},
+		{69_999, true},
+		{70_001, true},
+		{70_000 - replayPackets + 1, true},
+		{70_000 - replayPackets, false},
+		{70_000 - 20_000, false},
+		{70_000 + 30_000, true},
 	} {
 		if got, ok := s.index(uint16(c.index)); ok != c.fresh || ok && got != c.index {
 			t.Errorf("%d: %d, %v", c.index, got, ok)
