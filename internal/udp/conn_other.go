@@ -41,7 +41,7 @@ func (s *Sender) Send(to *Addr, p []byte) error {
 }
 
 // MaxQueued is how many messages a Queue holds.
-const MaxQueued = 64
+const MaxQueued = 32
 
 // Queue holds messages of one goroutine until they leave.
 type Queue struct {

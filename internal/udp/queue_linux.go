@@ -7,7 +7,7 @@ import (
 )
 
 // MaxQueued is how many messages a Queue holds.
-const MaxQueued = 64
+const MaxQueued = 32
 
 // Queue holds messages of one goroutine until they leave in one call, to whomever they are:
 // entering the kernel is a quarter of what a small packet costs. It allocates nothing.
