@@ -34,6 +34,29 @@ type answered struct {
 // writeAnswer answers a viewer's offer: we send, over one transport, with ICE as
 // a lite agent (RFC 8829, RFC 8839).
 func writeAnswer(o *offer, sections []answered, local transport.Local, fingerprint string) (string, error) {
+	all := make([]answeredSection, len(sections))
+	for i, s := range sections {
+		if s.refused != nil {
+			all[i].desc = refuse(s.refused)
+			continue
+		}
+		mid, _ := s.media.desc.Attribute("mid")
+		all[i] = answeredSection{mid: mid, desc: s.describe(mid)}
+		if s.open {
+			s.keepFormats(all[i].desc)
+		}
+	}
+	return composeAnswer(o, all, local, fingerprint)
+}
+
+// answeredSection is a section of an answer, but for its transport.
+type answeredSection struct {
+	mid  string // empty: it is rejected
+	desc *sdp.MediaDescription
+}
+
+// composeAnswer puts sections and the transport that they share together.
+func composeAnswer(o *offer, sections []answeredSection, local transport.Local, fingerprint string) (string, error) {
 	d := &sdp.SessionDescription{
 		Origin: sdp.Origin{
 			Username: "-", SessionID: o.desc.Origin.SessionID, SessionVersion: o.desc.Origin.SessionVersion,
@@ -42,12 +65,10 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 		SessionName:      "-",
 		TimeDescriptions: []sdp.TimeDescription{{}},
 	}
-	mids := make([]string, len(sections))
 	var bundled []string
-	for i, s := range sections {
-		if s.refused == nil {
-			mids[i], _ = s.media.desc.Attribute("mid")
-			bundled = append(bundled, mids[i])
+	for _, s := range sections {
+		if s.mid != "" {
+			bundled = append(bundled, s.mid)
 		}
 	}
 	d.WithPropertyAttribute("ice-lite").
@@ -59,14 +80,11 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 		setup = "active"
 	}
 	first := true
-	for i, s := range sections {
-		if s.refused != nil {
-			d.WithMedia(refuse(s.refused))
+	for _, s := range sections {
+		md := s.desc
+		d.WithMedia(md)
+		if s.mid == "" {
 			continue
-		}
-		md := s.describe(mids[i])
-		if s.open {
-			s.keepFormats(md)
 		}
 		md.WithValueAttribute("ice-ufrag", local.Ufrag).
 			WithValueAttribute("ice-pwd", local.Pwd).
@@ -79,7 +97,6 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 			md.WithPropertyAttribute("end-of-candidates")
 		}
 		first = false
-		d.WithMedia(md)
 	}
 	b, err := d.Marshal()
 	if err != nil {

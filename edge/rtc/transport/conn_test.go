@@ -51,7 +51,7 @@ func testPort(t *testing.T) *Port {
 
 // meet connects a Conn with a client that shows the given certificate
 // fingerprint in its offer; empty for its true one.
-func meet(t *testing.T, p *Port, claimed string, rtcp func([]byte)) (*Conn, *dtls.Conn, *ice.Conn) {
+func meet(t *testing.T, p *Port, claimed string, h Handler) (*Conn, *dtls.Conn, *ice.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	t.Cleanup(cancel)
@@ -83,7 +83,7 @@ func meet(t *testing.T, p *Port, claimed string, rtcp func([]byte)) (*Conn, *dtl
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Start(Remote{Ufrag: ufrag, Pwd: pwd, Fingerprints: []string{claimed}}, rtcp, func() {}); err != nil {
+	if err := c.Start(Remote{Ufrag: ufrag, Pwd: pwd, Fingerprints: []string{claimed}}, h); err != nil {
 		t.Fatal(err)
 	}
 	local := c.Local()
@@ -138,7 +138,9 @@ func within(t *testing.T, what string, ch <-chan struct{}) {
 // replayed or of another kind is counted and goes nowhere.
 func TestFeedback(t *testing.T) {
 	got := make(chan []byte, 8)
-	c, conn, path := meet(t, testPort(t), "", func(b []byte) { got <- append([]byte(nil), b...) })
+	c, conn, path := meet(t, testPort(t), "", Handler{
+		RTCP: func(b []byte, _ time.Time) { got <- append([]byte(nil), b...) }, Ready: func() {},
+	})
 	within(t, "the connection was not set up", c.Ready())
 	state, ok := conn.ConnectionState()
 	if !ok {
@@ -189,7 +191,7 @@ func TestFeedback(t *testing.T) {
 
 // TestStranger: a client whose certificate is not the one of its offer gets no keys.
 func TestStranger(t *testing.T) {
-	c, _, _ := meet(t, testPort(t), "sha-256 "+strings.Repeat("00:", 31)+"00", func([]byte) {})
+	c, _, _ := meet(t, testPort(t), "sha-256 "+strings.Repeat("00:", 31)+"00", Handler{RTCP: func([]byte, time.Time) {}, Ready: func() {}})
 	within(t, "the Conn goes on", c.Context().Done())
 	if err := context.Cause(c.Context()); !errors.Is(err, ErrFingerprint) {
 		t.Errorf("ended with %v", err)
@@ -203,7 +205,7 @@ func TestStranger(t *testing.T) {
 
 // TestHangUp: the client's close ends the Conn, with that reason.
 func TestHangUp(t *testing.T) {
-	c, conn, _ := meet(t, testPort(t), "", func([]byte) {})
+	c, conn, _ := meet(t, testPort(t), "", Handler{RTCP: func([]byte, time.Time) {}, Ready: func() {}})
 	within(t, "the connection was not set up", c.Ready())
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)

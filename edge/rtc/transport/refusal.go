@@ -13,12 +13,12 @@ const (
 	RefusedCheckFlood                  // more of them than a client has reason for
 	RefusedAddress                     // from more addresses than a client has
 	RefusedFlood                       // more packets than a client has reason for
-	RefusedEarly                       // before there is a handshake to belong to
-	RefusedForged                      // RTCP that the client's keys did not protect
-	RefusedReplayed                    // RTCP that was received before
+	RefusedEarly                       // before there is a handshake that it belongs to
+	RefusedForged                      // media or RTCP that the client's keys did not protect
+	RefusedReplayed                    // media or RTCP that was received before, or too long ago to tell
 	RefusedRTCPFlood                   // more RTCP than a client has reason for
-	RefusedSource                      // RTCP from more sources than a client has
-	RefusedKind                        // of a kind that a viewer has no reason to send
+	RefusedSource                      // media or RTCP from more sources than a client has
+	RefusedKind                        // of a kind that the client has no reason to send
 	RefusedTCPLimit                    // a TCP connection beyond those of the node
 	RefusedTCPAddress                  // beyond those of one address
 	RefusedTCPSilent                   // one that sends nothing, or half a frame
