@@ -202,9 +202,10 @@ func TestMedia(t *testing.T) {
 	for _, profile := range mediaProfiles {
 		got := make(chan packet.Packet, 100)
 		c, conn, path := meet(t, testPortWith(t, profile), "", Handler{
-			RTP: func(p packet.Packet) {
+			RTP: func(p packet.Packet) bool {
 				p.Payload = append([]byte(nil), p.Payload...)
 				got <- p
+				return false
 			},
 			RTCP: func([]byte, time.Time) {}, Ready: func() {},
 		})
