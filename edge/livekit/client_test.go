@@ -262,20 +262,23 @@ type client struct {
 
 	ws     *websocket.Conn
 	pc     *webrtc.PeerConnection
+	data   *webrtc.DataChannel
 	tracks chan *webrtc.TrackRemote
 	offers uint32
 	join   *signal.Join
 	seats  map[string]string // of the last answer
 }
 
-// peerConnection offers what an SDK does: three sections for each kind, and data.
-func (n *node) peerConnection() (*webrtc.PeerConnection, chan *webrtc.TrackRemote) {
-	n.t.Helper()
+// connect makes a peer connection that offers what an SDK does: three sections for each kind, and data.
+func (c *client) connect() {
+	c.t.Helper()
+	n := c.node
 	settings := webrtc.SettingEngine{}
 	settings.SetNet(n.host())
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
 	n.must(err)
+	c.pc = pc
 	n.over = append(n.over, func() { n.must(pc.Close()) })
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
 		for range 3 {
@@ -283,11 +286,10 @@ func (n *node) peerConnection() (*webrtc.PeerConnection, chan *webrtc.TrackRemot
 			n.must(err)
 		}
 	}
-	_, err = pc.CreateDataChannel("_reliable", nil)
+	c.data, err = pc.CreateDataChannel("_reliable", nil)
 	n.must(err)
-	tracks := make(chan *webrtc.TrackRemote, 8)
-	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { tracks <- t })
-	return pc, tracks
+	c.tracks = make(chan *webrtc.TrackRemote, 8)
+	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { c.tracks <- t })
 }
 
 func (c *client) offer() *signal.Description {
@@ -303,7 +305,7 @@ func (c *client) offer() *signal.Description {
 func (n *node) enter(token string, settings signal.Settings) *client {
 	n.t.Helper()
 	c := &client{node: n}
-	c.pc, c.tracks = n.peerConnection()
+	c.connect()
 	ws, status, err := n.dial(token, signal.JoinRequest{Settings: settings, Offer: c.offer()}.Pack())
 	if err != nil {
 		n.t.Fatalf("join: %d, %v", status, err)

@@ -58,9 +58,10 @@ type Seating struct {
 type Stage struct {
 	*Session
 
-	viewing *viewing
-	conn    *viewerConn
-	sent    *bwe.Log
+	viewing  *viewing
+	conn     *viewerConn
+	sent     *bwe.Log
+	channels bool // its first offer had data channels
 
 	// Guarded by Session.negotiation.
 	seats map[string]*seat // by mid
@@ -94,7 +95,7 @@ func (e *Edge) stage(ctx context.Context, req Request, cast []Cast) (*Stage, Sea
 	}
 	st := &Stage{
 		Session: e.newSession(RoleViewer, req), seats: map[string]*seat{},
-		print: o.fingerprints(), ufrag: o.attribute("ice-ufrag"),
+		print: o.fingerprints(), ufrag: o.attribute("ice-ufrag"), channels: o.data != nil,
 	}
 	if o.reportsArrival() {
 		st.sent = bwe.NewLog(time.Now())
@@ -198,6 +199,10 @@ func (st *Stage) place(o *offer, sections []*sdp.MediaDescription, cast []Cast, 
 	waiting := st.retire(o, cast)
 	for _, md := range sections {
 		m := media[md]
+		if md == o.data && st.channels {
+			all = append(all, answered{data: md})
+			continue
+		}
 		if m == nil || len(m.codecs) == 0 {
 			all = append(all, answered{refused: md})
 			continue
@@ -361,9 +366,9 @@ func (o *offer) reportsArrival() bool {
 	return reports
 }
 
-// parseStageOffer reads an offer with any number of sections, up to a limit. Those
-// that carry no media we know, or send, are not among the offer's media; sections
-// has all.
+// parseStageOffer reads an offer with any number of sections, up to a limit, one of
+// which may have data channels. Those that carry no media we know, or send, are not
+// among the offer's media; sections has all.
 func parseStageOffer(text string) (o *offer, sections []*sdp.MediaDescription, err error) {
 	if len(text) > maxStageOfferBytes {
 		return nil, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrBadOffer, len(text), maxStageOfferBytes)
@@ -390,6 +395,10 @@ func parseStageOffer(text string) (o *offer, sections []*sdp.MediaDescription, e
 			return nil, nil, fmt.Errorf("%w: more than %d formats in a section", ErrBadOffer, maxFormats)
 		}
 		mids[mid] = true
+		if o.data == nil && offersChannels(&o.desc, md) {
+			o.data = md
+			continue
+		}
 		if md.MediaName.Port.Value == 0 || kind != "audio" && kind != "video" {
 			continue
 		}

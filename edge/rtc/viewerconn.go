@@ -5,10 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
 	"trellis/edge/rtc/bwe"
+	"trellis/edge/rtc/channels"
+	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
 )
 
@@ -39,14 +42,24 @@ func (s *Session) newViewerConn(
 		return c, "", err
 	}
 	context.AfterFunc(conn.Context(), c.over) //nolint:contextcheck // it is the transport's end that counts
-	err = conn.Start(transport.Remote{
+	remote := transport.Remote{
 		Ufrag: o.attribute("ice-ufrag"), Pwd: o.attribute("ice-pwd"),
 		Fingerprints: o.fingerprints(), Passive: o.attribute("setup") == "passive",
-	}, c.feedback, func() { s.tasks.run(up) })
+	}
+	if o.data != nil {
+		remote.Inside = c.openChannels
+	}
+	err = conn.Start(remote, c.feedback, func() { s.tasks.run(up) })
 	if err != nil {
 		return c, "", errors.Join(ErrBadOffer, err)
 	}
 	return c, answer, nil
+}
+
+// openChannels opens the client's data channels as long as the association lasts.
+func (c *viewerConn) openChannels(association net.Conn) {
+	err := channels.Serve(association, stream.LoggerFactory{Log: c.session.log})
+	c.session.log.Debug("data channels ended", slog.Any("cause", err))
 }
 
 // accept answers an offer, and makes viewers of the tracks that have none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,9 @@ type Remote struct {
 	Fingerprints []string
 	// Passive: the client waits for our ClientHello (a=setup:passive).
 	Passive bool
+	// Inside speaks with the client inside the association, until that ends or there
+	// is no more to say. It does not close it. Nil: nothing is said there.
+	Inside func(net.Conn)
 }
 
 // Conn is the transport of one viewer. Its methods are safe for concurrent use.
@@ -249,9 +253,12 @@ func (c *Conn) associate(r Remote, p *pipe, ready func()) {
 	c.assoc.Store(conn)
 	close(c.ready)
 	ready()
+	if r.Inside != nil {
+		r.Inside(conn)
+	}
 	var buf [64]byte
 	for {
-		// Nothing is sent inside the association; what ends the reading is its end.
+		// Nothing more is said inside the association; what ends the reading is its end.
 		if _, err := conn.Read(buf[:]); err != nil {
 			c.end(ErrHungUp)
 			_ = conn.Close()
