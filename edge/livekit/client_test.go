@@ -49,6 +49,7 @@ type node struct {
 	router   *vnet.Router
 	hosts    int
 	dark     atomic.Bool
+	lost     atomic.Pointer[string] // an address whose packets are lost
 	http     *http.Client // reaches the doors by pipes
 	stop     func()       // ends the LiveKit door
 	over     []func()     // for when the test is
@@ -66,7 +67,10 @@ func inNode(t *testing.T, configure func(*livekit.Config), f func(n *node)) {
 			CIDR: "10.0.0.0/16", MinDelay: oneWay, QueueSize: 100_000, LoggerFactory: &logging.DefaultLoggerFactory{},
 		})
 		n.must(err)
-		n.router.AddChunkFilter(func(vnet.Chunk) bool { return !n.dark.Load() })
+		n.router.AddChunkFilter(func(c vnet.Chunk) bool {
+			lost := n.lost.Load()
+			return !n.dark.Load() && (lost == nil || c.SourceAddr().String() != *lost && c.DestinationAddr().String() != *lost)
+		})
 		host := n.host()
 		n.must(n.router.Start())
 		udp, err := host.ListenPacket("udp4", "10.0.0.1:3478")
@@ -292,9 +296,9 @@ func (c *client) connect() {
 	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { c.tracks <- t })
 }
 
-func (c *client) offer() *signal.Description {
+func (c *client) offer(options *webrtc.OfferOptions) *signal.Description {
 	c.t.Helper()
-	d, err := c.pc.CreateOffer(nil)
+	d, err := c.pc.CreateOffer(options)
 	c.must(err)
 	c.must(c.pc.SetLocalDescription(d))
 	c.offers++
@@ -306,7 +310,7 @@ func (n *node) enter(token string, settings signal.Settings) *client {
 	n.t.Helper()
 	c := &client{node: n}
 	c.connect()
-	ws, status, err := n.dial(token, signal.JoinRequest{Settings: settings, Offer: c.offer()}.Pack())
+	ws, status, err := n.dial(token, signal.JoinRequest{Settings: settings, Offer: c.offer(nil)}.Pack())
 	if err != nil {
 		n.t.Fatalf("join: %d, %v", status, err)
 	}
@@ -350,7 +354,12 @@ func (c *client) answered(r signal.Response) {
 // negotiate makes another offer and takes its answer; what else is said meanwhile is returned.
 func (c *client) negotiate() []signal.Response {
 	c.t.Helper()
-	c.say(signal.Request{Kind: signal.RequestOffer, Description: c.offer()})
+	return c.renegotiate(nil)
+}
+
+func (c *client) renegotiate(options *webrtc.OfferOptions) []signal.Response {
+	c.t.Helper()
+	c.say(signal.Request{Kind: signal.RequestOffer, Description: c.offer(options)})
 	var others []signal.Response
 	for {
 		r := c.read()

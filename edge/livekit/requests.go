@@ -6,6 +6,7 @@ import (
 
 	"trellis/edge/livekit/signal"
 	"trellis/edge/rtc"
+	"trellis/internal/relay"
 )
 
 // request does what the client asks, or says that it will not be done.
@@ -57,7 +58,7 @@ func farewell(cause error) *signal.Leave {
 		return &signal.Leave{Reason: signal.ConnectionTimeout, Action: signal.Reconnect}
 	case endSocket, endSilent, endSlow, endResume:
 		return &signal.Leave{Reason: signal.StateMismatch, Action: signal.Reconnect}
-	case endFlood, endMessage, endText, endOffer, endFailed:
+	case endFlood, endMessage, endText, endOffer, endLimit, endFailed:
 	}
 	return &signal.Leave{Reason: signal.JoinFailure}
 }
@@ -79,6 +80,8 @@ func endingOf(cause error) ending {
 		{errResume, endResume},
 		{errNoOffer, endOffer},
 		{rtc.ErrBadOffer, endOffer},
+		{rtc.ErrTooMany, endLimit},
+		{relay.ErrLimit, endLimit},
 		{rtc.ErrExpired, endExpired},
 		{rtc.ErrHungUp, endHungUp},
 		{rtc.ErrSilent, endMedia},
