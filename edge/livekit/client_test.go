@@ -50,9 +50,9 @@ type node struct {
 	hosts    int
 	dark     atomic.Bool
 	lost     atomic.Pointer[string] // an address whose packets are lost
-	http     *http.Client // reaches the doors by pipes
-	stop     func()       // ends the LiveKit door
-	over     []func()     // for when the test is
+	http     *http.Client           // reaches the doors by pipes
+	stop     func()                 // ends the LiveKit door
+	over     []func()               // for when the test is
 }
 
 // inNode runs f in a bubble with a node, and takes it down after it.

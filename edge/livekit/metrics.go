@@ -41,7 +41,7 @@ const (
 	endMessage   ending = "bad_message" // that cannot be read, or is too large
 	endText      ending = "text"        // JSON
 	endOffer     ending = "bad_offer"
-	endLimit     ending = "limit" // of the node, or of ICE restarts
+	endLimit     ending = "limit"     // of the node, or of ICE restarts
 	endDuplicate ending = "duplicate" // its identity joined again
 	endResume    ending = "resume"    // it wanted to go on with one that is over
 	endMedia     ending = "media"     // its media connection is over
