@@ -311,6 +311,47 @@ func TestRestartsAreLimited(t *testing.T) {
 	})
 }
 
+// TestSettings: a picture that is turned off is not sent, and is back as soon as it is
+// turned on.
+func TestSettings(t *testing.T) {
+	inNode(t, nil, func(n *node) {
+		t := n.t
+		defer n.film("demo/alice")()
+		early := n.enter(token(t, identity("early")), signal.Settings{})
+		early.await(signal.ResponseUpdate, func(r signal.Response) bool { return len(r.Participants[0].Tracks) == 2 })
+		c := n.enter(token(t, nil), signal.Settings{AutoSubscribe: true})
+		tracks := map[webrtc.RTPCodecType]*arrivals{}
+		for range c.seats {
+			a := record(c.track())
+			tracks[a.kind] = a
+		}
+		set := func(setting signal.TrackSetting) time.Time {
+			setting.Tracks = []string{c.seats["3"]}
+			c.say(signal.Request{Kind: signal.RequestTrackSetting, Setting: &setting})
+			time.Sleep(200 * time.Millisecond)
+			began := time.Now()
+			time.Sleep(3 * time.Second)
+			return began
+		}
+		for _, step := range []struct {
+			setting signal.TrackSetting
+			sent    bool
+		}{
+			{signal.TrackSetting{Width: 160, Height: 90}, true}, // the only layer is larger
+			{signal.TrackSetting{Disabled: true, Quality: signal.High}, false},
+			{signal.TrackSetting{Quality: signal.Low}, true},
+		} {
+			began := set(step.setting)
+			if sent := tracks[webrtc.RTPCodecTypeVideo].longest(began) < time.Second; sent != step.sent {
+				t.Errorf("with %+v the picture is sent: %v", step.setting, sent)
+			}
+			if gap := tracks[webrtc.RTPCodecTypeAudio].longest(began); gap > 100*time.Millisecond {
+				t.Errorf("with %+v there is no sound for %v", step.setting, gap)
+			}
+		}
+	})
+}
+
 // track waits for the next track.
 func (c *client) track() *webrtc.TrackRemote {
 	c.t.Helper()

@@ -17,6 +17,8 @@ func (s *session) request(r signal.Request) {
 		s.offer(r.Description)
 	case signal.RequestSubscription:
 		s.subscribe(r.Subscription)
+	case signal.RequestTrackSetting:
+		s.prefer(r.Setting)
 	case signal.RequestLeave:
 		s.end(errLeft)
 	case signal.RequestPing:
@@ -31,10 +33,9 @@ func (s *session) request(r signal.Request) {
 		s.deny(refusedMetadata, signal.Refusal{ID: r.ID, Reason: signal.NotAllowed, Message: "who watches is not shown to others"})
 	case signal.RequestTrickle:
 		// A lite agent learns the client's addresses from its checks.
-	case signal.RequestAnswer, signal.RequestMute, signal.RequestTrackSetting, signal.RequestLayers, signal.RequestPermission,
+	case signal.RequestAnswer, signal.RequestMute, signal.RequestLayers, signal.RequestPermission,
 		signal.RequestSyncState, signal.RequestSimulate:
-		// Those speak of what the client publishes, of offers that we do not make, and of
-		// layers, which are chosen by what the path carries.
+		// Those speak of what the client publishes, and of offers that we do not make.
 	}
 }
 

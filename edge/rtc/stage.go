@@ -37,6 +37,8 @@ type Cast struct {
 	Audio      bool
 	// Catalog is that of the broadcast, as far as it is known.
 	Catalog hang.Catalog
+	// Wish is what is wanted of a picture at first; Prefer changes it.
+	Wish Wish
 }
 
 // Seating is what an answer says besides its SDP.
@@ -300,6 +302,7 @@ func (st *Stage) open(m *offeredMedia, c Cast) (*viewerTrack, choice, error) {
 		return nil, ch, err
 	}
 	t := newViewerTrack(m, ch.codec, st.sent)
+	t.wish = c.Wish
 	t.swap(h)
 	if st.conn != nil { // begin may have the track follow from now on
 		t.cfg.out = st.conn.Conn

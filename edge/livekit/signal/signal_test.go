@@ -18,7 +18,7 @@ func requests() []signal.Request {
 		{Kind: signal.RequestAddTrack, Track: "cid"},
 		{Kind: signal.RequestMute},
 		{Kind: signal.RequestSubscription, Subscription: &signal.Subscription{Tracks: []string{"TR_a", "TR_b"}, Wanted: true}},
-		{Kind: signal.RequestTrackSetting},
+		{Kind: signal.RequestTrackSetting, Setting: &signal.TrackSetting{Tracks: []string{"TR_a"}, Disabled: true, Quality: signal.High, Width: 320, Height: 180}},
 		{Kind: signal.RequestLeave},
 		{Kind: signal.RequestPing, Timestamp: 1795348292779},
 		{Kind: signal.RequestMetadata, ID: 3},
