@@ -173,7 +173,7 @@ func (s *session) prune(all []shown) map[string]bool {
 	return known
 }
 
-// answer notes what the client will be sent, and says so.
+// answer notes what the client will be sent, and returns what tells it so.
 func (s *session) answer(offer *signal.Description, seating rtc.Seating) *signal.Response {
 	clear(s.seated)
 	for _, track := range seating.Seats {
@@ -185,19 +185,22 @@ func (s *session) answer(offer *signal.Description, seating rtc.Seating) *signal
 	}}
 }
 
-// cast returns the tracks that the client wants to be sent and can be.
+// cast returns the tracks that the client wants to be sent and can be. Where they are
+// more than a connection can have, those that are sent already stay.
 func (s *session) cast(all []shown) []rtc.Cast {
 	var cast []rtc.Cast
 	now := time.Now()
-	for _, p := range all {
-		for _, c := range p.cast {
-			wanted, said := s.chosen[c.ID]
-			if !said {
-				wanted = s.req.Settings.AutoSubscribe
-			}
-			if wanted && !now.Before(s.refused[c.ID]) {
-				c.Wish = s.wishes[c.ID]
-				cast = append(cast, c)
+	for _, seated := range []bool{true, false} {
+		for _, p := range all {
+			for _, c := range p.cast {
+				wanted, said := s.chosen[c.ID]
+				if !said {
+					wanted = s.req.Settings.AutoSubscribe
+				}
+				if wanted && s.seated[c.ID] == seated && !now.Before(s.refused[c.ID]) && len(cast) < rtc.MaxCast {
+					c.Wish = s.wishes[c.ID]
+					cast = append(cast, c)
+				}
 			}
 		}
 	}

@@ -1,11 +1,30 @@
 package livekit
 
 import (
+	"fmt"
 	"testing"
 
 	"trellis/edge/livekit/signal"
 	"trellis/edge/rtc"
 )
+
+// TestCast: a room may have more tracks than a connection; those that are sent stay.
+func TestCast(t *testing.T) {
+	s := &session{seated: map[string]bool{"z-1": true}}
+	s.req.Settings.AutoSubscribe = true
+	var all []shown
+	for i := range rtc.MaxCast {
+		all = append(all, shown{cast: []rtc.Cast{{ID: fmt.Sprintf("a-%d", i)}, {ID: fmt.Sprintf("z-%d", i), Audio: true}}})
+	}
+	cast := s.cast(all)
+	if len(cast) != rtc.MaxCast || cast[0].ID != "z-1" || cast[1].ID != "a-0" {
+		t.Errorf("%d tracks, first %v", len(cast), cast[:2])
+	}
+	s.chosen = map[string]bool{"z-1": false, "a-0": false}
+	if cast = s.cast(all); cast[0].ID != "z-0" {
+		t.Errorf("what the client does not want is sent: %v", cast[:2])
+	}
+}
 
 // TestWish: what SDKs say of a picture is how many lines are enough.
 func TestWish(t *testing.T) {

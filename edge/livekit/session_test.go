@@ -44,7 +44,7 @@ func TestAnswers(t *testing.T) {
 		}
 		// What has no meaning here is passed over: so is what nobody knows.
 		for _, kind := range []signal.RequestKind{
-			signal.RequestMute, signal.RequestTrackSetting, signal.RequestSyncState, signal.RequestPermission, signal.RequestSimulate, 99,
+			signal.RequestMute, signal.RequestSyncState, signal.RequestPermission, signal.RequestSimulate, 99,
 		} {
 			c.say(signal.Request{Kind: kind})
 		}

@@ -18,9 +18,12 @@ import (
 // Limits of an offer for a Stage. The SDK of LiveKit for browsers offers seven
 // sections of about 85 lines and 2.6 kB each, and adds some for each publisher.
 const (
-	maxStageOfferBytes = 256 << 10
-	maxStageSections   = 80
-	maxStageAttributes = 8192
+	maxStageOfferBytes = 512 << 10
+	maxStageSections   = 144
+	maxStageAttributes = 16_384
+	// MaxCast is how many tracks a Stage can have: one section each, and beside them that
+	// of the data channels and those of the first offer that none of them fits.
+	MaxCast = maxStageSections - 8
 )
 
 // joinDelay is how long a track that comes to a running Stage waits after the
