@@ -140,15 +140,15 @@ func (n *node) serve(cfg livekit.Config, running *sync.WaitGroup) {
 	transport := &http.Transport{DialContext: l.dial, DisableKeepAlives: true}
 	n.http = &http.Client{Transport: transport}
 	ctx, cancel := context.WithCancel(n.ctx)
-	var once sync.WaitGroup
-	once.Go(func() {
+	var doorRuns sync.WaitGroup
+	doorRuns.Go(func() {
 		if err := door.Run(ctx); !errors.Is(err, context.Canceled) {
 			n.t.Errorf("the door ended with %v", err)
 		}
 	})
 	n.stop = sync.OnceFunc(func() {
 		cancel()
-		once.Wait()
+		doorRuns.Wait()
 		_ = server.Close()
 	})
 }

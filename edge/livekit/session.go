@@ -129,6 +129,7 @@ func (s *session) run(ws *websocket.Conn) {
 		// Its session is not here any more, or never was: the client begins anew.
 		s.end(errResume)
 	} else {
+		s.log.Info("session joined", slog.Uint64("sdk", s.req.Client.SDK), slog.String("version", s.req.Client.Version))
 		s.greet()
 		s.serve(requests)
 	}

@@ -64,7 +64,7 @@ func TestAnswers(t *testing.T) {
 // TestResume: a session that is over cannot be gone on with. The client begins anew.
 func TestResume(t *testing.T) {
 	inNode(t, nil, func(n *node) {
-		ws, _, err := n.dial(token(n.t, nil), signal.JoinRequest{Reconnect: true, Session: "PA_gone"}.Pack())
+		ws, _, err := n.dial(token(n.t, nil), signal.JoinRequest{Reconnect: true}.Pack())
 		n.must(err)
 		c := &client{node: n, ws: ws}
 		first := c.read()

@@ -105,7 +105,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	join := signal.JoinRequest{
 		Client: signal.ClientInfo{SDK: 12, Version: "1.1.0", Protocol: 17}, Settings: signal.Settings{AutoSubscribe: true},
-		Offer: &signal.Description{Type: "offer", SDP: "v=0\r\n", ID: 1}, Reconnect: true, Session: "PA_a", WantTracks: 2,
+		Offer: &signal.Description{Type: "offer", SDP: "v=0\r\n", ID: 1}, Reconnect: true,
 	}
 	got, err := signal.UnpackJoin(join.Pack())
 	if d := cmp.Diff(join, got); err != nil || d != "" {
