@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/sdp/v3"
 
@@ -29,7 +28,6 @@ type reception struct {
 	depends   uint8
 	transport uint8
 	ssrc      uint32 // that we report as
-	began     time.Time
 
 	mu       sync.Mutex // guards what follows, and is held while frames are written
 	over     bool
@@ -37,8 +35,10 @@ type reception struct {
 	streams  []received            // by the router's numbers
 	heard    map[uint32]*heardSSRC // what is reported on
 	senders  map[uint32]senderReport
-	arrivals *twcc.Recorder
+	arrivals *receive.Arrivals // nil: they are not to be reported
+	newest   uint32            // SSRC of the last packet
 
+	buf        []byte
 	timer      *time.Timer // nil before the first packet
 	timerAt    time.Time   // zero: it is not set
 	feedbackAt time.Time   // zero: there is nothing to tell
@@ -80,7 +80,7 @@ const (
 
 func newReception(in *ingest, accepted []acceptedMedia, write func([]byte) error) *reception {
 	r := &reception{
-		ingest: in, accepted: accepted, write: write, ssrc: randomSSRC(), began: time.Now(),
+		ingest: in, accepted: accepted, write: write, ssrc: randomSSRC(),
 		heard: map[uint32]*heardSSRC{}, senders: map[uint32]senderReport{},
 	}
 	// The sections of a bundle number their extensions alike: RFC 8843, Section 10.
@@ -94,7 +94,7 @@ func newReception(in *ingest, accepted []acceptedMedia, write func([]byte) error
 	}
 	r.capture, r.depends, r.transport = id(stream.AbsCaptureTimeURI), id(framing.DependencyURI), id(stream.TransportCCURI)
 	if r.transport != 0 {
-		r.arrivals = twcc.NewRecorder(r.ssrc)
+		r.arrivals = receive.NewArrivals(r.ssrc, time.Now())
 	}
 	sections := make([]receive.Section, len(accepted))
 	for i := range accepted {
@@ -118,7 +118,8 @@ func (r *reception) packet(p packet.Packet) {
 	}
 	now := p.Arrival
 	if ext := p.Extension(r.transport); len(ext) >= 2 {
-		r.arrivals.Record(p.SSRC, binary.BigEndian.Uint16(ext), now.Sub(r.began).Microseconds())
+		r.newest = p.SSRC
+		r.arrivals.Received(binary.BigEndian.Uint16(ext), now)
 		if r.feedbackAt.IsZero() {
 			r.feedbackAt = now.Add(feedbackEvery)
 			r.arm(r.feedbackAt, now)
@@ -309,19 +310,22 @@ func (r *reception) tick() {
 func (r *reception) tell(now time.Time) {
 	if !r.feedbackAt.IsZero() && !now.Before(r.feedbackAt) {
 		r.feedbackAt = time.Time{}
-		for _, p := range r.arrivals.BuildFeedbackPacket() {
-			r.failed(r.writeRTCP([]rtcp.Packet{p}))
+		for more := true; more; {
+			if r.buf, more = r.arrivals.Report(r.buf[:0], r.newest); more {
+				r.failed(r.write(r.buf))
+			}
 		}
 	}
 	if !r.reportAt.IsZero() && !now.Before(r.reportAt) {
 		r.reportAt = now.Add(receptionEvery)
-		r.failed(r.write(r.receiverReport(now)))
+		r.buf = r.receiverReport(r.buf[:0], now)
+		r.failed(r.write(r.buf))
 	}
 }
 
-// receiverReport writes a report on what was heard: RFC 3550, Section 6.4.2.
-func (r *reception) receiverReport(now time.Time) []byte {
-	b := make([]byte, 8, 8+len(r.heard)*receive.ReportBytes)
+// receiverReport appends a report on what was heard: RFC 3550, Section 6.4.2.
+func (r *reception) receiverReport(b []byte, now time.Time) []byte {
+	b = append(b, make([]byte, 8)...)
 	n := 0
 	for _, h := range r.heard {
 		if n == maxBlocks {

@@ -277,3 +277,43 @@ func FuzzReception(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkReception is what a packet takes from its opening to the relay's log: of
+// pictures of nine packets as they come, and of what a hostile publisher can make of them.
+func BenchmarkReception(b *testing.B) {
+	body := make([]byte, 1160)
+	for name, c := range map[string]struct {
+		step    int // from one sequence number to the next
+		arrival int // and of the arrivals
+		payload []byte
+	}{
+		"plain":              {1, 1, body},
+		"numbers jump":       {500, 1, body},
+		"numbers jump far":   {5000, 1, body},
+		"arrivals jump":      {1, 30_000, body},
+		"arrivals are apart": {1, 2000, body},
+	} {
+		b.Run(name, func(b *testing.B) {
+			p := newPublisherRig(b, vp8Offer)
+			defer p.end()
+			p.r.write = func([]byte) error { return nil }
+			now, n := time.Now(), 0
+			b.ReportAllocs()
+			for b.Loop() {
+				first, key := n%9 == 0, n%(9*300) == 0
+				payload := c.payload
+				payload[0] = 0
+				if first {
+					copy(payload, vp8(key))
+				}
+				h := packet.Header{
+					SSRC: 1, PayloadType: 96, Seq: uint16(n * c.step), Timestamp: uint32(n/9) * 3000, Marker: n%9 == 8, Size: 12,
+				}
+				p.r.packet(packet.Packet{Header: h, Payload: payload, Arrival: now})
+				p.r.arrivals.Received(uint16(n*c.arrival), now)
+				now = now.Add(3700 * time.Microsecond)
+				n++
+			}
+		})
+	}
+}

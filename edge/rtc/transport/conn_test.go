@@ -18,10 +18,17 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
 
+	"trellis/edge/rtc/packet"
 	"trellis/edge/rtc/stream"
 )
 
 func testPort(t *testing.T) *Port {
+	t.Helper()
+	return testPortWith(t, dtls.SRTP_AEAD_AES_128_GCM)
+}
+
+// testPortWith has one SRTP profile, which clients of meet offer, too.
+func testPortWith(t *testing.T, profile dtls.SRTPProtectionProfile) *Port {
 	t.Helper()
 	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -41,7 +48,7 @@ func testPort(t *testing.T) *Port {
 	}
 	p, err := NewPort(Config{
 		Demux: demux, UDPMux: mux, Certificate: cert, Silence: 5 * time.Second, Logger: logger,
-		Profiles: []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM},
+		Profiles: []dtls.SRTPProtectionProfile{profile},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +109,7 @@ func meet(t *testing.T, p *Port, claimed string, h Handler) (*Conn, *dtls.Conn, 
 	}
 	in := &clientPipe{path}
 	conn, err := dtls.ClientWithOptions(in, pipeAddr{}, dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true),
-		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
+		dtls.WithSRTPProtectionProfiles(p.cfg.Profiles...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,6 +193,58 @@ func TestFeedback(t *testing.T) {
 	case b := <-got:
 		t.Errorf("one more arrived: %x", b)
 	default:
+	}
+}
+
+// TestMedia: what the client's keys protect arrives once, from its first packet on,
+// which may be here before our side has the keys; what is forged or replayed is counted.
+func TestMedia(t *testing.T) {
+	for _, profile := range mediaProfiles {
+		got := make(chan packet.Packet, 100)
+		c, conn, path := meet(t, testPortWith(t, profile), "", Handler{
+			RTP: func(p packet.Packet) {
+				p.Payload = append([]byte(nil), p.Payload...)
+				got <- p
+			},
+			RTCP: func([]byte, time.Time) {}, Ready: func() {},
+		})
+		state, ok := conn.ConnectionState()
+		if !ok {
+			t.Fatal("no keying material")
+		}
+		cfg := srtp.Config{Profile: srtp.ProtectionProfile(profile)}
+		if err := cfg.ExtractSessionKeysFromDTLS(&state, true); err != nil {
+			t.Fatal(err)
+		}
+		ctx, err := srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const total = 60
+		for i := range total {
+			b, err := ctx.EncryptRTP(nil, plainPacket(7, 65_520+uint16(i), []byte{byte(i)}), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			forged := append([]byte(nil), b...)
+			forged[len(forged)-1] ^= 1
+			for _, b := range [][]byte{forged, b, b} {
+				if _, err := path.Write(b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if p := <-got; p.Payload[0] != byte(i) || p.Seq != 65_520+uint16(i) || len(p.Payload) != 1 {
+				t.Errorf("packet %d comes as %+v", i, p)
+			}
+		}
+		within(t, "the connection was not set up", c.Ready())
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		within(t, "the Conn goes on", c.Context().Done())
+		if f, r := c.refused[RefusedForged].Load(), c.refused[RefusedReplayed].Load(); f != total || r < total-1 {
+			t.Errorf("%d are counted as forged, %d as replayed", f, r)
+		}
 	}
 }
 

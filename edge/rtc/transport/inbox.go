@@ -20,6 +20,7 @@ type inbox struct {
 	to    Handler // called with mu held
 	plain []byte
 	room  allowance.Bucket // for RTCP
+	work  allowance.Bucket // for media: microseconds of the goroutine that all share
 	early [][]byte         // what came before the keys to open it
 }
 
@@ -28,6 +29,7 @@ func (in *inbox) begin(p *pipe, h Handler) {
 	defer in.mu.Unlock()
 	in.dtls, in.to = p, h
 	in.room = allowance.New(rtcpRate, rtcpBurst)
+	in.work = allowance.New(workRate, workBurst)
 }
 
 // close lets nothing more in.
@@ -42,6 +44,13 @@ const (
 	// Browsers send up to 40 in a second, and one for each loss.
 	rtcpRate  = 250 // per second
 	rtcpBurst = 500
+	// What the media of one client may take of that goroutine's time, in microseconds: a
+	// packet takes three, but one can be made to take a hundred times that, as of
+	// hundreds of parameter sets. No packet counts for more than workMost: the process may
+	// have stood still meanwhile.
+	workRate  = 250_000 // per second
+	workBurst = 500_000
+	workMost  = 5_000
 	// earlyPackets bounds the packets of a publisher that wait for the keys: its handshake
 	// can be over while ours still derives them, and the first picture begins with them.
 	earlyPackets = 64
@@ -84,8 +93,11 @@ func (c *Conn) protected(b []byte, now time.Time) {
 			return
 		}
 		in.to.RTCP(plain, now)
+	case !in.work.Has(now, workMost):
+		c.refuse(RefusedWork)
 	default:
 		c.media(k, b, now)
+		in.work.TakeN(now, int(min(time.Since(now).Microseconds(), workMost)))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/dtls/v3"
@@ -231,6 +232,37 @@ func TestMediaAndReports(t *testing.T) {
 	if len(got) != n {
 		t.Error("something arrived after the end")
 	}
+}
+
+// TestMediaWork: a client whose packets take long is heard less, and others as before.
+func TestMediaWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMediaPair(t, dtls.SRTP_AEAD_AES_128_GCM)
+		taken := func(work time.Duration) (n int) {
+			c := newConn(&Port{cfg: Config{Demux: newDemux(t, nil), Silence: time.Second}}, nil)
+			c.in.begin(newPipe(), Handler{RTP: func(packet.Packet) {
+				n++
+				time.Sleep(work)
+			}})
+			c.unlock(&keys{in: mediaGuard{opener: m.guard.opener}})
+			began := time.Now()
+			for seq := uint16(0); time.Since(began) < 10*time.Second; seq++ {
+				c.receive(m.seal(plainPacket(uint32(work), seq, nil)), time.Now())
+				time.Sleep(time.Millisecond)
+			}
+			if n < 9000 && c.refused[RefusedWork].Load() == 0 {
+				t.Errorf("%v a packet: %d of them, and none was refused", work, n)
+			}
+			return n
+		}
+		if n := taken(3 * time.Microsecond); n < 9900 {
+			t.Errorf("%d packets were taken", n)
+		}
+		// 0.5 s at once, and 0.25 s a second.
+		if n := taken(time.Millisecond); n < 2800 || n > 3100 {
+			t.Errorf("%d packets of a millisecond were taken in 10 s", n)
+		}
+	})
 }
 
 // FuzzOpen: whatever comes is refused, or it is what was sealed.

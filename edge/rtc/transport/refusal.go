@@ -19,6 +19,7 @@ const (
 	RefusedRTCPFlood                   // more RTCP than a client has reason for
 	RefusedSource                      // media or RTCP from more sources than a client has
 	RefusedKind                        // of a kind that the client has no reason to send
+	RefusedWork                        // media that takes more time than a client has
 	RefusedTCPLimit                    // a TCP connection beyond those of the node
 	RefusedTCPAddress                  // beyond those of one address
 	RefusedTCPSilent                   // one that sends nothing, or half a frame
@@ -30,7 +31,7 @@ const (
 func (r Refusal) String() string {
 	return [...]string{
 		"stranger", "check_unknown", "check_forged", "check_flood", "address_limit", "flood", "early", "forged",
-		"replayed", "rtcp_flood", "source_limit", "kind", "tcp_limit", "tcp_address_limit", "tcp_silent", "tcp_frame",
+		"replayed", "rtcp_flood", "source_limit", "kind", "work", "tcp_limit", "tcp_address_limit", "tcp_silent", "tcp_frame",
 		"unknown",
 	}[min(r, NumRefusals)]
 }
