@@ -130,16 +130,9 @@ func (a *acceptedMedia) lookup(pt uint8) (stream.Format, bool) {
 }
 
 // describe writes the section of the answer, but for its transport: we receive it.
-func (a *acceptedMedia) describe() *sdp.MediaDescription {
-	md := &sdp.MediaDescription{
-		MediaName: sdp.MediaName{
-			Media: a.desc.MediaName.Media, Port: sdp.RangedPort{Value: 9}, Protos: slices.Clone(a.desc.MediaName.Protos),
-		},
-		ConnectionInformation: &sdp.ConnectionInformation{
-			NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
-		},
-	}
-	md.WithValueAttribute("mid", a.mid).WithPropertyAttribute("rtcp-mux")
+func (a *acceptedMedia) describe() answeredSection {
+	section := newSection(a.desc)
+	md := section.desc.WithPropertyAttribute("rtcp-mux")
 	if _, ok := a.desc.Attribute("rtcp-rsize"); ok {
 		md.WithPropertyAttribute("rtcp-rsize")
 	}
@@ -162,7 +155,8 @@ func (a *acceptedMedia) describe() *sdp.MediaDescription {
 	if len(a.rids) > 0 {
 		md.WithValueAttribute("simulcast", "recv "+strings.Join(a.rids, ";"))
 	}
-	return md.WithPropertyAttribute("recvonly")
+	md.WithPropertyAttribute("recvonly")
+	return section
 }
 
 // describeFormat adds a format of the offer, if it is accepted: a codec, its redundancy,

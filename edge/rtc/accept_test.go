@@ -22,7 +22,7 @@ func checkAccepted(t *testing.T, o *offer) string {
 		if !ok {
 			return ""
 		}
-		sections = append(sections, answeredSection{mid: a.mid, desc: a.describe()})
+		sections = append(sections, a.describe())
 		for _, f := range sections[len(sections)-1].desc.MediaName.Formats {
 			if !slices.Contains(m.desc.MediaName.Formats, f) {
 				t.Errorf("format %s was not offered", f)

@@ -31,6 +31,7 @@ const (
 type offer struct {
 	desc  sdp.SessionDescription
 	media []*offeredMedia
+	data  *sdp.MediaDescription // a section of data channels that we can open, nil without
 }
 
 // offeredMedia is one media section.
@@ -130,6 +131,11 @@ func (o *offer) checkBundle() error {
 	for _, a := range o.desc.Attributes {
 		if rest, ok := strings.CutPrefix(a.Value, "BUNDLE"); ok && a.Key == "group" {
 			group = rest
+		}
+	}
+	if o.data != nil {
+		if mid, _ := o.data.Attribute("mid"); !slices.Contains(strings.Fields(group), mid) {
+			o.data = nil // a transport of its own it cannot have
 		}
 	}
 	if group == "" && len(o.media) == 1 {

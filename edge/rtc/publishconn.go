@@ -44,7 +44,7 @@ func (s *Session) newPublisherConn(
 func (c *publisherConn) answer() (string, error) {
 	sections := make([]answeredSection, len(c.accepted))
 	for i := range c.accepted {
-		sections[i] = answeredSection{mid: c.accepted[i].mid, desc: c.accepted[i].describe()}
+		sections[i] = c.accepted[i].describe()
 	}
 	return composeAnswer(c.offer, sections, c.Local(), c.port.Fingerprint())
 }

@@ -100,6 +100,15 @@ func (st *steering) steer(t *viewerTrack) {
 	st.playout.alone = st.repairs()
 }
 
+// prefer changes what the viewer wants of a track.
+func (st *steering) prefer(t *viewerTrack, w Wish) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if t.wish = w; st.control != nil {
+		st.decide(time.Now(), st.control.Estimate())
+	}
+}
+
 // forget takes a track out.
 func (st *steering) forget(t *viewerTrack) {
 	st.mu.Lock()
@@ -127,11 +136,16 @@ func (st *steering) rejoin(t *viewerTrack, now time.Time) aim {
 func (st *steering) first(t *viewerTrack, now time.Time) (a aim) {
 	e := st.control.Estimate()
 	for i, c := range st.choose(now, e) {
-		if s := st.videos()[i]; s.viewerTrack == t && c.Layer >= 0 {
-			a = st.newAim(now, e)
-			a.layer = s.rungs[c.Layer]
-			s.aim, s.told = a, true
+		s := st.videos()[i]
+		if s.viewerTrack != t || c.Layer < 0 && !s.wish.Off {
+			continue
 		}
+		if a = st.newAim(now, e); c.Layer >= 0 {
+			a.layer = s.rungs[c.Layer]
+		} else {
+			a.pause = true
+		}
+		s.aim, s.told = a, true
 	}
 	return a
 }
@@ -222,6 +236,7 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 		}
 		st.pictures = append(st.pictures, allocate.Picture{
 			Layers: s.rates, Current: current, Memory: &s.memory, Most: bearable(s.rates, current, st.playout.loss, e.RTT),
+			Asked: s.wish.layers(s.rungs), Off: s.wish.Off,
 		})
 	}
 	if e.State == bwe.Decrease && e.QueueDelay > queueLong {

@@ -5,10 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
 	"trellis/edge/rtc/bwe"
+	"trellis/edge/rtc/channels"
+	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
 )
 
@@ -39,11 +42,21 @@ func (s *Session) newViewerConn(
 		return c, "", err
 	}
 	s.endWithConn(conn) //nolint:contextcheck // it is the transport's end that counts
-	err = conn.Start(o.remote(), transport.Handler{RTCP: c.read, Ready: func() { s.tasks.run(up) }})
+	remote := o.remote()
+	if o.data != nil {
+		remote.Inside = c.openChannels
+	}
+	err = conn.Start(remote, transport.Handler{RTCP: c.read, Ready: func() { s.tasks.run(up) }})
 	if err != nil {
 		return c, "", errors.Join(ErrBadOffer, err)
 	}
 	return c, answer, nil
+}
+
+// openChannels opens the client's data channels as long as the association lasts.
+func (c *viewerConn) openChannels(association net.Conn) {
+	err := channels.Serve(association, stream.LoggerFactory{Log: c.session.log})
+	c.session.log.Debug("data channels ended", slog.Any("cause", err))
 }
 
 // accept answers an offer, and makes viewers of the tracks that have none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,9 @@ type Remote struct {
 	Fingerprints []string
 	// Passive: the client waits for our ClientHello (a=setup:passive).
 	Passive bool
+	// Inside speaks with the client inside the association, until that ends or there
+	// is no more to say. It does not close it. Nil: nothing is said there.
+	Inside func(net.Conn)
 }
 
 // Handler takes what a client sends. Its functions are called one at a time, on the
@@ -269,9 +273,12 @@ func (c *Conn) associate(r Remote, p *pipe, h Handler) {
 	c.assoc.Store(conn)
 	close(c.ready)
 	h.Ready()
+	if r.Inside != nil {
+		r.Inside(conn)
+	}
 	var buf [64]byte
 	for {
-		// Nothing is sent inside the association; what ends the reading is its end.
+		// Nothing more is said inside the association; what ends the reading is its end.
 		if _, err := conn.Read(buf[:]); err != nil {
 			c.end(ErrHungUp)
 			_ = conn.Close()
