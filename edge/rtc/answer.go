@@ -32,9 +32,59 @@ type answered struct {
 	data, refused *sdp.MediaDescription
 }
 
+// offered returns the section that is accepted.
+func (s answered) offered() *sdp.MediaDescription {
+	if s.data != nil {
+		return s.data
+	}
+	return s.media.desc
+}
+
 // writeAnswer answers a viewer's offer: we send, over one transport, with ICE as
 // a lite agent (RFC 8829, RFC 8839).
 func writeAnswer(o *offer, sections []answered, local transport.Local, fingerprint string) (string, error) {
+	all := make([]answeredSection, len(sections))
+	for i, s := range sections {
+		if s.refused != nil {
+			all[i].desc = refuse(s.refused)
+			continue
+		}
+		all[i] = newSection(s.offered())
+		md := all[i].desc
+		if s.data != nil {
+			describeChannels(md)
+			continue
+		}
+		s.describe(md)
+		if s.open {
+			s.keepFormats(md)
+		}
+	}
+	return composeAnswer(o, all, local, fingerprint)
+}
+
+// answeredSection is a section of an answer, but for its transport.
+type answeredSection struct {
+	mid  string // empty: it is rejected
+	desc *sdp.MediaDescription
+}
+
+// newSection returns the beginning of a section that is accepted.
+func newSection(offered *sdp.MediaDescription) answeredSection {
+	mid, _ := offered.Attribute("mid")
+	md := &sdp.MediaDescription{
+		MediaName: sdp.MediaName{
+			Media: offered.MediaName.Media, Port: sdp.RangedPort{Value: 9}, Protos: slices.Clone(offered.MediaName.Protos),
+		},
+		ConnectionInformation: &sdp.ConnectionInformation{
+			NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
+		},
+	}
+	return answeredSection{mid: mid, desc: md.WithValueAttribute("mid", mid)}
+}
+
+// composeAnswer puts sections and the transport that they share together.
+func composeAnswer(o *offer, sections []answeredSection, local transport.Local, fingerprint string) (string, error) {
 	d := &sdp.SessionDescription{
 		Origin: sdp.Origin{
 			Username: "-", SessionID: o.desc.Origin.SessionID, SessionVersion: o.desc.Origin.SessionVersion,
@@ -43,12 +93,10 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 		SessionName:      "-",
 		TimeDescriptions: []sdp.TimeDescription{{}},
 	}
-	mids := make([]string, len(sections))
 	var bundled []string
-	for i, s := range sections {
-		if s.refused == nil {
-			mids[i], _ = s.offered().Attribute("mid")
-			bundled = append(bundled, mids[i])
+	for _, s := range sections {
+		if s.mid != "" {
+			bundled = append(bundled, s.mid)
 		}
 	}
 	d.WithPropertyAttribute("ice-lite").
@@ -60,19 +108,11 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 		setup = "active"
 	}
 	first := true
-	for i, s := range sections {
-		if s.refused != nil {
-			d.WithMedia(refuse(s.refused))
+	for _, s := range sections {
+		md := s.desc
+		d.WithMedia(md)
+		if s.mid == "" {
 			continue
-		}
-		md := newSection(s.offered(), mids[i])
-		if s.data != nil {
-			describeChannels(md)
-		} else {
-			s.describe(md)
-		}
-		if s.open {
-			s.keepFormats(md)
 		}
 		md.WithValueAttribute("ice-ufrag", local.Ufrag).
 			WithValueAttribute("ice-pwd", local.Pwd).
@@ -85,37 +125,12 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 			md.WithPropertyAttribute("end-of-candidates")
 		}
 		first = false
-		d.WithMedia(md)
 	}
 	b, err := d.Marshal()
 	if err != nil {
 		return "", fmt.Errorf("write answer: %w", err)
 	}
 	return string(b), nil
-}
-
-// offered returns the section that is answered.
-func (s answered) offered() *sdp.MediaDescription {
-	switch {
-	case s.refused != nil:
-		return s.refused
-	case s.data != nil:
-		return s.data
-	}
-	return s.media.desc
-}
-
-// newSection returns the beginning of a section that is accepted.
-func newSection(offered *sdp.MediaDescription, mid string) *sdp.MediaDescription {
-	md := &sdp.MediaDescription{
-		MediaName: sdp.MediaName{
-			Media: offered.MediaName.Media, Port: sdp.RangedPort{Value: 9}, Protos: slices.Clone(offered.MediaName.Protos),
-		},
-		ConnectionInformation: &sdp.ConnectionInformation{
-			NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
-		},
-	}
-	return md.WithValueAttribute("mid", mid)
 }
 
 // describeChannels writes a section of data channels: RFC 8841.

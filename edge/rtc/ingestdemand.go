@@ -166,7 +166,7 @@ func (in *ingest) tellLimit(now time.Time, limit uint64) {
 		ssrcs = append(ssrcs, t.inbound.SSRC())
 	}
 	in.mu.Unlock()
-	if err := in.pc.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: bps, SSRCs: ssrcs}}); err != nil {
+	if err := in.from.writeRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: in.from.ssrc, Bitrate: bps, SSRCs: ssrcs}}); err != nil {
 		in.log.Debug("limit publisher", slog.Any("err", err))
 	}
 }

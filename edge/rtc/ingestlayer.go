@@ -15,7 +15,7 @@ import (
 
 // ingestLayer is one track that is made of what a publisher sends: a stream, or a
 // layer of one. It writes frames into the relay, and keeps the catalog true about
-// them. But for what is atomic it belongs to the goroutine of its ingestTrack.
+// them. But for what is atomic it is guarded like its ingestTrack.
 type ingestLayer struct {
 	// Fixed at construction.
 	from    *ingestTrack

@@ -22,6 +22,12 @@ type Addr struct{ to netip.AddrPort }
 // Addr returns an address in the form that a Sender takes.
 func (c *Conn) Addr(to netip.AddrPort) Addr { return Addr{to} }
 
+// TrySend writes a packet.
+func (c *Conn) TrySend(to *Addr, b []byte) error {
+	_, err := c.WriteToUDPAddrPort(b, to.to)
+	return err
+}
+
 // Segments reports whether a Queue takes messages of several packets.
 func (c *Conn) Segments() bool { return false }
 
