@@ -49,6 +49,14 @@ export async function openPage(t, browser, demo, choice = {}, { camera = smallCa
 	return page;
 }
 
+/** Opens a page that publishes `what` (region, via, codec, name), and does nothing else. */
+export async function openPublisher(t, browser, demo, what, devices) {
+	const page = await openPage(t, browser, demo, { region: what.region, broadcast: what.name }, devices);
+	await page.evaluate(() => window.trellis.stop());
+	await publish(page, what);
+	return page;
+}
+
 function simulateDevices(camera) {
 	const devices = navigator.mediaDevices;
 	const getUserMedia = devices.getUserMedia.bind(devices);

@@ -37,22 +37,28 @@ export async function joinWithNode(t, url, token) {
 
 const sdk = path.join(import.meta.dirname, "..", "node_modules", "livekit-client", "dist", "livekit-client.umd.js");
 
-/** Joins with livekit-client on a page of the node's own origin. `seenBy(page)` then tells what it has decoded. */
+/**
+ * Joins with livekit-client on a page of the node's own origin; `options` are those of its room. `seenBy(page)` then
+ * tells what it has decoded, and `page.complaints` what the SDK logs as errors.
+ */
 export async function joinWithBrowser(t, browser, url, token, options = {}) {
-	const page = await browser.newPage({ viewport: { width: 400, height: 300 } });
+	const page = await browser.newPage({ viewport: { width: 1000, height: 600 } });
 	t.after(() => page.close());
+	page.complaints = [];
+	page.on("pageerror", (err) => page.complaints.push(err.message));
+	page.on("console", (message) => message.type() === "error" && page.complaints.push(message.text()));
 	await page.goto(`${url}/`);
 	await page.addScriptTag({ path: sdk });
 	await page.evaluate(
 		async ({ url, token, options }) => {
 			const { Room, RoomEvent } = window.LivekitClient;
-			const room = new Room();
+			const room = new Room(options);
 			const said = { came: [], left: [], over: [] };
 			room.on(RoomEvent.ParticipantConnected, (p) => said.came.push(p.identity));
 			room.on(RoomEvent.ParticipantDisconnected, (p) => said.left.push(p.identity));
 			room.on(RoomEvent.Disconnected, (reason) => said.over.push(reason));
 			room.on(RoomEvent.TrackSubscribed, (track) => document.body.append(track.attach()));
-			await room.connect(url, token, options);
+			await room.connect(url, token);
 			Object.assign(window, { room, said });
 		},
 		{ url, token, options },
@@ -77,3 +83,13 @@ export const seenBy = (page) =>
 		}
 		return seen;
 	});
+
+/** Calls a method of the publication of a page's one remote picture, as applications do. */
+export const adjust = (page, method, ...args) =>
+	page.evaluate(
+		({ method, args }) => {
+			const [publication] = [...window.room.remoteParticipants.values()].flatMap((p) => [...p.videoTrackPublications.values()]);
+			publication[method](...args);
+		},
+		{ method, args },
+	);

@@ -1,10 +1,31 @@
 // A publisher that is not the demo page's: a bare WHIP client with encodings of the test's choice.
+import { openPage } from "./browser.mjs";
+
+/** A camera whose layers are told apart by their heights. */
+const camera = { width: 960, height: 540 };
+
+/** Three encodings of a picture, the smallest first. */
+export const simulcast = [
+	{ rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+	{ rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+	{ rid: "f", maxBitrate: 1_200_000 },
+];
+
+/** Opens a page that publishes its camera and microphone by WHIP with these encodings. */
+export async function openEncodings(t, browser, demo, region, broadcast, codec, encodings) {
+	const page = await openPage(t, browser, demo, { region, broadcast }, { camera });
+	await page.evaluate(() => window.trellis.stop());
+	const name = broadcast.split("/").map(encodeURIComponent).join("/");
+	await publishEncodings(page, `${demo.region(region).whip.replace(/\/$/, "")}/${name}`, demo.token, codec, encodings);
+	t.after(() => page.evaluate(() => window.hangUp()).catch(() => {}));
+	return page;
+}
 
 /**
  * Publishes the page's camera by WHIP with these encodings. `window.sent()` on the page then tells what is encoded.
  * Resolves to the codec and the scalability modes that the browser says it uses.
  */
-export async function publishEncodings(page, url, token, codec, encodings) {
+async function publishEncodings(page, url, token, codec, encodings) {
 	await page.evaluate(
 		async ({ url, token, codec, encodings }) => {
 			const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });

@@ -1,7 +1,7 @@
 // Fifty viewers of all kinds at one node cost its neighbours no more than one.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { addCrowd, openPage, publish, startBrowser } from "../lib/browser.mjs";
+import { addCrowd, openPage, openPublisher, startBrowser } from "../lib/browser.mjs";
 import { startDemo } from "../lib/demo.mjs";
 import { until } from "../lib/measure.mjs";
 
@@ -27,9 +27,7 @@ describe("a crowd at one node", () => {
 	});
 
 	test("50 viewers: one subscription per track upstream, one copy per link", async (t) => {
-		const publisher = await openPage(t, browser, demo, { region: a, broadcast }, { camera: { width: 320, height: 180 } });
-		await publisher.evaluate(() => window.trellis.stop());
-		await publish(publisher, { region: a, via: "whip", codec: "VP8", name: broadcast });
+		const publisher = await openPublisher(t, browser, demo, { region: a, via: "whip", codec: "VP8", name: broadcast }, { camera: { width: 320, height: 180 } });
 		const media = await until("picture and sound at the origin", async () => {
 			const tracks = Object.values(await demo.tracks(a, broadcast)).filter((k) => k.kind === "video" || k.kind === "audio");
 			return tracks.length === 2 && tracks.map((k) => k.name);

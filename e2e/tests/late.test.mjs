@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openPage, publish, startBrowser, stats, watch } from "../lib/browser.mjs";
+import { openPage, openPublisher, startBrowser, stats, watch } from "../lib/browser.mjs";
 import { startDemo } from "../lib/demo.mjs";
 import { untilPlaying } from "../lib/measure.mjs";
 
@@ -28,9 +28,7 @@ describe("joining late", () => {
 
 	for (const via of ["whep", "moq"]) {
 		test(`by ${via}: the first picture within ${firstPictureMs} ms and one round trip`, async (t) => {
-			const publisher = await openPage(t, browser, demo, { region: a, broadcast });
-			await publisher.evaluate(() => window.trellis.stop());
-			await publish(publisher, { region: a, via: "whip", codec: "H264", name: broadcast });
+			const publisher = await openPublisher(t, browser, demo, { region: a, via: "whip", codec: "H264", name: broadcast });
 			const viewer = await openPage(t, browser, demo, { region: c, via, broadcast });
 			await untilPlaying(viewer, "the first viewer", { withSound: via === "whep" });
 			const { path } = await stats(viewer);

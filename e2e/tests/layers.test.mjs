@@ -6,15 +6,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { openPage, startBrowser, stats } from "../lib/browser.mjs";
 import { startDemo } from "../lib/demo.mjs";
 import { until, untilPlaying } from "../lib/measure.mjs";
-import { publishEncodings, sent } from "../lib/svc.mjs";
+import { openEncodings, sent, simulcast } from "../lib/svc.mjs";
 
 const [a, b, c] = ["us-east", "eu-west", "ap-southeast"];
-const camera = { width: 960, height: 540 };
-const simulcast = [
-	{ rid: "q", scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-	{ rid: "h", scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-	{ rid: "f", maxBitrate: 1_200_000 },
-];
 
 /** Which of the encodings brought frames within a time. */
 async function encoded(page, ms) {
@@ -41,15 +35,7 @@ describe("layers", () => {
 		await demo?.stop();
 	});
 
-	/** Opens a page that publishes by WHIP. */
-	async function publisher(t, broadcast, codec, encodings) {
-		const page = await openPage(t, browser, demo, { region: a, broadcast }, { camera });
-		await page.evaluate(() => window.trellis.stop());
-		const name = broadcast.split("/").map(encodeURIComponent).join("/");
-		await publishEncodings(page, `${demo.region(a).whip.replace(/\/$/, "")}/${name}`, demo.token, codec, encodings);
-		t.after(() => page.evaluate(() => window.hangUp()).catch(() => {}));
-		return page;
-	}
+	const publisher = (t, broadcast, codec, encodings) => openEncodings(t, browser, demo, a, broadcast, codec, encodings);
 
 	/** The pictures that a region's node has. */
 	const carried = async (region, broadcast) => Object.keys(await demo.tracks(region, broadcast)).filter((name) => name.startsWith("video/"));

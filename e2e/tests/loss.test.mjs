@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { publishRED, streams, watchBare } from "../lib/bare.mjs";
-import { openPage, publish, startBrowser } from "../lib/browser.mjs";
+import { openPage, openPublisher, startBrowser } from "../lib/browser.mjs";
 import { startDemo } from "../lib/demo.mjs";
 import { until } from "../lib/measure.mjs";
 import { openPath } from "../lib/path.mjs";
@@ -31,8 +31,7 @@ describe("on paths that lose packets", () => {
 	const entered = (broadcast, tracks) => until("the broadcast to be there", async () => (await ingest(broadcast))?.tracks.length >= tracks);
 
 	async function publisher(t, broadcast) {
-		const page = await blank(t);
-		await publish(page, { region: a, via: "whip", codec: "VP8", name: broadcast });
+		const page = await openPublisher(t, browser, demo, { region: a, via: "whip", codec: "VP8", name: broadcast });
 		await entered(broadcast, 2);
 		return page;
 	}

@@ -1,7 +1,7 @@
 // A browser publishes with the unmodified @moq/publish; browsers watch by WHEP and with @moq/watch.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { openPage, publish, sound, startBrowser, stats } from "../lib/browser.mjs";
+import { openPage, openPublisher, sound, startBrowser, stats } from "../lib/browser.mjs";
 import { startDemo } from "../lib/demo.mjs";
 import { observe, untilPlaying, wantPlayed } from "../lib/measure.mjs";
 
@@ -25,9 +25,7 @@ describe("published by @moq/publish", () => {
 	for (const codec of ["H264", "VP8", "VP9", "AV1"]) {
 		test(`as ${codec}, watched by WHEP and by @moq/watch`, async (t) => {
 			const broadcast = `demo/e2e-moq-${codec.toLowerCase()}`;
-			const publisher = await openPage(t, browser, demo, { region: b, broadcast });
-			await publisher.evaluate(() => window.trellis.stop());
-			await publish(publisher, { region: b, via: "moq", codec, name: broadcast });
+			const publisher = await openPublisher(t, browser, demo, { region: b, via: "moq", codec, name: broadcast });
 			const whep = await openPage(t, browser, demo, { region: a, via: "whep", broadcast });
 			const moq = await openPage(t, browser, demo, { region: c, via: "moq", broadcast });
 			await sound(whep, true);

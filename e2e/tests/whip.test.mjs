@@ -1,6 +1,6 @@
 // A browser publishes by WHIP; browsers watch by WHEP and with the unmodified @moq/watch, in other regions.
 import { after, before, describe, test } from "node:test";
-import { openPage, publish, sound, startBrowser, stats, unpublish } from "../lib/browser.mjs";
+import { openPage, openPublisher, sound, startBrowser, stats, unpublish } from "../lib/browser.mjs";
 import { startDemo } from "../lib/demo.mjs";
 import { observe, until, untilPlaying, wantPlayed } from "../lib/measure.mjs";
 import assert from "node:assert/strict";
@@ -21,9 +21,7 @@ describe("published by WHIP", () => {
 
 	test("watched by WHEP two regions away and by @moq/watch in the third", async (t) => {
 		const broadcast = "demo/e2e-whip";
-		const publisher = await openPage(t, browser, demo, { region: a, broadcast }, { camera: { width: 1280, height: 720 } });
-		await publisher.evaluate(() => window.trellis.stop());
-		await publish(publisher, { region: a, via: "whip", codec: "H264", name: broadcast });
+		const publisher = await openPublisher(t, browser, demo, { region: a, via: "whip", codec: "H264", name: broadcast }, { camera: { width: 1280, height: 720 } });
 		const whep = await openPage(t, browser, demo, { region: c, via: "whep", broadcast });
 		const moq = await openPage(t, browser, demo, { region: b, via: "moq", broadcast });
 		await sound(whep, true);
@@ -44,9 +42,7 @@ describe("published by WHIP", () => {
 	for (const codec of ["H264", "VP8", "VP9", "AV1"]) {
 		test(`as ${codec}`, async (t) => {
 			const broadcast = `demo/e2e-whip-${codec.toLowerCase()}`;
-			const publisher = await openPage(t, browser, demo, { region: a, broadcast });
-			await publisher.evaluate(() => window.trellis.stop());
-			await publish(publisher, { region: a, via: "whip", codec, name: broadcast });
+			const publisher = await openPublisher(t, browser, demo, { region: a, via: "whip", codec, name: broadcast });
 			const whep = await openPage(t, browser, demo, { region: c, via: "whep", broadcast });
 			const moq = await openPage(t, browser, demo, { region: b, via: "moq", broadcast });
 			await sound(whep, true);

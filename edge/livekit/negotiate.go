@@ -129,7 +129,7 @@ func (s *session) subscribe(sub *signal.Subscription) {
 func (s *session) prefer(set *signal.TrackSetting) {
 	for _, p := range s.room.list() {
 		for _, t := range p.info.Tracks {
-			if !t.Video || !slices.Contains(set.Tracks, t.SID) {
+			if !slices.Contains(set.Tracks, t.SID) {
 				continue
 			}
 			s.wishes[t.SID] = wish(set, &t)

@@ -40,7 +40,7 @@ type Cast struct {
 	Audio      bool
 	// Catalog is that of the broadcast, as far as it is known.
 	Catalog hang.Catalog
-	// Wish is what is wanted of a picture at first; Prefer changes it.
+	// Wish is what is wanted of it at first; Prefer changes it.
 	Wish Wish
 }
 

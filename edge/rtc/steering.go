@@ -127,7 +127,7 @@ func (st *steering) rejoin(t *viewerTrack, now time.Time) aim {
 		}
 	}
 	if st.control == nil || t.cfg.audio {
-		return aim{}
+		return aim{} // silence has it told of it
 	}
 	return st.first(t, now)
 }
@@ -275,6 +275,7 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 	choices := st.choose(now, e)
 	tight := st.tight()
 	st.protectPictures(now, e)
+	st.silence()
 	for i, s := range st.videos() {
 		c := choices[i]
 		next := st.newAim(now, e)
@@ -303,6 +304,23 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 			s.leaving, s.leavingUntil = s.aim.layer, now.Add(freshPatience)
 		}
 		s.aim, s.told = next, true
+	}
+}
+
+// silence turns sound off and on as the viewer wants it.
+func (st *steering) silence() {
+	for _, s := range st.tracks {
+		rungs := *s.hold().rungs.Load()
+		if !s.cfg.audio || s.viewer == nil || s.aim.pause == s.wish.Off || len(rungs) == 0 {
+			continue
+		}
+		next := aim{pause: s.wish.Off}
+		if !next.pause {
+			next.layer = rungs[0]
+		}
+		if s.hold().feedback(laneCommand{kind: commandAim, viewer: s.viewer, aim: next}) { // else with the next decision
+			s.aim = next
+		}
 	}
 }
 

@@ -1,11 +1,11 @@
 package rtc
 
-// Wish is what a viewer wants to be sent of a picture, at most. The zero Wish is the
+// Wish is what a viewer wants to be sent of a track, at most. The zero Wish is the
 // best that its path carries.
 type Wish struct {
 	// Off: nothing, for now.
 	Off bool
-	// Height is how many lines are enough: the smallest layer with as many is the
+	// Height, of a picture, is how many lines are enough: the smallest layer with as many is the
 	// largest that is sent. Zero: as many as there are.
 	Height int
 }
@@ -30,13 +30,12 @@ func (w Wish) layers(all []*layer) (n int) {
 	return n
 }
 
-// Prefer says what the viewer wants of a track from now on. Of sound, and of tracks
-// that the Stage does not send, it says nothing.
+// Prefer says what the viewer wants of a track from now on, if the Stage sends it.
 func (st *Stage) Prefer(id string, w Wish) {
 	st.negotiation.Lock()
 	defer st.negotiation.Unlock()
 	for _, s := range st.seats {
-		if s.id == id && !s.track.cfg.audio {
+		if s.id == id {
 			st.viewing.steering.prefer(s.track, w)
 		}
 	}
