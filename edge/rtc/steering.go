@@ -174,6 +174,7 @@ func (st *steering) feedback(packet []byte, now time.Time) {
 	if !st.heard || resumed || after.SustainedBps < before.SustainedBps*9/10 {
 		st.heard = true
 		st.decide(now, after)
+		st.probe(now)
 	}
 }
 
