@@ -16,6 +16,7 @@ import (
 
 	"trellis/edge/livekit/signal"
 	"trellis/edge/rtc"
+	"trellis/internal/allowance"
 	"trellis/internal/auth"
 	"trellis/internal/relay"
 )
@@ -38,7 +39,7 @@ type Handler struct {
 	rooms   rooms
 
 	mu    sync.Mutex
-	joins allowance
+	joins allowance.Bucket
 }
 
 // New returns a Handler. Run must be called, and ends it.
@@ -51,7 +52,8 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("livekit metrics: %w", err)
 	}
-	h := &Handler{cfg: cfg, log: cfg.Log, metrics: m}
+	rate := float64(cfg.JoinsPerSecond)
+	h := &Handler{cfg: cfg, log: cfg.Log, metrics: m, joins: allowance.New(rate, rate)}
 	h.rooms = rooms{h: h, all: map[string]*room{}}
 	return h, nil
 }
@@ -254,27 +256,5 @@ func refusalOf(err error) error {
 func (h *Handler) mayJoin(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	rate := float64(h.cfg.JoinsPerSecond)
-	return h.joins.take(now, rate, rate)
-}
-
-// allowance is a token bucket. Time is an argument.
-type allowance struct {
-	tokens float64
-	filled time.Time
-}
-
-// take removes one token of at most burst, which fill at rate per second.
-func (a *allowance) take(now time.Time, rate, burst float64) bool {
-	if a.filled.IsZero() {
-		a.tokens = burst
-	} else {
-		a.tokens = min(burst, a.tokens+now.Sub(a.filled).Seconds()*rate)
-	}
-	a.filled = now
-	if a.tokens < 1 {
-		return false
-	}
-	a.tokens--
-	return true
+	return h.joins.Take(now)
 }

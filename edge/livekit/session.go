@@ -12,6 +12,7 @@ import (
 
 	"trellis/edge/livekit/signal"
 	"trellis/edge/rtc"
+	"trellis/internal/allowance"
 	"trellis/internal/auth"
 	"trellis/wire"
 )
@@ -45,7 +46,7 @@ type session struct {
 	end  context.CancelCauseFunc
 	bell chan struct{} // something in the room has changed
 
-	messages allowance // owned by read
+	messages allowance.Bucket // owned by read
 
 	// Owned by run, and before by admit.
 	stage  *rtc.Stage
@@ -59,7 +60,7 @@ type session struct {
 	refused map[string]time.Time       // until when others are not
 	chosen  map[string]bool            // what the client said that it wants, or not
 	free    struct{ audio, video int } // sections of its last offer
-	offers  allowance
+	offers  allowance.Bucket
 	asked   bool      // for an offer
 	nextAsk time.Time // at the earliest
 }
@@ -70,6 +71,7 @@ func newSession(h *Handler, access auth.Access, req signal.JoinRequest) *session
 		h: h, access: access, req: req, since: now, me: sid("PA_", access.ID, now.String()),
 		log:  h.log.With(slog.String("room", access.Room), slog.String("identity", access.Identity)),
 		bell: make(chan struct{}, 1), out: make(chan []byte, writeQueue),
+		messages: allowance.New(messageRate, messageBurst), offers: allowance.New(offerRate, offerBurst),
 		told: map[string]signal.Participant{}, seated: map[string]bool{}, refused: map[string]time.Time{}, chosen: map[string]bool{},
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
@@ -210,7 +212,7 @@ func (s *session) read(ws *websocket.Conn, to chan<- signal.Request) {
 			s.end(errText)
 			return
 		}
-		if !s.messages.take(time.Now(), messageRate, messageBurst) {
+		if !s.messages.Take(time.Now()) {
 			s.end(errFlood)
 			return
 		}
@@ -379,7 +381,7 @@ func (s *session) negotiate(all []shown) {
 
 // offer answers an offer.
 func (s *session) offer(d *signal.Description) {
-	if !s.offers.take(time.Now(), offerRate, offerBurst) {
+	if !s.offers.Take(time.Now()) {
 		s.end(errFlood)
 		return
 	}

@@ -92,7 +92,7 @@ func TestFeedbackAllocatesNothing(t *testing.T) {
 	track := &viewerTrack{viewer: v, cfg: v.cfg}
 	track.swap(&laneHold{lane: l})
 	track.joined.Store(true)
-	c := &viewerConn{session: &Session{edge: &Edge{metrics: l.metrics}}, steering: &steering{}}
+	c := &viewerConn{session: &Session{edge: &Edge{metrics: l.metrics}}, steering: &steering{}, asks: newAsks()}
 	c.sections.Store(&[]answered{{track: track}})
 	compound := marshal(t, &rtcp.ReceiverReport{SSRC: 1, Reports: []rtcp.ReceptionReport{{SSRC: 1}}})
 	compound = append(compound, marshal(t, &rtcp.TransportLayerNack{

@@ -318,7 +318,7 @@ func (l *lane) resend(v *viewer, seq uint16, now time.Time) {
 		l.metrics.skipped[skipResendSoon].Inc()
 		return
 	}
-	if !v.resends.allowance.take(now, resendRate, resendBurst) {
+	if !v.resends.allowed.Take(now) {
 		l.metrics.skipped[skipResendLimit].Inc()
 		return
 	}

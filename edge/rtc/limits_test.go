@@ -99,7 +99,7 @@ func fuzzedConn(tb testing.TB) *viewerConn {
 	for i := range 100 {
 		log.Add(time.Unix(1_700_000_000, int64(i)*1e6), 1000, bwe.Media)
 	}
-	c := &viewerConn{session: s, steering: newSteering(s, log)}
+	c := &viewerConn{session: s, steering: newSteering(s, log), asks: newAsks()}
 	track := &viewerTrack{viewer: l.viewers[0], cfg: l.viewers[0].cfg}
 	track.swap(&laneHold{lane: l})
 	c.steering.steer(track)

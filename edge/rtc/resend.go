@@ -1,6 +1,10 @@
 package rtc
 
-import "time"
+import (
+	"time"
+
+	"trellis/internal/allowance"
+)
 
 // repeatable reports whether packets can be sent again. Without the
 // retransmission format they go under the index that they had, and AES-GCM must not
@@ -11,10 +15,11 @@ func (c *viewerConfig) repeatable() bool { return c.rtxSSRC != 0 || c.audio && c
 
 // resends is what a viewer was sent again and when. Viewers ask until a packet
 // arrives, and some of them more often than once in a round trip: an answer that
-// is on its way is not given twice. The zero resends is empty.
+// is on its way is not given twice. The zero resends
+// allows none.
 type resends struct {
-	allowance allowance
-	recent    []resent // by sequence number; nil until the first
+	allowed allowance.Bucket
+	recent  []resent // by sequence number; nil until the first
 }
 
 type resent struct {

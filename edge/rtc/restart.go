@@ -41,7 +41,7 @@ func (s *Session) allowRestart(now time.Time) error {
 	if !s.isConnected() {
 		return errors.New("the first ICE session is not complete")
 	}
-	if !s.iceRestarts.take(now, iceRestartRate, iceRestartBurst) {
+	if !s.iceRestarts.Take(now) {
 		s.edge.metrics.skipped[skipICERestart].Inc()
 		return fmt.Errorf("%w: ICE restarts", ErrTooMany)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pion/ice/v4"
 
+	"trellis/internal/allowance"
 	"trellis/internal/relay"
 	"trellis/wire"
 )
@@ -79,8 +80,8 @@ type Session struct {
 	connected chan struct{} // closed once media can flow
 	tasks     tasks
 
-	negotiation sync.Mutex // held across an ICE restart
-	iceRestarts allowance  // guarded by it
+	negotiation sync.Mutex       // held across an ICE restart
+	iceRestarts allowance.Bucket // guarded by it
 
 	mu   sync.Mutex
 	etag string
@@ -92,7 +93,7 @@ func (e *Edge) newSession(role Role, req Request) *Session {
 		id: id, role: role, broadcast: req.Broadcast, identity: req.Identity, created: time.Now(), edge: e,
 		log: e.log.With(slog.String("session", id[:logIDLen]), slog.String("role", role.String()),
 			slog.String("broadcast", string(req.Broadcast))),
-		connected: make(chan struct{}),
+		connected: make(chan struct{}), iceRestarts: allowance.New(iceRestartRate, iceRestartBurst),
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	return s

@@ -8,6 +8,7 @@ import (
 	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
+	"trellis/internal/allowance"
 )
 
 // packetOut is where a viewer's packets go: a *transport.Conn.
@@ -116,6 +117,7 @@ func (r *viewerRun) ticks(n uint64, o *laneObject) int64 {
 func newViewer(cfg viewerConfig) *viewer {
 	return &viewer{
 		cfg: cfg, tsBase: rand.Uint32(), seq: firstSequence(), rtxSeq: firstSequence(),
+		resends: resends{allowed: allowance.New(resendRate, resendBurst)},
 	}
 }
 
@@ -301,30 +303,4 @@ func (v *viewer) repeat(
 func (v *viewer) report(ntp uint64, ticks int64) error {
 	v.scratch = appendReport(v.scratch[:0], v.cfg.ssrc, ntp, v.tsBase+uint32(ticks+v.run.shift), v.packets, v.octets)
 	return v.cfg.out.WriteRTCP(v.scratch)
-}
-
-// allowance is a token bucket. Time is an argument.
-type allowance struct {
-	tokens float64
-	filled time.Time
-}
-
-// take removes one token of at most burst, which fill at rate per second.
-func (a *allowance) take(now time.Time, rate, burst float64) bool {
-	return a.takeN(now, rate, burst, 1)
-}
-
-// takeN removes n of them, or none.
-func (a *allowance) takeN(now time.Time, rate, burst float64, n int) bool {
-	if a.filled.IsZero() {
-		a.tokens = burst
-	} else {
-		a.tokens = min(burst, a.tokens+now.Sub(a.filled).Seconds()*rate)
-	}
-	a.filled = now
-	if a.tokens < float64(n) {
-		return false
-	}
-	a.tokens -= float64(n)
-	return true
 }

@@ -181,29 +181,6 @@ func TestViewerKeepsItsTimelineThroughAJump(t *testing.T) {
 	checkStream(t, r.packets)
 }
 
-func TestAllowance(t *testing.T) {
-	var a allowance
-	now := time.Unix(1_700_000_000, 0)
-	n := 0
-	for range 100 {
-		if a.take(now, 10, 20) {
-			n++
-		}
-	}
-	if n != 20 {
-		t.Errorf("a burst of 20 let %d pass", n)
-	}
-	n = 0
-	for range 100 {
-		if a.take(now.Add(time.Second), 10, 20) {
-			n++
-		}
-	}
-	if n != 10 {
-		t.Errorf("a second at 10 let %d pass", n)
-	}
-}
-
 // TestUnfinishedFrame begins again in the middle of a frame: without a hole in the
 // sequence numbers a player would take the beginning of the frame for all of it.
 func TestUnfinishedFrame(t *testing.T) {

@@ -33,7 +33,7 @@ func (s *Session) newViewerConn(
 	if err != nil {
 		return nil, "", err
 	}
-	c := &viewerConn{Conn: conn, port: s.edge.port, session: s, steering: st}
+	c := &viewerConn{Conn: conn, port: s.edge.port, session: s, steering: st, asks: newAsks()}
 	answer, err := c.accept(o, sections)
 	if err != nil {
 		return c, "", err
@@ -104,7 +104,7 @@ func (c *viewerConn) arrivals(packet []byte, now time.Time) {
 	switch {
 	case err != nil:
 		c.skip(skipBadFeedback)
-	case !c.asks.reports.takeN(now, reportRate, reportBurst, max(f.Count, 1)):
+	case !c.asks.reports.TakeN(now, max(f.Count, 1)):
 		c.skip(skipReports)
 	default:
 		c.steering.feedback(packet, now)

@@ -9,6 +9,7 @@ import (
 	"trellis/edge/framing"
 	"trellis/edge/rtc/bwe"
 	"trellis/edge/rtc/stream"
+	"trellis/internal/allowance"
 )
 
 // viewerTrack is one track on its way to one viewer: what was negotiated, and the
@@ -73,11 +74,11 @@ func (t *viewerTrack) feedback(a *asked, limits *asks, now time.Time) skip {
 	c := laneCommand{kind: a.kind, viewer: t.viewer}
 	if a.kind == commandResend {
 		c.lost = newLostPackets(a.entries)
-		if !limits.packets.takeN(now, askRate, askBurst, c.lost.n) {
+		if !limits.packets.TakeN(now, c.lost.n) {
 			c.lost.release()
 			return skipAskLimit
 		}
-	} else if !limits.pictures.take(now, pictureRate, pictureBurst) {
+	} else if !limits.pictures.Take(now) {
 		return skipAskLimit
 	}
 	if !t.hold().feedback(c) && c.lost != nil {
@@ -88,9 +89,17 @@ func (t *viewerTrack) feedback(a *asked, limits *asks, now time.Time) skip {
 
 // asks bounds what one viewer's feedback can make its lanes do.
 type asks struct {
-	packets  allowance // to be sent again
-	pictures allowance // to begin with
-	reports  allowance // packets reported on
+	packets  allowance.Bucket // to be sent again
+	pictures allowance.Bucket // to begin with
+	reports  allowance.Bucket // packets reported on
+}
+
+func newAsks() asks {
+	return asks{
+		packets:  allowance.New(askRate, askBurst),
+		pictures: allowance.New(pictureRate, pictureBurst),
+		reports:  allowance.New(reportRate, reportBurst),
+	}
 }
 
 const (

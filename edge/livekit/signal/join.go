@@ -104,53 +104,35 @@ func (j JoinRequest) Pack() string {
 
 // ParseJoinRequest parses the message.
 func ParseJoinRequest(b []byte) (j JoinRequest, err error) {
-	err = proto3.Fields(b, func(n int, f proto3.Field) error {
-		switch n {
-		case 1:
-			return proto3.Fields(f.Bytes, func(n int, f proto3.Field) error {
-				switch n {
-				case 1:
-					j.Client.SDK = f.Number
-				case 2:
-					j.Client.Version = f.Text()
-				case 3:
-					j.Client.Protocol = f.Number
-				}
-				return nil
-			})
-		case 2:
-			return proto3.Fields(f.Bytes, func(n int, f proto3.Field) error {
-				if n == 1 {
-					j.Settings.AutoSubscribe = f.Bool()
-				}
-				return nil
-			})
-		case 5:
-			j.WantTracks++
-		case 6:
-			j.Offer = &Description{}
-			return j.Offer.parse(f.Bytes)
-		case 7:
-			j.Reconnect = f.Bool()
-		case 9:
-			j.Session = f.Text()
-		}
-		return nil
-	})
+	err = parse(joinRequest(&j), b)
 	return j, err
 }
 
 // Append appends the message to b.
-func (j JoinRequest) Append(b []byte) []byte {
-	c := proto3.Number(nil, 1, j.Client.SDK)
-	c = proto3.Number(proto3.Text(c, 2, j.Client.Version), 3, j.Client.Protocol)
-	b = proto3.Message(b, 1, c)
-	b = proto3.Message(b, 2, proto3.Number(nil, 1, protowire.EncodeBool(j.Settings.AutoSubscribe)))
-	for range j.WantTracks {
-		b = proto3.Message(b, 5, nil)
+func (j JoinRequest) Append(b []byte) []byte { return appendMessage(b, joinRequest(&j)) }
+
+func joinRequest(j *JoinRequest) message {
+	return body{
+		{1, body{{1, &j.Client.SDK}, {2, &j.Client.Version}, {3, &j.Client.Protocol}}},
+		{2, body{{1, &j.Settings.AutoSubscribe}}},
+		{5, count{&j.WantTracks}},
+		{6, optional[Description, *Description]{&j.Offer}},
+		{7, &j.Reconnect},
+		{9, &j.Session},
 	}
-	if j.Offer != nil {
-		b = proto3.Message(b, 6, j.Offer.append(nil))
+}
+
+// count is how many messages there are, whatever they say.
+type count struct{ to *int }
+
+func (c count) read(proto3.Field) error { //nolint:unparam // value wants it
+	*c.to++
+	return nil
+}
+
+func (c count) append(b []byte, n protowire.Number) []byte {
+	for range *c.to {
+		b = proto3.Message(b, n, nil)
 	}
-	return proto3.Text(proto3.Bool(b, 7, j.Reconnect), 9, j.Session)
+	return b
 }

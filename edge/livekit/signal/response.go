@@ -202,90 +202,119 @@ type Sections struct {
 	Audio, Video uint64 // 1, 2
 }
 
-// Append appends the message to b.
-func (r Response) Append(b []byte) []byte {
-	n := protowire.Number(r.Kind)
+// contentOfResponse is what a response of its kind says, nil if it is not known here.
+func contentOfResponse(r *Response) any {
 	switch r.Kind {
 	case ResponseJoin:
-		return proto3.Message(b, n, r.Join.append(nil))
+		return made(&r.Join)
 	case ResponseAnswer:
-		return proto3.Message(b, n, r.Description.append(nil))
+		return made(&r.Description)
 	case ResponseTrickle:
-		return proto3.Message(b, n, r.Trickle.append(nil))
+		return made(&r.Trickle)
 	case ResponseUpdate:
-		var body []byte
-		for i := range r.Participants {
-			body = proto3.Message(body, 1, r.Participants[i].append(nil))
-		}
-		return proto3.Message(b, n, body)
+		return body{{1, list[Participant, *Participant]{&r.Participants}}}
 	case ResponseLeave:
-		l := proto3.Bool(nil, 1, r.Leave.Action != Disconnect)
-		return proto3.Message(b, n, proto3.Number(proto3.Number(l, 2, uint64(r.Leave.Reason)), 3, uint64(r.Leave.Action)))
+		return made(&r.Leave)
 	case ResponsePong:
-		return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), r.Pong.Now)
+		return &r.Pong.Now
 	case ResponsePongResp:
-		return proto3.Message(b, n, proto3.Number(proto3.Number(nil, 1, r.Pong.Last), 2, r.Pong.Now))
+		return &r.Pong
 	case ResponseSubscription:
-		return proto3.Message(b, n, proto3.Number(proto3.Text(nil, 1, r.Unsubscribed.Track), 2, r.Unsubscribed.Why))
+		return &r.Unsubscribed
 	case ResponseRequest:
-		return proto3.Message(b, n, r.Refusal.append(nil))
+		return made(&r.Refusal)
 	case ResponseSections:
-		return proto3.Message(b, n, proto3.Number(proto3.Number(nil, 1, r.Sections.Audio), 2, r.Sections.Video))
+		return &r.Sections
 	}
-	return b
+	return nil
 }
 
-func (j *Join) append(b []byte) []byte {
-	b = proto3.Message(b, 1, j.Room.append(nil))
-	b = proto3.Message(b, 2, j.Participant.append(nil))
-	for i := range j.Others {
-		b = proto3.Message(b, 3, j.Others[i].append(nil))
-	}
-	b = proto3.Text(b, 4, j.Version)
-	b = proto3.Text(b, 9, j.Region)
-	b = proto3.Number(proto3.Number(b, 10, j.PingTimeout), 11, j.PingInterval)
-	info := proto3.Number(proto3.Text(nil, 2, j.Version), 3, j.Protocol)
-	return proto3.Message(b, 12, proto3.Text(proto3.Text(info, 4, j.Region), 5, j.NodeID))
+// Append appends the message to b.
+func (r Response) Append(b []byte) []byte {
+	return appendOne(b, protowire.Number(r.Kind), contentOfResponse(&r))
 }
 
-func (r *Room) append(b []byte) []byte {
-	b = proto3.Number(proto3.Text(proto3.Text(b, 1, r.SID), 2, r.Name), 5, r.Created)
-	return proto3.Number(proto3.Number(b, 9, r.Participants), 11, r.Publishers)
+// ParseResponse parses a message of a node, as a client does.
+func ParseResponse(b []byte) (r Response, err error) {
+	err = proto3.Fields(b, func(n int, f proto3.Field) error {
+		r = Response{Kind: ResponseKind(n)} //nolint:gosec // the number of a field has 29 bits
+		return read(contentOfResponse(&r), f)
+	})
+	return r, err
 }
 
-func (p *Participant) append(b []byte) []byte {
-	b = proto3.Number(proto3.Text(proto3.Text(b, 1, p.SID), 2, p.Identity), 3, uint64(p.State))
-	for i := range p.Tracks {
-		b = proto3.Message(b, 4, p.Tracks[i].append(nil))
+func (j *Join) fields() []field {
+	return []field{
+		{1, &j.Room},
+		{2, &j.Participant},
+		{3, list[Participant, *Participant]{&j.Others}},
+		{4, &j.Version},
+		{9, &j.Region},
+		{10, &j.PingTimeout},
+		{11, &j.PingInterval},
+		{12, body{{2, &j.Version}, {3, &j.Protocol}, {4, &j.Region}, {5, &j.NodeID}}},
 	}
-	b = proto3.Number(proto3.Text(b, 5, p.Metadata), 6, p.Joined)
-	b = proto3.Number(proto3.Text(b, 9, p.Name), 10, p.Version)
-	b = proto3.Message(b, 11, proto3.Bool(proto3.Bool(nil, 1, p.Permission.Subscribe), 7, p.Permission.Hidden))
-	return proto3.Bool(proto3.Text(b, 12, p.Region), 13, p.Publisher)
 }
 
-func (t *Track) append(b []byte) []byte {
-	b = proto3.Text(proto3.Bool(proto3.Text(b, 1, t.SID), 2, t.Video), 3, t.Name)
-	b = proto3.Bool(proto3.Number(proto3.Number(b, 5, t.Width), 6, t.Height), 7, t.Simulcast)
-	b = proto3.Number(b, 9, t.Source)
-	codec := proto3.Text(nil, 1, t.MimeType)
-	for _, l := range t.Layers {
-		body := proto3.Number(proto3.Number(nil, 1, uint64(l.Quality)), 2, l.Width)
-		body = proto3.Number(proto3.Number(body, 3, l.Height), 4, l.Bitrate)
-		b = proto3.Message(b, 10, body)
-		codec = proto3.Message(codec, 4, body)
-	}
-	b = proto3.Message(proto3.Text(b, 11, t.MimeType), 13, codec)
-	return proto3.Text(proto3.Bool(b, 14, t.Stereo), 17, t.Stream)
+func (r *Room) fields() []field {
+	return []field{{1, &r.SID}, {2, &r.Name}, {5, &r.Created}, {9, &r.Participants}, {11, &r.Publishers}}
 }
 
-func (r *Refusal) append(b []byte) []byte {
-	b = proto3.Text(proto3.Number(proto3.Number(b, 1, r.ID), 2, uint64(r.Reason)), 3, r.Message)
-	switch {
-	case r.AddTrack != "":
-		return proto3.Message(b, 5, proto3.Text(nil, 1, r.AddTrack))
-	case r.PublishData != 0:
-		return proto3.Message(b, 10, proto3.Number(nil, 1, r.PublishData))
+func (p *Participant) fields() []field {
+	return []field{
+		{1, &p.SID},
+		{2, &p.Identity},
+		{3, (*uint64)(&p.State)},
+		{4, list[Track, *Track]{&p.Tracks}},
+		{5, &p.Metadata},
+		{6, &p.Joined},
+		{9, &p.Name},
+		{10, &p.Version},
+		{11, body{{1, &p.Permission.Subscribe}, {7, &p.Permission.Hidden}}},
+		{12, &p.Region},
+		{13, &p.Publisher},
 	}
-	return b
 }
+
+func (t *Track) fields() []field {
+	codec := Track{MimeType: t.MimeType, Layers: t.Layers} // says it once more; what it has when parsed is not needed
+	return []field{
+		{1, &t.SID},
+		{2, &t.Video},
+		{3, &t.Name},
+		{5, &t.Width},
+		{6, &t.Height},
+		{7, &t.Simulcast},
+		{9, &t.Source},
+		{10, list[Layer, *Layer]{&t.Layers}},
+		{11, &t.MimeType},
+		{13, body{{1, &codec.MimeType}, {4, list[Layer, *Layer]{&codec.Layers}}}},
+		{14, &t.Stereo},
+		{17, &t.Stream},
+	}
+}
+
+func (l *Layer) fields() []field {
+	return []field{{1, (*uint64)(&l.Quality)}, {2, &l.Width}, {3, &l.Height}, {4, &l.Bitrate}}
+}
+
+func (l *Leave) fields() []field {
+	again := l.Action != Disconnect
+	return []field{{1, &again}, {2, (*uint64)(&l.Reason)}, {3, (*uint64)(&l.Action)}}
+}
+
+func (p *Pong) fields() []field { return []field{{1, &p.Last}, {2, &p.Now}} }
+
+func (u *Unsubscribed) fields() []field { return []field{{1, &u.Track}, {2, &u.Why}} }
+
+func (r *Refusal) fields() []field {
+	return []field{
+		{1, &r.ID},
+		{2, (*uint64)(&r.Reason)},
+		{3, &r.Message},
+		{5, nonEmpty{{1, &r.AddTrack}}},
+		{10, nonEmpty{{1, &r.PublishData}}},
+	}
+}
+
+func (s *Sections) fields() []field { return []field{{1, &s.Audio}, {2, &s.Video}} }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"trellis/internal/allowance"
 	"trellis/internal/udp"
 )
 
@@ -41,10 +42,10 @@ type Client struct {
 	paths    []netip.AddrPort // it was checked at, the oldest first
 	known    int              // addresses of its ICE session so far
 
-	checks    allowance
-	forged    allowance // checks under its name that were not its own
-	addresses allowance
-	packets   allowance
+	checks    allowance.Bucket
+	forged    allowance.Bucket // checks under its name that were not its own
+	addresses allowance.Bucket
+	packets   allowance.Bucket
 }
 
 const (
@@ -141,7 +142,7 @@ func (d *Demux) pass(b []byte, from netip.AddrPort, now time.Time) bool {
 	}
 	d.mu.Lock()
 	c := d.paths[from]
-	room := c != nil && c.packets.take(now)
+	room := c != nil && c.packets.Take(now)
 	d.mu.Unlock()
 	switch {
 	case c == nil:
@@ -175,7 +176,7 @@ func (d *Demux) check(b []byte, from netip.AddrPort, now time.Time) *Client {
 	look := false
 	if c != nil {
 		password = c.password
-		look = from.IsValid() && d.paths[from] == c || c.forged.some(now)
+		look = from.IsValid() && d.paths[from] == c || c.forged.Has(now, 1)
 	}
 	d.mu.Unlock()
 	switch {
@@ -202,7 +203,7 @@ func (d *Demux) check(b []byte, from netip.AddrPort, now time.Time) *Client {
 func (d *Demux) indicated(from netip.AddrPort, now time.Time) *Client {
 	d.mu.Lock()
 	c := d.paths[from]
-	room := c != nil && c.checks.take(now)
+	room := c != nil && c.checks.Take(now)
 	d.mu.Unlock()
 	switch {
 	case c == nil:
@@ -222,13 +223,13 @@ func (d *Demux) admit(c *Client, authentic bool, from netip.AddrPort, now time.T
 	defer d.mu.Unlock()
 	switch {
 	case !authentic:
-		c.forged.take(now)
+		c.forged.Take(now)
 		return RefusedCheckForged
-	case !c.checks.take(now):
+	case !c.checks.Take(now):
 		return RefusedCheckFlood
 	case !from.IsValid() || d.paths[from] == c: // over TCP it has no path here
 		return NumRefusals
-	case c.known == maxAddresses || !c.addresses.take(now):
+	case c.known == maxAddresses || !c.addresses.Take(now):
 		return RefusedAddress
 	}
 	// The oldest gives way: it is the one that the client has most likely left.
@@ -253,10 +254,11 @@ func (d *Demux) leaveLocked(c *Client, path netip.AddrPort) {
 // Forget.
 func (d *Demux) Admit() *Client {
 	return &Client{
-		demux:  d,
-		checks: allowance{rate: checkRate, burst: checkBurst}, forged: allowance{rate: forgedRate, burst: forgedBurst},
-		addresses: allowance{rate: addressRate, burst: addressBurst},
-		packets:   allowance{rate: mediaRate, burst: mediaBurst},
+		demux:     d,
+		checks:    allowance.New(checkRate, checkBurst),
+		forged:    allowance.New(forgedRate, forgedBurst),
+		addresses: allowance.New(addressRate, addressBurst),
+		packets:   allowance.New(mediaRate, mediaBurst),
 	}
 }
 
@@ -264,7 +266,7 @@ func (d *Demux) Admit() *Client {
 func (d *Demux) newClient(conn *Conn) *Client {
 	c := d.Admit()
 	c.conn = conn
-	c.packets.rate, c.packets.burst = feedbackRate, feedbackBurst
+	c.packets = allowance.New(feedbackRate, feedbackBurst)
 	return c
 }
 

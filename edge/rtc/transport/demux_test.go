@@ -241,27 +241,6 @@ func TestDemuxTakesOver(t *testing.T) {
 	}
 }
 
-// TestRTCPAllowance: a client that floods is read up to a bound.
-func TestRTCPAllowance(t *testing.T) {
-	a := allowance{rate: rtcpRate, burst: rtcpBurst}
-	now := time.Unix(1_700_000_000, 0)
-	for _, c := range []struct {
-		after time.Duration
-		want  int
-	}{{0, rtcpBurst}, {time.Second, rtcpRate}, {time.Hour, rtcpBurst}} {
-		now = now.Add(c.after)
-		got := 0
-		for range 10_000 {
-			if a.take(now) {
-				got++
-			}
-		}
-		if got != c.want {
-			t.Errorf("after %v: %d packets are read, want %d", c.after, got, c.want)
-		}
-	}
-}
-
 // TestSilence: the agent hears nothing, but the client still sends feedback. It ends
 // once that has stopped too.
 func TestSilence(t *testing.T) {

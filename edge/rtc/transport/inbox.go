@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pion/ice/v4"
+
+	"trellis/internal/allowance"
 )
 
 // inbox is where what a client sends goes, but for STUN. It comes from the port's
@@ -15,14 +17,14 @@ type inbox struct {
 	dtls  *pipe        // nil until Start
 	rtcp  func([]byte) // called with mu held
 	plain []byte
-	room  allowance // for RTCP
+	room  allowance.Bucket // for RTCP
 }
 
 func (in *inbox) begin(p *pipe, rtcp func([]byte)) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.dtls, in.rtcp = p, rtcp
-	in.room = allowance{rate: rtcpRate, burst: rtcpBurst}
+	in.room = allowance.New(rtcpRate, rtcpBurst)
 }
 
 const (
@@ -69,7 +71,7 @@ func (c *Conn) open(b []byte) ([]byte, Refusal) {
 		return nil, RefusedSource
 	case err != nil:
 		return nil, RefusedForged
-	case !in.room.take(time.Now()):
+	case !in.room.Take(time.Now()):
 		return nil, RefusedRTCPFlood
 	}
 	in.plain = plain
