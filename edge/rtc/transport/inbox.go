@@ -45,7 +45,7 @@ func (c *Conn) receive(b []byte) {
 		c.refuse(RefusedEarly)
 	case b[0] >= 20 && b[0] <= 63:
 		_, _ = in.dtls.Write(b) // a full buffer loses a packet, as networks do
-	case b[0] >= 128 && b[0] <= 191 && len(b) >= 8 && b[1] >= 192 && b[1] <= 223: // RFC 5761, Section 4
+	case isRTCP(b):
 		plain, why := c.open(b)
 		if why != NumRefusals {
 			c.refuse(why)
@@ -55,6 +55,11 @@ func (c *Conn) receive(b []byte) {
 	default:
 		c.refuse(RefusedKind)
 	}
+}
+
+// isRTCP tells RTCP from what else may come: RFC 7983, Section 7, and RFC 5761, Section 4.
+func isRTCP(b []byte) bool {
+	return len(b) >= 8 && b[0] >= 128 && b[0] <= 191 && b[1] >= 192 && b[1] <= 223
 }
 
 // open opens a compound RTCP packet, or says why it is not read. The inbox is locked.
