@@ -40,6 +40,7 @@ type Edge struct {
 	tcpMux   *ice.TCPMuxDefault // nil without TCP
 	port     *transport.Port
 	egress   *egress
+	wishes   *wishes
 	// decisions about viewers' layers.
 	decisions *telemetry.Events
 
@@ -62,6 +63,7 @@ func New(cfg Config) (*Edge, error) {
 		log:        cfg.Log,
 		sessions:   map[string]*Session{},
 		identities: map[string]int{},
+		wishes:     newWishes(),
 	}
 	if e.demux, err = transport.NewDemux(cfg.UDP); err != nil {
 		return nil, fmt.Errorf("rtc: %w", err)

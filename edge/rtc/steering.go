@@ -62,6 +62,7 @@ type steering struct {
 	playout  playout
 	fec      fec
 	left     float64 // of the last estimate for pictures
+	cost     float64 // factor by which they take more with repairs
 	heard    bool    // there was feedback
 }
 
@@ -73,6 +74,7 @@ type steered struct {
 	rates  []uint64
 	aim    aim // that the lane was told last
 	told   bool
+	wished wished
 	// leaving is the layer that the viewer is on its way from, to a smaller one.
 	leaving      *layer
 	leavingUntil time.Time
@@ -222,22 +224,25 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 			current = allocate.Paused
 		}
 		st.pictures = append(st.pictures, allocate.Picture{
-			Layers: s.rates, Current: current, Memory: &s.memory, Most: bearable(s.rates, current, st.playout.loss, e.RTT),
+			Layers: s.rates, Current: current, Memory: &s.memory, Most: bearable(s.rates, current, st.playout.loss, e.RTT, st.fec.plan.share),
 		})
 	}
 	if e.State == bwe.Decrease && e.QueueDelay > queueLong {
 		bps = min(bps, max(bps-float64(e.SustainedBps-e.Bps), st.smallest()))
 	}
 	st.left = bps
-	if cost := st.fecCost(bps); cost > 1 {
+	if st.cost = st.fecCost(bps); st.cost > 1 {
 		for _, p := range st.pictures {
 			for i := range p.Layers {
-				p.Layers[i] = uint64(cost * float64(p.Layers[i]))
+				p.Layers[i] = uint64(st.cost * float64(p.Layers[i]))
 			}
 		}
 	}
 	var wanted uint64
 	st.choices, wanted = allocate.Decide(st.choices[:0], now, uint64(max(bps, 0)), st.pictures)
+	if wanted == 0 {
+		wanted = st.wantsMore()
+	}
 	if wanted > 0 {
 		wanted += uint64(float64(e.SustainedBps) - max(bps, 0))
 	}
@@ -263,6 +268,7 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 	st.protectPictures(now, e)
 	for i, s := range st.videos() {
 		c := choices[i]
+		st.wish(now, i, s, e)
 		next := st.newAim(now, e)
 		next.pause, next.urgent, next.until = c.Layer == allocate.Paused, c.Reason == allocate.Estimate && tight, now.Add(freshPatience)
 		if s.cfg.fecPT != 0 {
