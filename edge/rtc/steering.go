@@ -106,7 +106,12 @@ func (st *steering) steer(t *viewerTrack) {
 func (st *steering) forget(t *viewerTrack) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.tracks = slices.DeleteFunc(st.tracks, func(s *steered) bool { return s.viewerTrack == t })
+	st.tracks = slices.DeleteFunc(st.tracks, func(s *steered) bool {
+		if s.viewerTrack == t {
+			st.session.edge.wishes.forget(t, s.wished.track)
+		}
+		return s.viewerTrack == t
+	})
 }
 
 // rejoin says that a track's viewer is about to join another lane: what was told

@@ -29,15 +29,15 @@ type wished struct {
 // wish says what a viewer could take of the layer that it is on, or would go up to. Where
 // that enters at this node, the publisher may be told.
 func (st *steering) wish(now time.Time, i int, s *steered, e bwe.Estimate) {
-	if now.Sub(s.wished.at) < wishEvery || s.cfg.audio {
+	if now.Sub(s.wished.at) < wishEvery {
 		return
 	}
 	c := st.choices[i]
 	w := &s.wished
-	if c.Layer < 0 {
+	layer := min(c.Layer+1, len(s.rungs)-1)
+	if c.Layer < 0 || layer == 0 {
 		return // what was said before is forgotten in time
 	}
-	layer := min(c.Layer+1, len(s.rungs)-1)
 	most := wishShare * min(st.room(i), bearableMost(st.playout.loss, e.RTT, st.fec.plan.share))
 	track := s.hold().trackName(s.rungs[layer].name)
 	if track != w.track {
