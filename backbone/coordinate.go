@@ -31,6 +31,14 @@ const (
 	errorGain      = 0.25
 	minHeight      = 0.05
 	maxPlaceMs     = 1e5 // beyond is not of this world
+	// Errors count as shares of a distance, but of this many milliseconds at the
+	// least: nobody needs to know a near node's distance better, and five milliseconds
+	// off on a link of one would be five times wrong and say that nothing is known of the
+	// nodes at the other end of the world (Ledlie, Gardner, Seltzer: "Network Coordinates
+	// in the Wild", 2007, found the same).
+	errorFloorMs = 20
+	// A place that is thought to be wrong by more is not used.
+	vague          = 0.5
 	coordinateUnit = 100 // per millisecond, on the wire
 	errorUnit      = 1000
 )
@@ -59,7 +67,7 @@ func (c *coordinate) update(o *coordinate, measured time.Duration, dice *rand.Ra
 		return
 	}
 	expected := c.rtt(o)
-	wrong := math.Abs(expected-rtt) / rtt
+	wrong := math.Abs(expected-rtt) / max(rtt, errorFloorMs)
 	weight := c.err / (c.err + max(o.err, 0.01))
 	c.err = min(max(wrong*errorGain*weight+c.err*(1-errorGain*weight), 0.01), 1)
 	c.n++
@@ -79,6 +87,9 @@ func (c *coordinate) update(o *coordinate, measured time.Duration, dice *rand.Ra
 		c.height = min(max(c.height+force*(c.height+o.height)/expected, minHeight), maxPlaceMs)
 	}
 }
+
+// known reports whether the place has an idea of itself.
+func (c *coordinate) known() bool { return c.err < vague }
 
 // moved is how far the place is from another one, height included.
 func (c *coordinate) moved(o *coordinate) float64 { return c.apart(o) + math.Abs(c.height-o.height) }

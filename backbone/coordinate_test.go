@@ -112,6 +112,63 @@ func nearest(all []coordinate, i int) []int {
 
 func abs(x float64) float64 { return max(x, -x) }
 
+// TestCoordinateHasAnIdea: nodes that also measure to others a millisecond away, in
+// the same place, find out how well they know the distances to all others. What they
+// think of that is about true, so that half a minute later most are of use.
+func TestCoordinateHasAnIdea(t *testing.T) {
+	const n = 250
+	rtts := azure(t)
+	rtt := func(i, j int) float64 {
+		if i, j = i%len(rtts), j%len(rtts); i != j {
+			return rtts[i][j]
+		}
+		return 1
+	}
+	for seed := range uint64(5) {
+		dice := rand.New(rand.NewPCG(seed, 10))
+		all := make([]coordinate, n)
+		peers := make([][]int, n)
+		for i := range all {
+			all[i] = newCoordinate()
+			peers[i] = dice.Perm(n)[:12]
+			for j := i % len(rtts); j < n; j += len(rtts) {
+				peers[i] = append(peers[i], j)
+			}
+		}
+		for range 30 {
+			for i := range all {
+				for _, j := range peers[i] {
+					if i != j {
+						jitter := time.Duration(dice.Float64() * float64(time.Millisecond))
+						all[i].update(&all[j], time.Duration(rtt(i, j)*float64(time.Millisecond))+jitter, dice)
+					}
+				}
+			}
+		}
+		lost, thought, wrong := 0, 0.0, 0.0
+		for i := range all {
+			if !all[i].known() {
+				lost++
+			}
+			thought += all[i].err / n
+			miss := 0.0
+			for j := range all {
+				if i%len(rtts) != j%len(rtts) {
+					miss += abs(all[i].rtt(&all[j])-rtt(i, j)) / rtt(i, j)
+				}
+			}
+			wrong += miss / n / float64(n-n/len(rtts))
+		}
+		t.Logf("seed %d: wrong by %.0f %%, by %.0f %% as they think; %d have no idea", seed, 100*wrong, 100*thought, lost)
+		if thought > 2*wrong || thought < wrong/2 {
+			t.Errorf("seed %d: nodes think that they are wrong by %.2f, and are by %.2f", seed, thought, wrong)
+		}
+		if lost > n/5 {
+			t.Errorf("seed %d: %d of %d have no idea where they are", seed, lost, n)
+		}
+	}
+}
+
 func TestCoordinateNonsense(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 1))
 	c, o := newCoordinate(), newCoordinate()
@@ -160,7 +217,7 @@ func TestPlaceIsToldWhenItHasAnIdea(t *testing.T) {
 	if now = now.Add(placeSoon); p.news(now) {
 		t.Error("nothing is new")
 	}
-	p.own.err = 0.5
+	p.own.err = vague - 0.01
 	if !p.news(now) {
 		t.Error("nobody is told of a place that has an idea of itself now")
 	}

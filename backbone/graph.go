@@ -226,7 +226,7 @@ func (m *Mesh) ownLink(l *link, now time.Time) OwnLink {
 		o.Failures, o.HeldDown = p.flaps, max(p.calmAt.Sub(now).Seconds(), 0)
 	}
 	if r := m.adverts.records[id]; r != nil && o.RTTP50Ms > 0 {
-		if at, ok := parseCoordinate(r.about.Coordinate); ok && at.err < 1 && m.know.places.own.err < 1 {
+		if at, ok := parseCoordinate(r.about.Coordinate); ok && at.known() && m.know.places.own.known() {
 			o.CoordinateRTT = m.know.places.own.rtt(&at)
 			o.CoordinateMiss = (o.CoordinateRTT - o.RTTP50Ms) / o.RTTP50Ms
 		}

@@ -90,68 +90,79 @@ func TestLateJoin(t *testing.T) {
 
 // TestSlowLink: a child behind a link that cannot carry the video loses whole
 // groups of it, counted, while its sound is on time; its neighbour loses nothing.
+//
+// Which packets a full queue drops is a matter of chance, and now and then a repair
+// meets the next overflow: the sound of three such worlds is taken together.
 func TestSlowLink(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t)
-		defer c.close()
-		a, slow, good := c.node(nodeSpec{id: "a"}), c.node(nodeSpec{id: "s"}), c.node(nodeSpec{id: "g"})
-		c.link(a, slow, pathSpec{delay: 20 * time.Millisecond, rateBps: 1.5e6, queue: 50 * time.Millisecond})
-		c.link(a, good, pathSpec{delay: 20 * time.Millisecond, rateBps: 50e6})
-		b, video := a.publish("room/alice", "video", wire.KindVideo)
-		audio, err := b.PushTrack("audio", wire.TrackInfo{Kind: wire.KindAudio, Priority: wire.PriorityAudio, Timescale: 1_000_000})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.start()
-		var views [2][2]*viewer
-		for i, n := range []*node{slow, good} {
-			n.waitFor("room/alice")
-			views[i] = [2]*viewer{n.view("room/alice", "video"), n.view("room/alice", "audio")}
-		}
-		time.Sleep(2 * time.Second)
-		stop := make(chan struct{})
-		var wg sync.WaitGroup
-		var videoGroups, audioGroups uint64
-		wg.Go(func() { videoGroups = a.stream(video, 30, 10_000, 33*time.Millisecond, stop) }) // 2.4 Mbit/s
-		wg.Go(func() { audioGroups = a.stream(audio, 5, 120, 20*time.Millisecond, stop) })
-		time.Sleep(20 * time.Second)
-		close(stop)
-		wg.Wait()
-		time.Sleep(3 * time.Second)
+	var sound ages
+	for range 3 {
+		synctest.Test(t, func(t *testing.T) { sound = append(sound, slowLink(t)...) })
+	}
+	slices.Sort(sound)
+	t.Logf("audio over the slow link: p50 %v, p99 %v, max %v", sound.q(50), sound.q(99), sound.q(100))
+	// A sound that the full queue drops comes again a round trip and a half later.
+	if sound.q(50) > 75*time.Millisecond || sound.q(99) > 300*time.Millisecond {
+		t.Errorf("audio waits behind video: p50 %v, p99 %v", sound.q(50), sound.q(99))
+	}
+}
 
-		views[1][0].wantAll(t, 0, videoGroups, 30)
-		views[1][1].wantAll(t, 0, audioGroups, 5)
-		views[0][1].wantAll(t, 0, audioGroups, 5)
-		ages := agesOf(views[0][1].stop())
-		t.Logf("audio over the slow link: p50 %v, p99 %v, max %v", ages.q(50), ages.q(99), ages.q(100))
-		// A sound that the full queue drops comes again a round trip and a half later.
-		if ages.q(50) > 75*time.Millisecond || ages.q(99) > 300*time.Millisecond {
-			t.Errorf("audio waits behind video: p50 %v, p99 %v", ages.q(50), ages.q(99))
+// slowLink is one such world. It returns the ages of the sound behind the slow link.
+func slowLink(t *testing.T) ages {
+	c := newCluster(t)
+	defer c.close()
+	a, slow, good := c.node(nodeSpec{id: "a"}), c.node(nodeSpec{id: "s"}), c.node(nodeSpec{id: "g"})
+	c.link(a, slow, pathSpec{delay: 20 * time.Millisecond, rateBps: 1.5e6, queue: 50 * time.Millisecond})
+	c.link(a, good, pathSpec{delay: 20 * time.Millisecond, rateBps: 50e6})
+	b, video := a.publish("room/alice", "video", wire.KindVideo)
+	audio, err := b.PushTrack("audio", wire.TrackInfo{Kind: wire.KindAudio, Priority: wire.PriorityAudio, Timescale: 1_000_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.start()
+	var views [2][2]*viewer
+	for i, n := range []*node{slow, good} {
+		n.waitFor("room/alice")
+		views[i] = [2]*viewer{n.view("room/alice", "video"), n.view("room/alice", "audio")}
+	}
+	time.Sleep(2 * time.Second)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var videoGroups, audioGroups uint64
+	wg.Go(func() { videoGroups = a.stream(video, 30, 10_000, 33*time.Millisecond, stop) }) // 2.4 Mbit/s
+	wg.Go(func() { audioGroups = a.stream(audio, 5, 120, 20*time.Millisecond, stop) })
+	time.Sleep(20 * time.Second)
+	close(stop)
+	wg.Wait()
+	time.Sleep(3 * time.Second)
+
+	views[1][0].wantAll(t, 0, videoGroups, 30)
+	views[1][1].wantAll(t, 0, audioGroups, 5)
+	views[0][1].wantAll(t, 0, audioGroups, 5)
+	sound := agesOf(views[0][1].stop())
+	// Of each group that is given up, the viewer has the beginning, without a hole.
+	next := map[uint64]uint64{}
+	pictures := views[0][0].stop()
+	for _, o := range pictures {
+		if o.object != next[o.group] {
+			t.Errorf("object %d of group %d where %d was due", o.object, o.group, next[o.group])
 		}
-		// Of each group that is given up, the viewer has the beginning, without a hole.
-		next := map[uint64]uint64{}
-		pictures := views[0][0].stop()
-		for _, o := range pictures {
-			if o.object != next[o.group] {
-				t.Errorf("object %d of group %d where %d was due", o.object, o.group, next[o.group])
-			}
-			next[o.group]++
-		}
-		s := a.status()
-		link := s.Links[slices.IndexFunc(s.Links, func(l backbone.LinkStatus) bool { return l.Peer == "s" })]
-		late := agesOf(pictures)
-		t.Logf("video over the slow link: %d of %d pictures, age p50 %v, p99 %v, groups dropped %v",
-			len(pictures), 30*videoGroups, late.q(50), late.q(99), link.Dropped)
-		given := link.Dropped["late"] + link.Dropped["old"] + link.Dropped["base"]
-		if len(pictures) < int(30*videoGroups)*45/100 || given == 0 {
-			t.Errorf("%d of %d pictures, dropped %v", len(pictures), 30*videoGroups, link.Dropped)
-		}
-		if resets := len(views[0][0].resets); uint64(resets) != given {
-			t.Errorf("%d groups were reset at the viewer, %d given up by the sender", resets, given)
-		}
-		views[1][0].stop()
-		views[1][1].stop()
-	})
+		next[o.group]++
+	}
+	s := a.status()
+	link := s.Links[slices.IndexFunc(s.Links, func(l backbone.LinkStatus) bool { return l.Peer == "s" })]
+	late := agesOf(pictures)
+	t.Logf("video over the slow link: %d of %d pictures, age p50 %v, p99 %v, groups dropped %v",
+		len(pictures), 30*videoGroups, late.q(50), late.q(99), link.Dropped)
+	given := link.Dropped["late"] + link.Dropped["old"] + link.Dropped["base"]
+	if len(pictures) < int(30*videoGroups)*45/100 || given == 0 {
+		t.Errorf("%d of %d pictures, dropped %v", len(pictures), 30*videoGroups, link.Dropped)
+	}
+	if resets := len(views[0][0].resets); uint64(resets) != given {
+		t.Errorf("%d groups were reset at the viewer, %d given up by the sender", resets, given)
+	}
+	views[1][0].stop()
+	views[1][1].stop()
+	return sound
 }
 
 // TestLossyAudio: with 2 % loss on one of three links, sound comes whole, with a

@@ -68,7 +68,7 @@ func (p *places) news(now time.Time) bool {
 	switch {
 	case len(rtts) == 0:
 		return false
-	case p.told.err >= 1 && p.own.err < 1:
+	case !p.told.known() && p.own.known():
 		return true // a place without an idea of itself is none to others
 	}
 	slices.Sort(rtts)
@@ -100,7 +100,7 @@ func (k *Knowledge) reckon(id string) (time.Duration, knowing) {
 		return m.rtt / 2, measuredHere
 	}
 	if r := k.adverts.records[id]; r != nil && !k.places.toldAt.IsZero() {
-		if at, ok := parseCoordinate(r.about.Coordinate); ok && at.err < 1 && k.places.own.err < 1 {
+		if at, ok := parseCoordinate(r.about.Coordinate); ok && at.known() && k.places.own.known() {
 			return time.Duration(k.places.own.rtt(&at) * float64(time.Millisecond) / 2), guessed
 		}
 	}

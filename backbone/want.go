@@ -74,7 +74,7 @@ func (m *Mesh) shortcut(u *upstream, now time.Time) bool {
 // shorter compares the direct way with a planned one. Where that needs 85 % of its
 // bound, the least gain counts, a guess that is half as long again as the link
 // turns out to be is worth trying, and so is a link of which nothing is known: in a
-// young mesh coordinates have no idea for half a minute. For all that the planner knows
+// young mesh coordinates have no idea for a while. For all that the planner knows
 // no way is in time there, so it has raised the bound to 1.1 times the least delay that
 // it finds (at the 95th percentile: hence not 90 %): the direct link may be the one that is.
 func shorter(direct time.Duration, known knowing, planned, bound time.Duration) bool {

@@ -51,6 +51,7 @@ const (
 	Resume                 // no longer paused
 	Ladder                 // the layer is gone, or may not be used any more
 	Loss                   // down: of a smaller one less is lost
+	Asked                  // down, or not sent: the viewer wants no more
 	NumReasons
 )
 
@@ -73,6 +74,8 @@ func (r Reason) String() string {
 		return "ladder"
 	case Loss:
 		return "loss"
+	case Asked:
+		return "asked"
 	case NumReasons:
 	}
 	return "unknown"
@@ -94,6 +97,9 @@ type Picture struct {
 	// Most is how many of the layers may be used where the path's losses make larger
 	// ones worse than smaller ones; zero for all.
 	Most int
+	// Asked is how many of the layers the viewer wants; zero for all. Off: none, for now.
+	Asked int
+	Off   bool
 	// Priority orders pictures: the highest gets its share first.
 	Priority int
 	// Kept is for a picture that is never paused: half of it is better than nothing.
@@ -104,10 +110,18 @@ type Picture struct {
 
 // usable is how many of the layers may be used.
 func (p *Picture) usable() int {
-	if p.Most > 0 {
-		return min(p.Most, len(p.Layers))
+	n := len(p.Layers)
+	for _, most := range []int{p.Most, p.Asked} {
+		if most > 0 {
+			n = min(n, most)
+		}
 	}
-	return len(p.Layers)
+	return n
+}
+
+// unasked reports whether the picture is sent at more than the viewer wants.
+func (p *Picture) unasked() bool {
+	return p.Current >= 0 && (p.Off || p.Asked > 0 && p.Current >= p.Asked)
 }
 
 // Memory is what was tried with a picture.
@@ -165,14 +179,17 @@ func Decide(dst []Choice, now time.Time, bps uint64, pictures []Picture) (choice
 func keep(choices []Choice, bps uint64, pictures []Picture, order []int) {
 	total, before := uint64(0), uint64(0)
 	for i := range pictures {
-		if p := &pictures[i]; p.Current >= 0 && p.Current < len(p.Layers) {
+		if p := &pictures[i]; p.Current >= 0 && p.Current < len(p.Layers) && !p.Off {
 			choices[i].Layer = min(p.Current, p.usable()-1)
 			total += p.Layers[choices[i].Layer]
 			before += p.Layers[p.Current]
 		}
 	}
 	for i := range pictures {
-		if p := &pictures[i]; p.Current >= p.usable() && float64(before) <= Tolerance*float64(bps) {
+		p := &pictures[i]
+		if p.unasked() {
+			choices[i].Reason = Asked
+		} else if p.Current >= p.usable() && float64(before) <= Tolerance*float64(bps) {
 			choices[i].Reason = Loss // for all would fit
 		}
 	}
@@ -211,6 +228,9 @@ func raise(choices []Choice, now time.Time, bps, used uint64, pictures []Picture
 	room := Headroom * float64(bps)
 	for _, i := range order {
 		p, c := &pictures[i], &choices[i]
+		if p.Off {
+			continue
+		}
 		first := p.Current == Unknown
 		for c.Layer+1 < p.usable() {
 			if c.Layer < p.Current {
@@ -252,7 +272,7 @@ func sum(choices []Choice, pictures []Picture) (total uint64) {
 // remember gives the reason and keeps what was tried.
 func remember(c *Choice, now time.Time, p *Picture) {
 	m := p.Memory
-	if c.Layer == Paused && p.Current >= 0 && len(p.Layers) > 0 {
+	if c.Layer == Paused && p.Current >= 0 && len(p.Layers) > 0 && !p.Off {
 		if m.starved.IsZero() {
 			m.starved = now
 		}
@@ -269,6 +289,8 @@ func remember(c *Choice, now time.Time, p *Picture) {
 			m.raised, m.hold = time.Time{}, 0
 		}
 		return
+	case p.Off, c.Reason == Asked && c.Layer == p.usable()-1:
+		c.Reason, m.raised = Asked, time.Time{}
 	case p.Current == Unknown && !m.started:
 		c.Reason, m.started = Start, true
 	case p.Current == Unknown:

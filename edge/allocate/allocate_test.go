@@ -151,6 +151,10 @@ func TestAnything(t *testing.T) {
 		}
 		for range 50 {
 			bps := rapid.Uint64Range(0, 10_000_000).Draw(t, "bps")
+			for i := range v.pictures {
+				v.pictures[i].Asked = rapid.IntRange(0, 4).Draw(t, "asked")
+				v.pictures[i].Off = rapid.IntRange(0, 4).Draw(t, "off") == 0
+			}
 			before := v.layers()
 			choices, wanted := v.decide(bps)
 			total, came, starved := uint64(0), false, false
@@ -158,6 +162,9 @@ func TestAnything(t *testing.T) {
 				p := v.pictures[i]
 				if c.Layer < Paused || c.Layer >= len(p.Layers) {
 					t.Fatalf("picture %d: layer %d of %d", i, c.Layer, len(p.Layers))
+				}
+				if p.Off && c.Layer != Paused || p.Asked > 0 && c.Layer >= p.Asked {
+					t.Fatalf("picture %d: layer %d, and %d are asked for, off: %v", i, c.Layer, p.Asked, p.Off)
 				}
 				if c.Layer >= 0 {
 					total += p.Layers[c.Layer]
@@ -173,6 +180,39 @@ func TestAnything(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAsked: a viewer is sent no more than it wants, and is where it was as soon as it
+// wants that again.
+func TestAsked(t *testing.T) {
+	v := newViewer(1)
+	for i, s := range []struct {
+		asked  int
+		off    bool
+		bps    uint64
+		layer  int
+		reason Reason
+	}{
+		{2, false, 5_000_000, 1, Start},
+		{0, false, 5_000_000, 2, Room},
+		{1, false, 5_000_000, 0, Asked},
+		{1, false, 5_000_000, 0, Stay},
+		{3, false, 5_000_000, 2, Room},
+		{0, true, 5_000_000, Paused, Asked},
+		{0, true, 5_000_000, Paused, Stay},
+		{2, false, 5_000_000, 1, Resume},
+		{0, false, 5_000_000, 2, Room},
+		{2, false, 200_000, 0, Estimate}, // the path has less than it wants
+	} {
+		v.pictures[0].Asked, v.pictures[0].Off = s.asked, s.off
+		choices, wanted := v.decide(s.bps)
+		if c := choices[0]; c.Layer != s.layer || c.Reason != s.reason {
+			t.Errorf("step %d: layer %d for %v, want %d for %v", i, c.Layer, c.Reason, s.layer, s.reason)
+		}
+		if s.bps == 5_000_000 && wanted != 0 {
+			t.Errorf("step %d: wants to know of %d bit/s", i, wanted)
+		}
+	}
 }
 
 func TestLossForbidsLayers(t *testing.T) {

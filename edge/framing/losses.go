@@ -167,10 +167,10 @@ func (l *Losses) abandon(m missingPacket) {
 
 func (l *Losses) miss(from, to int64, now time.Time) {
 	l.missed += uint64(to - from)
+	if over := len(l.missing) + int(to-from) - l.cfg.MaxMissing; over > 0 {
+		l.missing = slices.Delete(l.missing, 0, over)
+	}
 	for seq := from; seq < to; seq++ {
-		if len(l.missing) == l.cfg.MaxMissing {
-			l.missing = slices.Delete(l.missing, 0, 1)
-		}
 		l.missing = append(l.missing, missingPacket{seq: seq, since: now, ask: now.Add(l.cfg.Patience)})
 	}
 }

@@ -49,9 +49,10 @@ type node struct {
 	router   *vnet.Router
 	hosts    int
 	dark     atomic.Bool
-	http     *http.Client // reaches the doors by pipes
-	stop     func()       // ends the LiveKit door
-	over     []func()     // for when the test is
+	lost     atomic.Pointer[string] // an address whose packets are lost
+	http     *http.Client           // reaches the doors by pipes
+	stop     func()                 // ends the LiveKit door
+	over     []func()               // for when the test is
 }
 
 // inNode runs f in a bubble with a node, and takes it down after it.
@@ -66,7 +67,10 @@ func inNode(t *testing.T, configure func(*livekit.Config), f func(n *node)) {
 			CIDR: "10.0.0.0/16", MinDelay: oneWay, QueueSize: 100_000, LoggerFactory: &logging.DefaultLoggerFactory{},
 		})
 		n.must(err)
-		n.router.AddChunkFilter(func(vnet.Chunk) bool { return !n.dark.Load() })
+		n.router.AddChunkFilter(func(c vnet.Chunk) bool {
+			lost := n.lost.Load()
+			return !n.dark.Load() && (lost == nil || c.SourceAddr().String() != *lost && c.DestinationAddr().String() != *lost)
+		})
 		host := n.host()
 		n.must(n.router.Start())
 		udp, err := host.ListenPacket("udp4", "10.0.0.1:3478")
@@ -136,15 +140,15 @@ func (n *node) serve(cfg livekit.Config, running *sync.WaitGroup) {
 	transport := &http.Transport{DialContext: l.dial, DisableKeepAlives: true}
 	n.http = &http.Client{Transport: transport}
 	ctx, cancel := context.WithCancel(n.ctx)
-	var once sync.WaitGroup
-	once.Go(func() {
+	var doorRuns sync.WaitGroup
+	doorRuns.Go(func() {
 		if err := door.Run(ctx); !errors.Is(err, context.Canceled) {
 			n.t.Errorf("the door ended with %v", err)
 		}
 	})
 	n.stop = sync.OnceFunc(func() {
 		cancel()
-		once.Wait()
+		doorRuns.Wait()
 		_ = server.Close()
 	})
 }
@@ -262,20 +266,23 @@ type client struct {
 
 	ws     *websocket.Conn
 	pc     *webrtc.PeerConnection
+	data   *webrtc.DataChannel
 	tracks chan *webrtc.TrackRemote
 	offers uint32
 	join   *signal.Join
 	seats  map[string]string // of the last answer
 }
 
-// peerConnection offers what an SDK does: three sections for each kind, and data.
-func (n *node) peerConnection() (*webrtc.PeerConnection, chan *webrtc.TrackRemote) {
-	n.t.Helper()
+// connect makes a peer connection that offers what an SDK does: three sections for each kind, and data.
+func (c *client) connect() {
+	c.t.Helper()
+	n := c.node
 	settings := webrtc.SettingEngine{}
 	settings.SetNet(n.host())
 	settings.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	pc, err := webrtc.NewAPI(webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
 	n.must(err)
+	c.pc = pc
 	n.over = append(n.over, func() { n.must(pc.Close()) })
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
 		for range 3 {
@@ -283,16 +290,15 @@ func (n *node) peerConnection() (*webrtc.PeerConnection, chan *webrtc.TrackRemot
 			n.must(err)
 		}
 	}
-	_, err = pc.CreateDataChannel("_reliable", nil)
+	c.data, err = pc.CreateDataChannel("_reliable", nil)
 	n.must(err)
-	tracks := make(chan *webrtc.TrackRemote, 8)
-	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { tracks <- t })
-	return pc, tracks
+	c.tracks = make(chan *webrtc.TrackRemote, 8)
+	pc.OnTrack(func(t *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { c.tracks <- t })
 }
 
-func (c *client) offer() *signal.Description {
+func (c *client) offer(options *webrtc.OfferOptions) *signal.Description {
 	c.t.Helper()
-	d, err := c.pc.CreateOffer(nil)
+	d, err := c.pc.CreateOffer(options)
 	c.must(err)
 	c.must(c.pc.SetLocalDescription(d))
 	c.offers++
@@ -303,8 +309,8 @@ func (c *client) offer() *signal.Description {
 func (n *node) enter(token string, settings signal.Settings) *client {
 	n.t.Helper()
 	c := &client{node: n}
-	c.pc, c.tracks = n.peerConnection()
-	ws, status, err := n.dial(token, signal.JoinRequest{Settings: settings, Offer: c.offer()}.Pack())
+	c.connect()
+	ws, status, err := n.dial(token, signal.JoinRequest{Settings: settings, Offer: c.offer(nil)}.Pack())
 	if err != nil {
 		n.t.Fatalf("join: %d, %v", status, err)
 	}
@@ -348,7 +354,12 @@ func (c *client) answered(r signal.Response) {
 // negotiate makes another offer and takes its answer; what else is said meanwhile is returned.
 func (c *client) negotiate() []signal.Response {
 	c.t.Helper()
-	c.say(signal.Request{Kind: signal.RequestOffer, Description: c.offer()})
+	return c.renegotiate(nil)
+}
+
+func (c *client) renegotiate(options *webrtc.OfferOptions) []signal.Response {
+	c.t.Helper()
+	c.say(signal.Request{Kind: signal.RequestOffer, Description: c.offer(options)})
 	var others []signal.Response
 	for {
 		r := c.read()

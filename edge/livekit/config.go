@@ -83,9 +83,9 @@ func (c Config) withDefaults() (Config, error) {
 // Limits of a session. An SDK sends some twenty messages when it joins, of up to 20
 // kB, and then two every five seconds.
 const (
-	// maxMessage bounds what a client may say at once: both descriptions in a
-	// sync_state have 30 kB, and an offer has 2.6 kB for each section.
-	maxMessage   = 256 << 10
+	// maxMessage bounds what a client may say at once: an offer has 2.6 kB for each of its
+	// sections, one for each track that is sent.
+	maxMessage   = 512 << 10
 	messageRate  = 30
 	messageBurst = 200
 	// Each offer takes an answer's work, and may change what is sent. We ask for one

@@ -16,8 +16,9 @@
 //	session      one client's WebSocket, from join to leave
 //	signal/      the messages
 //
-// Clients only receive: what they would publish, and data, are refused in the
-// protocol's own words, and a session that has lost its WebSocket begins anew.
+// Clients only receive: what they would publish is refused in the protocol's own
+// words, their data channels open and say that they take nothing (edge/rtc/channels),
+// and a session that has lost its WebSocket begins anew.
 //
 // # Goroutines
 //

@@ -41,6 +41,7 @@ const (
 	endMessage   ending = "bad_message" // that cannot be read, or is too large
 	endText      ending = "text"        // JSON
 	endOffer     ending = "bad_offer"
+	endLimit     ending = "limit"     // of the node, or of ICE restarts
 	endDuplicate ending = "duplicate" // its identity joined again
 	endResume    ending = "resume"    // it wanted to go on with one that is over
 	endMedia     ending = "media"     // its media connection is over
@@ -51,7 +52,7 @@ const (
 
 func endings() []ending {
 	return []ending{
-		endLeft, endHungUp, endSocket, endSilent, endSlow, endFlood, endMessage, endText, endOffer, endDuplicate, endResume, endMedia, endExpired,
+		endLeft, endHungUp, endSocket, endSilent, endSlow, endFlood, endMessage, endText, endOffer, endLimit, endDuplicate, endResume, endMedia, endExpired,
 		endShutdown, endFailed,
 	}
 }

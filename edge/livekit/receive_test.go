@@ -2,10 +2,13 @@ package livekit_test
 
 import (
 	"context"
+	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/framing"
@@ -218,7 +221,13 @@ func TestHidden(t *testing.T) {
 			n.t.Errorf("%v broadcasts are hidden", got)
 		}
 		c.say(signal.Request{Kind: signal.RequestPing})
-		c.await(signal.ResponsePong, func(signal.Response) bool { return true })
+		for r := c.read(); r.Kind != signal.ResponsePong; r = c.read() {
+			for _, p := range r.Participants {
+				if p.Identity == "bob" {
+					n.t.Error("bob is shown, too")
+				}
+			}
+		}
 		stop()
 		c.await(signal.ResponseUpdate, func(r signal.Response) bool {
 			return r.Participants[len(r.Participants)-1].Identity == "bob" && len(r.Participants[len(r.Participants)-1].Tracks) == 2
@@ -248,4 +257,161 @@ func TestMore(t *testing.T) {
 			t.Errorf("%d sections for 8 tracks", n)
 		}
 	})
+}
+
+// TestRestartICE: an offer with new credentials restarts ICE, as an SDK's does whose
+// network has changed. The streams go on over the new path.
+func TestRestartICE(t *testing.T) {
+	inNode(t, nil, func(n *node) {
+		t := n.t
+		stop := n.film("demo/alice")
+		defer stop()
+		early := n.enter(token(t, identity("early")), signal.Settings{})
+		early.await(signal.ResponseUpdate, func(r signal.Response) bool { return len(r.Participants[0].Tracks) == 2 })
+		c := n.enter(token(t, nil), signal.Settings{AutoSubscribe: true})
+		var all []*arrivals
+		for range c.seats {
+			all = append(all, record(c.track()))
+		}
+		time.Sleep(2 * time.Second)
+		old, seats := c.address(), c.seats
+		n.lost.Store(&old)
+		time.Sleep(time.Second)
+		began := time.Now()
+		c.renegotiate(&webrtc.OfferOptions{ICERestart: true})
+		if d := cmp.Diff(seats, c.seats); d != "" {
+			t.Errorf("other tracks than before: %s", d)
+		}
+		time.Sleep(5 * time.Second)
+		for _, a := range all {
+			gap := a.longest(began)
+			t.Logf("%s: nothing for %v after the offer", a.kind, gap)
+			if gap > 500*time.Millisecond {
+				t.Errorf("%s: nothing for %v after the offer", a.kind, gap)
+			}
+		}
+		if c.address() == old {
+			t.Error("the address is the old one")
+		}
+	})
+}
+
+// TestRestartsAreLimited: who restarts ICE again and again is ended.
+func TestRestartsAreLimited(t *testing.T) {
+	inNode(t, nil, func(n *node) {
+		c := n.enter(token(n.t, nil), signal.Settings{})
+		c.await(signal.ResponseUpdate, nil) // media can flow
+		for range 20 {
+			c.say(signal.Request{Kind: signal.RequestOffer, Description: c.offer(&webrtc.OfferOptions{ICERestart: true})})
+			r := c.read()
+			if r.Kind == signal.ResponseLeave {
+				break
+			}
+			c.answered(r)
+		}
+		c.over()
+		time.Sleep(time.Second)
+		if got := n.counted("trellis_livekit_sessions_ended_total", "limit"); got != 1 {
+			n.t.Errorf("%v sessions ended at a limit", got)
+		}
+	})
+}
+
+// TestSettings: a picture that is turned off is not sent, and is back as soon as it is
+// turned on.
+func TestSettings(t *testing.T) {
+	inNode(t, nil, func(n *node) {
+		t := n.t
+		defer n.film("demo/alice")()
+		early := n.enter(token(t, identity("early")), signal.Settings{})
+		early.await(signal.ResponseUpdate, func(r signal.Response) bool { return len(r.Participants[0].Tracks) == 2 })
+		c := n.enter(token(t, nil), signal.Settings{AutoSubscribe: true})
+		tracks := map[webrtc.RTPCodecType]*arrivals{}
+		for range c.seats {
+			a := record(c.track())
+			tracks[a.kind] = a
+		}
+		set := func(setting signal.TrackSetting) time.Time {
+			setting.Tracks = []string{c.seats["3"]}
+			c.say(signal.Request{Kind: signal.RequestTrackSetting, Setting: &setting})
+			time.Sleep(200 * time.Millisecond)
+			began := time.Now()
+			time.Sleep(3 * time.Second)
+			return began
+		}
+		for _, step := range []struct {
+			setting signal.TrackSetting
+			sent    bool
+		}{
+			{signal.TrackSetting{Width: 160, Height: 90}, true}, // the only layer is larger
+			{signal.TrackSetting{Disabled: true, Quality: signal.High}, false},
+			{signal.TrackSetting{Quality: signal.Low}, true},
+		} {
+			began := set(step.setting)
+			if sent := tracks[webrtc.RTPCodecTypeVideo].longest(began) < time.Second; sent != step.sent {
+				t.Errorf("with %+v the picture is sent: %v", step.setting, sent)
+			}
+			if gap := tracks[webrtc.RTPCodecTypeAudio].longest(began); gap > 100*time.Millisecond {
+				t.Errorf("with %+v there is no sound for %v", step.setting, gap)
+			}
+		}
+	})
+}
+
+// track waits for the next track.
+func (c *client) track() *webrtc.TrackRemote {
+	c.t.Helper()
+	select {
+	case t := <-c.tracks:
+		return t
+	case <-c.ctx.Done():
+		c.t.Fatal("no track")
+		return nil
+	}
+}
+
+// address is where the client sends from.
+func (c *client) address() string {
+	c.t.Helper()
+	pair, err := c.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+	c.must(err)
+	if pair == nil {
+		c.t.Fatal("there is no path")
+	}
+	return net.JoinHostPort(pair.Local.Address, strconv.Itoa(int(pair.Local.Port)))
+}
+
+// arrivals is when the packets of a track came.
+type arrivals struct {
+	kind  webrtc.RTPCodecType
+	mu    sync.Mutex
+	times []time.Time
+}
+
+// record notes a track's packets until its connection is closed.
+func record(track *webrtc.TrackRemote) *arrivals {
+	a := &arrivals{kind: track.Kind()}
+	go func() {
+		for {
+			if _, _, err := track.ReadRTP(); err != nil {
+				return
+			}
+			a.mu.Lock()
+			a.times = append(a.times, time.Now())
+			a.mu.Unlock()
+		}
+	}()
+	return a
+}
+
+// longest returns the longest time from some point to now in which nothing came.
+func (a *arrivals) longest(from time.Time) (gap time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, at := range append(a.times, time.Now()) {
+		if at.After(from) {
+			gap, from = max(gap, at.Sub(from)), at
+		}
+	}
+	return gap
 }

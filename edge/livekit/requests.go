@@ -6,6 +6,7 @@ import (
 
 	"trellis/edge/livekit/signal"
 	"trellis/edge/rtc"
+	"trellis/internal/relay"
 )
 
 // request does what the client asks, or says that it will not be done.
@@ -16,6 +17,8 @@ func (s *session) request(r signal.Request) {
 		s.offer(r.Description)
 	case signal.RequestSubscription:
 		s.subscribe(r.Subscription)
+	case signal.RequestTrackSetting:
+		s.prefer(r.Setting)
 	case signal.RequestLeave:
 		s.end(errLeft)
 	case signal.RequestPing:
@@ -30,10 +33,9 @@ func (s *session) request(r signal.Request) {
 		s.deny(refusedMetadata, signal.Refusal{ID: r.ID, Reason: signal.NotAllowed, Message: "who watches is not shown to others"})
 	case signal.RequestTrickle:
 		// A lite agent learns the client's addresses from its checks.
-	case signal.RequestAnswer, signal.RequestMute, signal.RequestTrackSetting, signal.RequestLayers, signal.RequestPermission,
+	case signal.RequestAnswer, signal.RequestMute, signal.RequestLayers, signal.RequestPermission,
 		signal.RequestSyncState, signal.RequestSimulate:
-		// Those speak of what the client publishes, of offers that we do not make, and of
-		// layers, which are chosen by what the path carries.
+		// Those speak of what the client publishes, and of offers that we do not make.
 	}
 }
 
@@ -57,7 +59,7 @@ func farewell(cause error) *signal.Leave {
 		return &signal.Leave{Reason: signal.ConnectionTimeout, Action: signal.Reconnect}
 	case endSocket, endSilent, endSlow, endResume:
 		return &signal.Leave{Reason: signal.StateMismatch, Action: signal.Reconnect}
-	case endFlood, endMessage, endText, endOffer, endFailed:
+	case endFlood, endMessage, endText, endOffer, endLimit, endFailed:
 	}
 	return &signal.Leave{Reason: signal.JoinFailure}
 }
@@ -79,6 +81,8 @@ func endingOf(cause error) ending {
 		{errResume, endResume},
 		{errNoOffer, endOffer},
 		{rtc.ErrBadOffer, endOffer},
+		{rtc.ErrTooMany, endLimit},
+		{relay.ErrLimit, endLimit},
 		{rtc.ErrExpired, endExpired},
 		{rtc.ErrHungUp, endHungUp},
 		{rtc.ErrSilent, endMedia},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"slices"
 	"time"
 
@@ -59,6 +58,7 @@ type session struct {
 	seated  map[string]bool            // tracks that are sent, by sid
 	refused map[string]time.Time       // until when others are not
 	chosen  map[string]bool            // what the client said that it wants, or not
+	wishes  map[string]rtc.Wish        // and how
 	free    struct{ audio, video int } // sections of its last offer
 	offers  allowance.Bucket
 	asked   bool      // for an offer
@@ -72,7 +72,7 @@ func newSession(h *Handler, access auth.Access, req signal.JoinRequest) *session
 		log:  h.log.With(slog.String("room", access.Room), slog.String("identity", access.Identity)),
 		bell: make(chan struct{}, 1), out: make(chan []byte, writeQueue),
 		messages: allowance.New(messageRate, messageBurst), offers: allowance.New(offerRate, offerBurst),
-		told: map[string]signal.Participant{}, seated: map[string]bool{}, refused: map[string]time.Time{}, chosen: map[string]bool{},
+		told: map[string]signal.Participant{}, seated: map[string]bool{}, refused: map[string]time.Time{}, chosen: map[string]bool{}, wishes: map[string]rtc.Wish{},
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	return s
@@ -119,36 +119,6 @@ func (s *session) sayFirst() {
 	s.first, s.lacks = nil, rtc.Seating{}
 }
 
-// answer notes what the client will be sent, and says so.
-func (s *session) answer(offer *signal.Description, seating rtc.Seating) *signal.Response {
-	clear(s.seated)
-	for _, track := range seating.Seats {
-		s.seated[track] = true
-	}
-	s.free.audio, s.free.video = seating.FreeAudio, seating.FreeVideo
-	return &signal.Response{Kind: signal.ResponseAnswer, Description: &signal.Description{
-		Type: "answer", SDP: seating.SDP, ID: offer.ID, Tracks: seating.Seats,
-	}}
-}
-
-// cast returns the tracks that the client wants to be sent and can be.
-func (s *session) cast(all []shown) []rtc.Cast {
-	var cast []rtc.Cast
-	now := time.Now()
-	for _, p := range all {
-		for _, c := range p.cast {
-			wanted, said := s.chosen[c.ID]
-			if !said {
-				wanted = s.req.Settings.AutoSubscribe
-			}
-			if wanted && !now.Before(s.refused[c.ID]) {
-				cast = append(cast, c)
-			}
-		}
-	}
-	return cast
-}
-
 // run serves the client until it leaves or has to. It ends the media connection.
 func (s *session) run(ws *websocket.Conn) {
 	requests, written := make(chan signal.Request, readQueue), make(chan struct{})
@@ -159,6 +129,7 @@ func (s *session) run(ws *websocket.Conn) {
 		// Its session is not here any more, or never was: the client begins anew.
 		s.end(errResume)
 	} else {
+		s.log.Info("session joined", slog.Uint64("sdk", s.req.Client.SDK), slog.String("version", s.req.Client.Version))
 		s.greet()
 		s.serve(requests)
 	}
@@ -320,133 +291,6 @@ func (s *session) serve(requests <-chan signal.Request) {
 			s.request(r)
 		}
 	}
-}
-
-// look tells the client what has changed in the room.
-func (s *session) look() {
-	all := s.room.list()
-	var changed []signal.Participant
-	there := map[string]bool{}
-	for _, p := range all {
-		there[p.info.SID] = true
-		if before, ok := s.told[p.info.SID]; !ok || before.Version != p.info.Version {
-			s.told[p.info.SID] = p.info
-			changed = append(changed, p.info)
-		}
-	}
-	for id, p := range s.told {
-		if !there[id] {
-			p.State, p.Tracks, p.Version = signal.Disconnected, nil, p.Version+1
-			changed = append(changed, p)
-			delete(s.told, id)
-		}
-	}
-	if len(changed) > 0 {
-		s.say(&signal.Response{Kind: signal.ResponseUpdate, Participants: changed})
-	}
-	s.prune(all)
-	s.negotiate(all)
-}
-
-// negotiate asks for an offer if the client should be sent other tracks than it is.
-func (s *session) negotiate(all []shown) {
-	if s.stage == nil || s.asked {
-		return
-	}
-	cast := s.cast(all)
-	var audio, video, seated int
-	for _, c := range cast {
-		switch {
-		case s.seated[c.ID]:
-			seated++
-		case c.Audio:
-			audio++
-		default:
-			video++
-		}
-	}
-	if audio+video == 0 && seated == len(s.seated) {
-		return
-	}
-	now := time.Now()
-	if wait := s.nextAsk.Sub(now); wait > 0 {
-		time.AfterFunc(wait, s.ring)
-		return
-	}
-	s.asked, s.nextAsk = true, now.Add(askEvery)
-	s.say(&signal.Response{Kind: signal.ResponseSections, Sections: signal.Sections{
-		Audio: uint64(max(audio-s.free.audio, 0)), Video: uint64(max(video-s.free.video, 0)), //nolint:gosec // not negative
-	}})
-}
-
-// offer answers an offer.
-func (s *session) offer(d *signal.Description) {
-	if !s.offers.Take(time.Now()) {
-		s.end(errFlood)
-		return
-	}
-	s.asked = false
-	if s.stage == nil {
-		if err := s.begin(s.ctx, d); err != nil {
-			s.end(err)
-			return
-		}
-		s.sayFirst()
-	} else {
-		seating, err := s.stage.Reoffer(s.ctx, d.SDP, s.cast(s.room.list()))
-		if err != nil {
-			s.end(err)
-			return
-		}
-		s.say(s.answer(d, seating))
-		s.tell(seating)
-	}
-	s.look()
-}
-
-// tell says which tracks the client will not be sent, and remembers them.
-func (s *session) tell(seating rtc.Seating) {
-	for track, err := range seating.Refused {
-		s.log.Info("track is not sent", slog.String("track", track), slog.Any("err", err))
-		why := uint64(signal.TrackNotFound)
-		if _, ok := errors.AsType[*rtc.CodecError](err); ok {
-			why = signal.CodecUnsupported
-			s.refused[track] = s.access.Expires.Add(time.Hour) // it will not learn it
-		} else {
-			s.refused[track] = time.Now().Add(retryTrack)
-			time.AfterFunc(retryTrack, s.ring)
-		}
-		s.h.metrics.refused[refusedSubscription].Inc()
-		s.say(&signal.Response{Kind: signal.ResponseSubscription, Unsubscribed: signal.Unsubscribed{Track: track, Why: why}})
-	}
-}
-
-// subscribe takes note of what the client wants.
-func (s *session) subscribe(sub *signal.Subscription) {
-	all := s.room.list()
-	known := s.prune(all)
-	for _, id := range sub.Tracks {
-		if known[id] {
-			s.chosen[id] = sub.Wanted
-		} else if sub.Wanted {
-			s.say(&signal.Response{Kind: signal.ResponseSubscription, Unsubscribed: signal.Unsubscribed{Track: id, Why: signal.TrackNotFound}})
-		}
-	}
-	s.negotiate(all)
-}
-
-// prune forgets what was said of tracks that are gone: they do not come back under
-// that name. It returns those that are there.
-func (s *session) prune(all []shown) map[string]bool {
-	known := map[string]bool{}
-	for _, p := range all {
-		for _, c := range p.cast {
-			known[c.ID] = true
-		}
-	}
-	maps.DeleteFunc(s.chosen, func(id string, _ bool) bool { return !known[id] })
-	maps.DeleteFunc(s.refused, func(id string, _ time.Time) bool { return !known[id] })
-	return known
 }
 
 // shutdown reports whether a session ends because its node does.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/livekit/signal"
 	"trellis/edge/rtc"
@@ -43,7 +44,7 @@ func TestAnswers(t *testing.T) {
 		}
 		// What has no meaning here is passed over: so is what nobody knows.
 		for _, kind := range []signal.RequestKind{
-			signal.RequestMute, signal.RequestTrackSetting, signal.RequestSyncState, signal.RequestPermission, signal.RequestSimulate, 99,
+			signal.RequestMute, signal.RequestSyncState, signal.RequestPermission, signal.RequestSimulate, 99,
 		} {
 			c.say(signal.Request{Kind: kind})
 		}
@@ -63,7 +64,7 @@ func TestAnswers(t *testing.T) {
 // TestResume: a session that is over cannot be gone on with. The client begins anew.
 func TestResume(t *testing.T) {
 	inNode(t, nil, func(n *node) {
-		ws, _, err := n.dial(token(n.t, nil), signal.JoinRequest{Reconnect: true, Session: "PA_gone"}.Pack())
+		ws, _, err := n.dial(token(n.t, nil), signal.JoinRequest{Reconnect: true}.Pack())
 		n.must(err)
 		c := &client{node: n, ws: ws}
 		first := c.read()
@@ -135,7 +136,7 @@ func TestLateOffer(t *testing.T) {
 		ws, _, err := n.dial(token(n.t, nil), signal.JoinRequest{Settings: signal.Settings{AutoSubscribe: true}}.Pack())
 		n.must(err)
 		c := &client{node: n, ws: ws}
-		c.pc, c.tracks = n.peerConnection()
+		c.connect()
 		c.await(signal.ResponseUpdate, func(r signal.Response) bool { return len(r.Participants[0].Tracks) == 2 })
 		c.negotiate()
 		for len(c.seats) < 2 {
@@ -143,5 +144,30 @@ func TestLateOffer(t *testing.T) {
 			c.negotiate()
 		}
 		c.wantMedia(c.seats["0"], c.seats["3"])
+	})
+}
+
+// TestData: the channels that a client opens are open, and it knows that nothing can
+// be sent on them.
+func TestData(t *testing.T) {
+	inNode(t, nil, func(n *node) {
+		c := n.enter(token(n.t, nil), signal.Settings{})
+		open := make(chan struct{})
+		c.data.OnOpen(func() { close(open) })
+		c.await(signal.ResponseUpdate, nil) // media can flow
+		time.Sleep(time.Second)
+		select {
+		case <-open:
+		default:
+			n.t.Fatal("the channel does not open")
+		}
+		if err := c.data.Send(make([]byte, 100)); err == nil {
+			n.t.Error("a message was taken")
+		}
+		c.negotiate() // the section stays
+		time.Sleep(time.Second)
+		if state := c.data.ReadyState(); state != webrtc.DataChannelStateOpen {
+			n.t.Errorf("after another offer the channel is %v", state)
+		}
 	})
 }

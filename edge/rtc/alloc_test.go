@@ -108,7 +108,7 @@ func TestFeedbackAllocatesNothing(t *testing.T) {
 	now := time.Now()
 	before := out.packets
 	n := testing.AllocsPerRun(100, func() {
-		c.feedback(compound)
+		c.read(compound, time.Now())
 		if err := l.command(<-l.commands, now); err != nil {
 			t.Fatal(err)
 		}

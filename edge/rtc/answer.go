@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/sdp/v3"
 
+	"trellis/edge/rtc/channels"
 	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
 )
@@ -27,13 +28,63 @@ type answered struct {
 	// another track some day, and some clients offer only what was answered before.
 	open bool
 
-	// refused is a section that we reject, of which nothing else is known.
-	refused *sdp.MediaDescription
+	// data is a section of data channels instead, refused one that we reject.
+	data, refused *sdp.MediaDescription
+}
+
+// offered returns the section that is accepted.
+func (s answered) offered() *sdp.MediaDescription {
+	if s.data != nil {
+		return s.data
+	}
+	return s.media.desc
 }
 
 // writeAnswer answers a viewer's offer: we send, over one transport, with ICE as
 // a lite agent (RFC 8829, RFC 8839).
 func writeAnswer(o *offer, sections []answered, local transport.Local, fingerprint string) (string, error) {
+	all := make([]answeredSection, len(sections))
+	for i, s := range sections {
+		if s.refused != nil {
+			all[i].desc = refuse(s.refused)
+			continue
+		}
+		all[i] = newSection(s.offered())
+		md := all[i].desc
+		if s.data != nil {
+			describeChannels(md)
+			continue
+		}
+		s.describe(md)
+		if s.open {
+			s.keepFormats(md)
+		}
+	}
+	return composeAnswer(o, all, local, fingerprint)
+}
+
+// answeredSection is a section of an answer, but for its transport.
+type answeredSection struct {
+	mid  string // empty: it is rejected
+	desc *sdp.MediaDescription
+}
+
+// newSection returns the beginning of a section that is accepted.
+func newSection(offered *sdp.MediaDescription) answeredSection {
+	mid, _ := offered.Attribute("mid")
+	md := &sdp.MediaDescription{
+		MediaName: sdp.MediaName{
+			Media: offered.MediaName.Media, Port: sdp.RangedPort{Value: 9}, Protos: slices.Clone(offered.MediaName.Protos),
+		},
+		ConnectionInformation: &sdp.ConnectionInformation{
+			NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
+		},
+	}
+	return answeredSection{mid: mid, desc: md.WithValueAttribute("mid", mid)}
+}
+
+// composeAnswer puts sections and the transport that they share together.
+func composeAnswer(o *offer, sections []answeredSection, local transport.Local, fingerprint string) (string, error) {
 	d := &sdp.SessionDescription{
 		Origin: sdp.Origin{
 			Username: "-", SessionID: o.desc.Origin.SessionID, SessionVersion: o.desc.Origin.SessionVersion,
@@ -42,12 +93,10 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 		SessionName:      "-",
 		TimeDescriptions: []sdp.TimeDescription{{}},
 	}
-	mids := make([]string, len(sections))
 	var bundled []string
-	for i, s := range sections {
-		if s.refused == nil {
-			mids[i], _ = s.media.desc.Attribute("mid")
-			bundled = append(bundled, mids[i])
+	for _, s := range sections {
+		if s.mid != "" {
+			bundled = append(bundled, s.mid)
 		}
 	}
 	d.WithPropertyAttribute("ice-lite").
@@ -59,14 +108,11 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 		setup = "active"
 	}
 	first := true
-	for i, s := range sections {
-		if s.refused != nil {
-			d.WithMedia(refuse(s.refused))
+	for _, s := range sections {
+		md := s.desc
+		d.WithMedia(md)
+		if s.mid == "" {
 			continue
-		}
-		md := s.describe(mids[i])
-		if s.open {
-			s.keepFormats(md)
 		}
 		md.WithValueAttribute("ice-ufrag", local.Ufrag).
 			WithValueAttribute("ice-pwd", local.Pwd).
@@ -79,13 +125,29 @@ func writeAnswer(o *offer, sections []answered, local transport.Local, fingerpri
 			md.WithPropertyAttribute("end-of-candidates")
 		}
 		first = false
-		d.WithMedia(md)
 	}
 	b, err := d.Marshal()
 	if err != nil {
 		return "", fmt.Errorf("write answer: %w", err)
 	}
 	return string(b), nil
+}
+
+// describeChannels writes a section of data channels: RFC 8841.
+func describeChannels(md *sdp.MediaDescription) {
+	md.MediaName.Formats = []string{channelFormat}
+	md.WithValueAttribute("sctp-port", strconv.Itoa(channels.Port)).
+		WithValueAttribute("max-message-size", strconv.Itoa(channels.MaxMessage))
+}
+
+// channelFormat is the format of sections with data channels: RFC 8832, Section 8.2.2.
+const channelFormat = "webrtc-datachannel"
+
+// offersChannels reports whether a section has data channels that we can open.
+func offersChannels(desc *sdp.SessionDescription, md *sdp.MediaDescription) bool {
+	port, _ := md.Attribute("sctp-port")
+	return md.MediaName.Media == "application" && md.MediaName.Port.Value != 0 && slices.Contains(md.MediaName.Formats, channelFormat) &&
+		slices.Contains(md.MediaName.Protos, "SCTP") && port == strconv.Itoa(channels.Port) && checkTransport(desc, md) == nil
 }
 
 // refuse answers a section by rejecting it: RFC 8829, Section 5.3.1.
@@ -131,20 +193,10 @@ func (s answered) keepFormats(md *sdp.MediaDescription) {
 }
 
 // describe writes one section, but for its transport.
-func (s answered) describe(mid string) *sdp.MediaDescription {
-	offered := s.media.desc
+func (s answered) describe(md *sdp.MediaDescription) {
 	pt := strconv.Itoa(int(s.codec.pt))
-	md := &sdp.MediaDescription{
-		MediaName: sdp.MediaName{
-			Media: offered.MediaName.Media, Port: sdp.RangedPort{Value: 9},
-			Protos: slices.Clone(offered.MediaName.Protos), Formats: []string{pt},
-		},
-		ConnectionInformation: &sdp.ConnectionInformation{
-			NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
-		},
-	}
-	md.WithValueAttribute("mid", mid).
-		WithPropertyAttribute("rtcp-mux").
+	md.MediaName.Formats = []string{pt}
+	md.WithPropertyAttribute("rtcp-mux").
 		WithPropertyAttribute("rtcp-rsize").
 		WithValueAttribute("rtpmap", pt+" "+s.codec.mapping)
 	if s.codec.fmtp != "" {
@@ -163,7 +215,8 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 		}
 	}
 	if s.track == nil {
-		return md.WithPropertyAttribute("inactive")
+		md.WithPropertyAttribute("inactive")
+		return
 	}
 	cfg := s.track.cfg
 	if cfg.rtxPT != 0 {
@@ -198,7 +251,7 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 		md.WithValueAttribute("extmap", fmt.Sprintf("%d %s", cfg.transport, stream.TransportCCURI))
 	}
 	// Players put the tracks of one stream in step with each other.
-	msid := cmp.Or(s.msid, cname+" "+offered.MediaName.Media)
+	msid := cmp.Or(s.msid, cname+" "+md.MediaName.Media)
 	md.WithPropertyAttribute("sendonly").WithValueAttribute("msid", msid)
 	for _, ssrc := range []uint32{cfg.ssrc, cfg.rtxSSRC, cfg.fecSSRC} {
 		if ssrc != 0 {
@@ -206,5 +259,4 @@ func (s answered) describe(mid string) *sdp.MediaDescription {
 				WithValueAttribute("ssrc", fmt.Sprintf("%d msid:%s", ssrc, msid))
 		}
 	}
-	return md
 }

@@ -3,12 +3,12 @@ package rtc
 import "time"
 
 const (
-	// wishLeast is how many times what the next smaller layer takes a layer must be let
+	// fitLeast is how many times what the next smaller layer takes a layer must be let
 	// have: with less it is hardly the better picture.
-	wishLeast = 1.4
-	// wishNarrow is what it must be let have at all: on narrower paths each of its key frames would
+	fitLeast = 1.4
+	// fitNarrow is what it must be let have at all: on narrower paths each of its key frames would
 	// stop the picture.
-	wishNarrow = 300_000
+	fitNarrow = 300_000
 	// fitFull is the share of what a layer takes by itself from which on it is let be.
 	fitFull = 0.95
 	// fitSlack is how much more than they take the smaller layers are given by encoders.

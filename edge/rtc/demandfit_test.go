@@ -55,34 +55,34 @@ func TestDemandFits(t *testing.T) {
 	}
 }
 
-func TestWishes(t *testing.T) {
+func TestReaches(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	track := wire.TrackName{Broadcast: "room/alice", Track: "video/f"}
 	first, next := &ingestLayer{}, &ingestLayer{}
 	one, other := &viewerTrack{}, &viewerTrack{}
-	w := newWishes()
+	w := &reaches{}
 	want := func(what string, most uint64, on int) {
 		t.Helper()
 		if m, n := w.of(track, false, now); m != most || n != on {
 			t.Errorf("%s: %d bit/s, %d viewers on it; want %d and %d", what, m, n, most, on)
 		}
 	}
-	w.wish(one, track, wish{most: 1, at: now})
+	w.tell(one, track, reach{most: 1, at: now})
 	want("a track that enters elsewhere", 0, 0)
 	w.enter(track, first)
-	w.wish(one, track, wish{most: 600_000, at: now})
-	w.wish(other, track, wish{most: 900_000, on: true, at: now})
+	w.tell(one, track, reach{most: 600_000, at: now})
+	w.tell(other, track, reach{most: 900_000, on: true, at: now})
 	want("two", 900_000, 1)
 	w.forget(other, track)
 	want("one", 600_000, 0)
-	if w.of(track, true, now); !w.wish(one, track, wish{most: 600_000, at: now}) {
+	if w.of(track, true, now); !w.tell(one, track, reach{most: 600_000, at: now}) {
 		t.Error("the viewer is not told that the layer is held")
 	}
-	now = now.Add(wishKept + time.Millisecond)
+	now = now.Add(reachKept + time.Millisecond)
 	want("not repeated", 0, 0)
 	w.enter(track, next)
 	w.leave(track, first)
-	w.wish(one, track, wish{most: 5, at: now})
+	w.tell(one, track, reach{most: 5, at: now})
 	want("another publisher's", 5, 0)
 	w.leave(track, next)
 	want("over", 0, 0)

@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,10 +15,6 @@ import (
 	"github.com/pion/dtls/v3"
 	"github.com/pion/dtls/v3/pkg/crypto/selfsign"
 	"github.com/pion/ice/v4"
-	"github.com/pion/interceptor"
-	"github.com/pion/interceptor/pkg/report"
-	"github.com/pion/interceptor/pkg/twcc"
-	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
@@ -29,18 +24,16 @@ import (
 // Edge is the WebRTC edge of one node. Its methods are safe for concurrent use.
 type Edge struct {
 	// Fixed at construction.
-	cfg      Config
-	log      *slog.Logger
-	metrics  *metrics
-	cert     tls.Certificate    // of viewers' transports, and
-	pcCert   webrtc.Certificate // the same for peer connections
-	settings webrtc.SettingEngine
-	demux    *transport.Demux
-	udpMux   *ice.UDPMuxDefault
-	tcpMux   *ice.TCPMuxDefault // nil without TCP
-	port     *transport.Port
-	egress   *egress
-	wishes   *wishes
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	cert    tls.Certificate
+	demux   *transport.Demux
+	udpMux  *ice.UDPMuxDefault
+	tcpMux  *ice.TCPMuxDefault // nil without TCP
+	port    *transport.Port
+	egress  *egress
+	reaches reaches
 	// decisions about viewers' layers.
 	decisions *telemetry.Events
 
@@ -63,7 +56,6 @@ func New(cfg Config) (*Edge, error) {
 		log:        cfg.Log,
 		sessions:   map[string]*Session{},
 		identities: map[string]int{},
-		wishes:     newWishes(),
 	}
 	if e.demux, err = transport.NewDemux(cfg.UDP); err != nil {
 		return nil, fmt.Errorf("rtc: %w", err)
@@ -77,11 +69,6 @@ func New(cfg Config) (*Edge, error) {
 	if e.cert, err = certificate(cfg); err != nil {
 		return nil, err
 	}
-	leaf, err := x509.ParseCertificate(e.cert.Certificate[0])
-	if err != nil {
-		return nil, fmt.Errorf("DTLS certificate: %w", err)
-	}
-	e.pcCert = webrtc.CertificateFromX509(e.cert.PrivateKey, leaf)
 	if err := e.listen(); err != nil {
 		return nil, err
 	}
@@ -109,42 +96,14 @@ func certificate(cfg Config) (tls.Certificate, error) {
 	return cert, nil
 }
 
-// listen puts a multiplexer on each port, which start to read from it, and
-// builds the settings that all sessions share.
+// listen puts a multiplexer on each port, which start to read from it.
 func (e *Edge) listen() error {
 	logger := stream.LoggerFactory{Log: e.log}
-	se := &e.settings
-	se.LoggerFactory = logger
-	se.SetLite(true) // RFC 8445, Section 2.5: for those with a public address
-	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	// Silence counts in two steps: disconnected, then failed.
-	disconnected := e.cfg.SilenceTimeout * 3 / 8
-	se.SetICETimeouts(disconnected, e.cfg.SilenceTimeout-disconnected, iceKeepalive)
-	// On a loopback listener the loopback candidate is all there is.
-	se.SetIncludeLoopbackCandidate(true)
 	profiles := []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM}
 	if e.cfg.AllowSHA1 {
 		profiles = append(profiles, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	}
-	se.SetSRTPProtectionProfiles(profiles...)
-	if e.cfg.Net != nil {
-		se.SetNet(e.cfg.Net)
-	}
-	if len(e.cfg.PublicAddrs) > 0 {
-		external := make([]string, len(e.cfg.PublicAddrs))
-		for i, a := range e.cfg.PublicAddrs {
-			external[i] = a.String()
-		}
-		err := se.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
-			External: external, AsCandidateType: webrtc.ICECandidateTypeHost, Mode: webrtc.ICEAddressRewriteReplace,
-		})
-		if err != nil {
-			return fmt.Errorf("public addresses: %w", err)
-		}
-	}
-	networks := []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	if e.cfg.TCP != nil {
-		networks = append(networks, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)
 		e.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
 			Listener: transport.NewListener(e.cfg.TCP, e.demux, transport.ListenerConfig{
 				Max: e.cfg.MaxTCP, MaxPerAddr: e.cfg.MaxTCPPerAddr, First: e.cfg.SetupTimeout, Silence: e.cfg.SilenceTimeout,
@@ -156,13 +115,10 @@ func (e *Edge) listen() error {
 			FirstStunBindTimeout:         e.cfg.SetupTimeout,
 			AliveDurationForConnFromStun: e.cfg.SetupTimeout,
 		})
-		se.SetICETCPMux(e.tcpMux)
 	}
-	se.SetNetworkTypes(networks)
 	e.udpMux = ice.NewUDPMuxDefault(ice.UDPMuxParams{
 		UDPConn: e.demux, Net: e.cfg.Net, Logger: logger.NewLogger("udp"),
 	})
-	se.SetICEUDPMux(e.udpMux)
 	cfg := transport.Config{
 		Demux: e.demux, UDPMux: e.udpMux, Net: e.cfg.Net, PublicAddrs: e.cfg.PublicAddrs, Certificate: e.cert,
 		Profiles: profiles, Silence: e.cfg.SilenceTimeout, NoGSO: e.cfg.NoGSO, Logger: logger, Log: e.log,
@@ -176,34 +132,9 @@ func (e *Edge) listen() error {
 }
 
 const (
-	iceKeepalive   = 2 * time.Second
 	tcpReadPackets = 64
 	tcpWriteBytes  = 1 << 20 // three seconds at 2.5 Mbit/s
 )
-
-// publisherAPI makes the peer connections of publishers. Their interceptors
-// report arrival times and losses; retransmission is the ingest's own.
-func (e *Edge) publisherAPI(settings webrtc.SettingEngine) (*webrtc.API, error) {
-	me, err := stream.NewMediaEngine(stream.EngineConfig{
-		Offers: stream.AllOffers(), TransportCC: true, Simulcast: true, Layers: true, Redundancy: true,
-	})
-	if err != nil {
-		return nil, err
-	}
-	ir := &interceptor.Registry{}
-	reports, err := report.NewReceiverInterceptor()
-	if err != nil {
-		return nil, fmt.Errorf("receiver reports: %w", err)
-	}
-	feedback, err := twcc.NewSenderInterceptor()
-	if err != nil {
-		return nil, fmt.Errorf("transport feedback: %w", err)
-	}
-	ir.Add(reports)
-	ir.Add(feedback)
-	return webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithInterceptorRegistry(ir),
-		webrtc.WithSettingEngine(settings)), nil
-}
 
 // steer has all viewers' layers thought about, until ctx ends.
 func (e *Edge) steer(ctx context.Context) {

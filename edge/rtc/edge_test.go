@@ -40,9 +40,8 @@ func answerOf(t *testing.T, configure func(*Config)) string {
 			t.Error(err)
 		}
 	}()
-	s, err := e.Publish(ctx, Request{
-		Broadcast: "room/alice", Offer: sessionLines + section("video", "sendonly", "VP8/90000", "rtx/90000 apt=100"),
-	})
+	offer := sessionLines + strings.ReplaceAll(section("video", "sendonly", "VP8/90000", "rtx/90000 apt=100"), "200", "101")
+	s, err := e.Publish(ctx, Request{Broadcast: "room/alice", Offer: offer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +50,7 @@ func answerOf(t *testing.T, configure func(*Config)) string {
 
 func TestCandidates(t *testing.T) {
 	local := answerOf(t, func(*Config) {})
-	for _, want := range []string{" udp ", " tcp ", " 127.0.0.1 ", "a=ice-lite", "a=recvonly", "m=video 9 ", "a=rtpmap:200 rtx/90000"} {
+	for _, want := range []string{" udp ", " tcp ", " 127.0.0.1 ", "a=ice-lite", "a=recvonly", "m=video 9 ", "a=rtpmap:101 rtx/90000"} {
 		if !strings.Contains(local, want) {
 			t.Errorf("no %q in the answer:\n%s", want, local)
 		}

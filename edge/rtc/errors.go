@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc/transport"
 )
 
 // Errors that a door branches on. They arrive wrapped.
@@ -30,6 +31,8 @@ var (
 	ErrSilent = errors.New("client fell silent")
 	// ErrExpired: the grant's time is over.
 	ErrExpired = errors.New("grant expired")
+	// ErrSources: the client sent media from ever more SSRCs.
+	ErrSources = transport.ErrSources
 	// ErrNothingLeft: all tracks that the viewer receives have ended.
 	ErrNothingLeft = errors.New("all tracks ended")
 )

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/rtc/stream"
 	"trellis/internal/relay"
@@ -25,9 +24,9 @@ type ingest struct {
 	log      *slog.Logger
 	timeline *stream.Timeline
 	catalog  *catalog
-	onDemand func([]LayerDemand)    // nil: the publisher is told by RTCP
-	streams  int                    // of video, as offered
-	pc       *webrtc.PeerConnection // set in prepare
+	onDemand func([]LayerDemand) // nil: the publisher is told by RTCP
+	streams  int                 // of video, as offered
+	from     *reception          // set in begin
 
 	mu        sync.Mutex
 	broadcast *relay.Broadcast // nil before the first packet
@@ -51,41 +50,23 @@ func newIngest(e *Edge, s *Session, audio, video bool, streams int, onDemand fun
 	}
 }
 
-// prepare sets up the peer connection before it is negotiated.
-func (in *ingest) prepare(pc *webrtc.PeerConnection) error {
-	in.pc = pc
-	pc.OnTrack(func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
-		in.session.tasks.run(func() { in.receive(t, r) })
-	})
+// begin takes what a publisher sends, from the time when it may.
+func (in *ingest) begin(r *reception) {
+	in.from = r
 	in.session.tasks.run(in.meet)
-	return nil
 }
 
-// receive runs one track of the publisher until it ends.
-func (in *ingest) receive(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
-	if err := in.run(t, r); err != nil {
-		in.session.end(err)
-	}
-}
-
-func (in *ingest) run(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) error {
-	inbound, err := stream.NewInbound(stream.InboundConfig{
-		Track: t, Receiver: r, Timeline: in.timeline, WriteRTCP: in.pc.WriteRTCP, Layers: true, Log: in.log,
-	})
-	if err != nil {
-		return err
-	}
+// add makes the track of a stream that has begun.
+func (in *ingest) add(inbound *stream.Inbound, rid string) (*ingestTrack, error) {
 	b, err := in.announce()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	tr := &ingestTrack{ingest: in, broadcast: b, inbound: inbound, rid: t.RID(), codec: inbound.Codec()}
+	tr := &ingestTrack{ingest: in, broadcast: b, inbound: inbound, rid: rid, codec: inbound.Codec()}
 	in.mu.Lock()
+	defer in.mu.Unlock()
 	in.tracks = append(in.tracks, tr)
-	in.mu.Unlock()
-	inbound.Run(tr)
-	tr.close()
-	return nil
+	return tr, nil
 }
 
 // announce makes the broadcast known, once.
@@ -163,7 +144,7 @@ func (in *ingest) find(track *relay.Track) (*ingestTrack, *ingestLayer) {
 
 // sendPLI asks the publisher for a key frame: RFC 4585, Section 6.3.1.
 func (in *ingest) sendPLI(ssrc uint32) {
-	if err := in.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: ssrc}}); err != nil {
+	if err := in.from.writeRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{SenderSSRC: in.from.ssrc, MediaSSRC: ssrc}}); err != nil {
 		in.log.Debug("ask for key frame", slog.Any("err", err))
 	}
 }

@@ -106,11 +106,11 @@ func (in *ingest) meetDemand(now time.Time) {
 	uses := make([]layerUse, 0, len(layers))
 	for i, l := range layers {
 		use := layerUse{heard: time.UnixMilli(l.heard.Load()), bps: l.bps.Load(), stalled: l.stalled.Load()}
-		wished := false
+		within := false
 		if in.onDemand == nil && i > 0 && !l.chained.Load() {
-			use.most, wished = in.wished(l, layers[i-1], m.fitting.held(i) != 0, now)
+			use.most, within = in.reach(l, layers[i-1], m.fitting.held(i) != 0, now)
 		}
-		if l.asked.Swap(false) || l.track.Viewers() > 0 || wished {
+		if l.asked.Swap(false) || l.track.Viewers() > 0 || within {
 			l.wanted = now
 		}
 		use.wanted = l.wanted
@@ -139,20 +139,20 @@ func (in *ingest) meetDemand(now time.Time) {
 // known what they can be sent: it was their choice by what it took then.
 const fitAgain = 5 * time.Minute
 
-// wished returns the most that any viewer can be sent of a layer, zero if that is not
+// within returns the most that any viewer can be sent of a layer, zero if that is not
 // known, and whether somebody would take the layer if it took no more. below is the next
 // smaller one; held says that the layer is held to what its viewers can be sent.
-func (in *ingest) wished(l, below *ingestLayer, held bool, now time.Time) (most uint64, wished bool) {
-	most, on := in.edge.wishes.of(l.track.Name(), held, now)
+func (in *ingest) reach(l, below *ingestLayer, held bool, now time.Time) (most uint64, within bool) {
+	most, on := in.edge.reaches.of(l.track.Name(), held, now)
 	if l.track.Viewers() <= on {
 		l.known = now
-	} else if now.Sub(l.known) > wishKept { // not only for a moment
+	} else if now.Sub(l.known) > reachKept { // not only for a moment
 		l.unfit = now.Add(fitAgain)
 	}
 	if most == 0 || now.Before(l.unfit) {
 		return 0, false
 	}
-	least := max(wishNarrow, uint64(wishLeast*float64(below.bps.Load())))
+	least := max(fitNarrow, uint64(fitLeast*float64(below.bps.Load())))
 	return max(most, least), most >= least
 }
 
@@ -193,7 +193,7 @@ func (in *ingest) tellLimit(now time.Time, limit uint64) {
 		ssrcs = append(ssrcs, t.inbound.SSRC())
 	}
 	in.mu.Unlock()
-	if err := in.pc.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: bps, SSRCs: ssrcs}}); err != nil {
+	if err := in.from.writeRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{SenderSSRC: in.from.ssrc, Bitrate: bps, SSRCs: ssrcs}}); err != nil {
 		in.log.Debug("limit publisher", slog.Any("err", err))
 	}
 }

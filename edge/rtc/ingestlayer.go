@@ -15,7 +15,7 @@ import (
 
 // ingestLayer is one track that is made of what a publisher sends: a stream, or a
 // layer of one. It writes frames into the relay, and keeps the catalog true about
-// them. But for what is atomic it belongs to the goroutine of its ingestTrack.
+// them. But for what is atomic it is guarded like its ingestTrack.
 type ingestLayer struct {
 	// Fixed at construction.
 	from    *ingestTrack
@@ -70,7 +70,7 @@ func (t *ingestTrack) newIngestLayer(name string, thinned bool) (*ingestLayer, e
 		return nil, err
 	}
 	l := &ingestLayer{from: t, track: track, name: name, codec: t.codec, thinned: thinned}
-	t.ingest.edge.wishes.enter(track.Name(), l)
+	t.ingest.edge.reaches.enter(track.Name(), l)
 	return l, nil
 }
 
@@ -276,6 +276,6 @@ func (l *ingestLayer) close() {
 		l.group.Close()
 	}
 	l.group, l.writing = nil, false
-	l.from.ingest.edge.wishes.leave(l.track.Name(), l)
+	l.from.ingest.edge.reaches.leave(l.track.Name(), l)
 	l.track.Close(nil)
 }

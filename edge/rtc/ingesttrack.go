@@ -23,9 +23,9 @@ const (
 
 // ingestTrack takes the frames of one received stream as they arrive, and writes
 // them into the relay: into one track, or, where the stream has layers, into one
-// for each. It is the stream.Sink of its Inbound and belongs to that goroutine.
+// for each. It is the stream.Sink of its Inbound, and its reception's lock guards it.
 type ingestTrack struct {
-	// Fixed before Run.
+	// Fixed at construction.
 	ingest    *ingest
 	broadcast *relay.Broadcast
 	inbound   *stream.Inbound

@@ -213,6 +213,7 @@ func (l *lane) run() error {
 		now := time.Now()
 		err := l.read(now)
 		l.advance(now)
+		l.flush()
 		if err != nil {
 			return err
 		}
@@ -227,7 +228,9 @@ func (l *lane) run() error {
 		case <-l.quit:
 			return nil
 		case c := <-l.commands:
-			if err := l.command(c, time.Now()); err != nil {
+			err := l.command(c, time.Now())
+			l.flush()
+			if err != nil {
 				return err
 			}
 		case <-group[0]:
@@ -270,7 +273,6 @@ func (l *lane) command(c laneCommand, now time.Time) error {
 			l.resend(c.viewer, seq, now)
 		}
 		c.lost.release()
-		l.flush()
 		return nil
 	case commandRestart:
 		l.restart(c.viewer, now)

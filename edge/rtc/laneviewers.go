@@ -251,9 +251,11 @@ func (l *lane) send(v *viewer, budget int, now time.Time) {
 	if !v.sent {
 		// The first packets come with a report, so that a player can align audio
 		// and video from the beginning.
-		defer l.report(v, now)
+		defer func() {
+			l.flush()
+			l.report(v, now)
+		}()
 	}
-	defer l.flush()
 	for v.next < la.packets.head {
 		o := la.packets.at(v.next)
 		for ; v.packet < o.payloads.Len(); v.packet++ {
@@ -277,7 +279,7 @@ func (l *lane) send(v *viewer, budget int, now time.Time) {
 	}
 }
 
-// flush sends what is in the batch.
+// flush sends what is in the batch: once for all viewers.
 func (l *lane) flush() {
 	if l.batch == nil {
 		return
@@ -342,7 +344,6 @@ func (l *lane) probe(v *viewer, now time.Time) {
 		*p = probe{}
 		return
 	}
-	defer l.flush()
 	due, next := p.due(now)
 	if !next.IsZero() {
 		l.at(next)

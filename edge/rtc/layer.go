@@ -349,7 +349,7 @@ func (la *layer) skip(s skip) {
 		la.tell(s, time.Now())
 	case skipWaitKey, skipGroupRefuse, skipMalformed, skipBehind, skipWriteFailed, skipFeedback, skipHistory,
 		skipResendLimit, skipResendSoon, skipRestartSoon, skipAskLimit, skipUnknownSSRC, skipReports, skipNeverSent,
-		skipBadFeedback, skipICERestart, skipUnprotected, numSkips:
+		skipBadFeedback, skipICERestart, skipUnprotected, skipNoStream, skipNoFormat, skipLeftBehind, numSkips:
 		// Not a gap for all viewers of the layer.
 	}
 }

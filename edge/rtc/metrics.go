@@ -63,6 +63,9 @@ const (
 	skipBadFeedback             // egress: feedback that cannot be read
 	skipUnprotected             // egress: a group of packets is gone before repairs were made for it
 	skipICERestart              // a client restarted ICE too often
+	skipNoStream                // ingress: a packet that nothing assigns to a stream
+	skipNoFormat                // ingress: of a payload type that was not negotiated
+	skipLeftBehind              // ingress: of an SSRC whose stream goes on with another
 	numSkips
 )
 
@@ -108,6 +111,12 @@ func (s skip) String() string {
 		return "unprotected"
 	case skipICERestart:
 		return "ice_restart_limit"
+	case skipNoStream:
+		return "no_stream"
+	case skipNoFormat:
+		return "no_format"
+	case skipLeftBehind:
+		return "left_behind"
 	case numSkips:
 	}
 	return "unknown"

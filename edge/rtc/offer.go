@@ -11,6 +11,7 @@ import (
 
 	"trellis/edge/framing"
 	"trellis/edge/rtc/stream"
+	"trellis/edge/rtc/transport"
 )
 
 // Limits of an offer. A browser's has two sections, 6 to 12 kB, about 60 formats and
@@ -26,10 +27,11 @@ const (
 	maxSSRCs = 32
 )
 
-// offer is a client's SDP offer, as far as we must understand it before pion does.
+// offer is a client's SDP offer, as far as we understand it.
 type offer struct {
 	desc  sdp.SessionDescription
 	media []*offeredMedia
+	data  *sdp.MediaDescription // a section of data channels that we can open, nil without
 }
 
 // offeredMedia is one media section.
@@ -92,9 +94,7 @@ func parseOffer(text string) (*offer, error) {
 	return o, o.checkBundle()
 }
 
-// checkSize bounds what an offer makes us look at, and takes out of it what could
-// only send us elsewhere: a lite agent has no use for the client's candidates, but
-// would open TCP connections to them.
+// checkSize bounds what an offer makes us look at.
 func (o *offer) checkSize(most int) error {
 	attributes := len(o.desc.Attributes)
 	if _, lite := o.desc.Attribute("ice-lite"); lite {
@@ -117,23 +117,15 @@ func (o *offer) checkSize(most int) error {
 			return fmt.Errorf("%w: %d rids and %d SSRCs in a section, at most %d and %d",
 				ErrBadOffer, rids, len(ssrcs), maxRIDs, maxSSRCs)
 		}
-		md.Attributes = withoutCandidates(md.Attributes)
 	}
-	o.desc.Attributes = withoutCandidates(o.desc.Attributes)
 	if attributes > most {
 		return fmt.Errorf("%w: %d attributes, at most %d", ErrBadOffer, attributes, most)
 	}
 	return nil
 }
 
-func withoutCandidates(attrs []sdp.Attribute) []sdp.Attribute {
-	return slices.DeleteFunc(attrs, func(a sdp.Attribute) bool {
-		return a.Key == "candidate" || a.Key == "remote-candidates" || a.Key == "end-of-candidates"
-	})
-}
-
 // checkBundle makes sure that all sections share one transport: RFC 9725, Section
-// 4.4.1. A single section does so whether it says it or not, but pion wants it said.
+// 4.4.1. A single section does so whether it says it or not.
 func (o *offer) checkBundle() error {
 	group := ""
 	for _, a := range o.desc.Attributes {
@@ -141,9 +133,12 @@ func (o *offer) checkBundle() error {
 			group = rest
 		}
 	}
+	if o.data != nil {
+		if mid, _ := o.data.Attribute("mid"); !slices.Contains(strings.Fields(group), mid) {
+			o.data = nil // a transport of its own it cannot have
+		}
+	}
 	if group == "" && len(o.media) == 1 {
-		mid, _ := o.media[0].desc.Attribute("mid")
-		o.desc.Attributes = append(o.desc.Attributes, sdp.NewAttribute("group", "BUNDLE "+mid))
 		return nil
 	}
 	mids := strings.Fields(group)
@@ -221,19 +216,6 @@ func (m *offeredMedia) readFormats() {
 		c.feedback = slices.Concat(feedback[pt], feedback["*"])
 		m.codecs = append(m.codecs, c)
 	}
-}
-
-// streams returns how many streams of a picture are offered: RFC 8853, Section 5.1.
-func (m *offeredMedia) streams() int {
-	n := 0
-	if m != nil {
-		for _, a := range m.desc.Attributes {
-			if a.Key == "rid" && strings.HasSuffix(a.Value, " send") {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 // readRED returns the payload types of redundant audio by those of what they hold:
@@ -398,19 +380,6 @@ func (o *offer) section(audio bool) *offeredMedia {
 	return nil
 }
 
-// direct sets the direction of a section, so that the answer is what we want
-// where the client left us the choice.
-func (m *offeredMedia) direct(direction string) {
-	m.desc.Attributes = slices.DeleteFunc(m.desc.Attributes, func(a sdp.Attribute) bool {
-		switch a.Key {
-		case "sendrecv", "sendonly", "recvonly", "inactive":
-			return true
-		}
-		return false
-	})
-	m.desc.Attributes = append(m.desc.Attributes, sdp.NewPropertyAttribute(direction))
-}
-
 // direction returns the section's direction: RFC 8866, Section 6.7.
 func (o *offer) direction(m *offeredMedia) string {
 	for _, attrs := range [][]sdp.Attribute{m.desc.Attributes, o.desc.Attributes} {
@@ -452,6 +421,14 @@ func (o *offer) attribute(key string) string {
 	return v
 }
 
+// remote returns what the offer says of its transport.
+func (o *offer) remote() transport.Remote {
+	return transport.Remote{
+		Ufrag: o.attribute("ice-ufrag"), Pwd: o.attribute("ice-pwd"),
+		Fingerprints: o.fingerprints(), Passive: o.attribute("setup") == "passive",
+	}
+}
+
 // fingerprints returns all a=fingerprint values.
 func (o *offer) fingerprints() []string {
 	var all []string
@@ -463,13 +440,4 @@ func (o *offer) fingerprints() []string {
 		}
 	}
 	return all
-}
-
-// text returns the offer for pion.
-func (o *offer) text() (string, error) {
-	b, err := o.desc.Marshal()
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrBadOffer, err)
-	}
-	return string(b), nil
 }

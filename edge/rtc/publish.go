@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/pion/transport/v4/packetio"
-
 	"trellis/edge/framing"
 )
 
@@ -26,37 +24,30 @@ func (e *Edge) publish(ctx context.Context, req Request) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range o.media {
+	accepted := make([]acceptedMedia, len(o.media))
+	streams := 0
+	for i, m := range o.media {
 		switch d := o.direction(m); d {
 		case "sendrecv", "sendonly":
-			m.direct("sendonly")
 		default:
 			return nil, fmt.Errorf("%w: the %s section is %s; a publisher sends",
 				ErrBadOffer, m.desc.MediaName.Media, d)
 		}
-		if len(m.codecs) == 0 {
+		a, ok := m.accept()
+		if !ok {
 			return nil, &CodecError{Offered: m.names, Wanted: carried(m.audio)}
 		}
-	}
-	text, err := o.text()
-	if err != nil {
-		return nil, err
+		accepted[i] = a
+		streams += len(a.rids)
 	}
 	s := e.newSession(RolePublisher, req)
 	if err := e.admit(s); err != nil {
 		return nil, err
 	}
-	settings := e.settings
-	settings.BufferFactory = (&sources{session: s, count: map[packetio.BufferPacketType]int{}}).buffer
-	api, err := e.publisherAPI(settings)
-	if err != nil {
-		e.leave(s)
-		return nil, err
-	}
-	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil, o.section(false).streams(), req.OnDemand)
+	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil, streams, req.OnDemand)
 	s.ingest = in
 	err = s.connect(req.Expires, func() (connection, string, error) {
-		return s.newPeerConn(ctx, api, text, in.prepare)
+		return s.newPublisherConn(ctx, o, accepted, in)
 	}, in.finish)
 	if err != nil {
 		return nil, err

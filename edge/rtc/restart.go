@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/pion/sdp/v3"
 )
 
 // A client restarts ICE when its network changes. Each takes a new agent's work.
@@ -46,34 +44,4 @@ func (s *Session) allowRestart(now time.Time) error {
 		return fmt.Errorf("%w: ICE restarts", ErrTooMany)
 	}
 	return nil
-}
-
-// withCredentials returns an offer with other ICE credentials and without the
-// candidates that belonged to the old ones.
-func withCredentials(offer, ufrag, pwd string) (string, error) {
-	var desc sdp.SessionDescription
-	if err := desc.UnmarshalString(offer); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrBadOffer, err)
-	}
-	replace := func(attrs []sdp.Attribute) []sdp.Attribute {
-		kept := attrs[:0]
-		for _, a := range attrs {
-			switch a.Key {
-			case "candidate", "end-of-candidates":
-				continue
-			case "ice-ufrag":
-				a.Value = ufrag
-			case "ice-pwd":
-				a.Value = pwd
-			}
-			kept = append(kept, a)
-		}
-		return kept
-	}
-	desc.Attributes = replace(desc.Attributes)
-	for _, md := range desc.MediaDescriptions {
-		md.Attributes = replace(md.Attributes)
-	}
-	b, err := desc.Marshal()
-	return string(b), err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pion/ice/v4"
 
+	"trellis/edge/rtc/transport"
 	"trellis/internal/allowance"
 	"trellis/internal/relay"
 	"trellis/wire"
@@ -57,7 +58,7 @@ type Request struct {
 	OnDemand func([]LayerDemand)
 }
 
-// Session is one client's peer connection. Its methods are safe for concurrent
+// Session is one client's connection. Its methods are safe for concurrent
 // use. It lives from Edge.Publish or Edge.Play until the client hangs up or
 // vanishes, its grant expires, there is nothing left to do, or End is called.
 type Session struct {
@@ -135,8 +136,7 @@ func (s *Session) cause() error { return context.Cause(s.ctx) }
 // End ends the session. cause is what logs and Context say.
 func (s *Session) End(cause error) { s.end(cause) }
 
-// connection is what carries a session: a publisher's peer connection, or a
-// viewer's transport.
+// connection is what carries a session: a publisher's or a viewer's transport.
 type connection interface {
 	// restart begins a new ICE session and returns the new answer.
 	restart(ctx context.Context, ufrag, pwd string) (answer string, err error)
@@ -187,6 +187,20 @@ func (s *Session) isUp() {
 func (s *Session) endWith(b *relay.Broadcast) (stop func() bool) {
 	ctx := b.Context()
 	return context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
+}
+
+// endWithConn ends the session when its transport ends.
+func (s *Session) endWithConn(conn *transport.Conn) {
+	context.AfterFunc(conn.Context(), func() {
+		switch err := context.Cause(conn.Context()); {
+		case errors.Is(err, transport.ErrSilent):
+			s.end(ErrSilent)
+		case errors.Is(err, transport.ErrHungUp):
+			s.end(ErrHungUp)
+		default:
+			s.end(err)
+		}
+	})
 }
 
 // shut closes the connection and waits for everything that ran on it.

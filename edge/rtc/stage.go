@@ -18,9 +18,12 @@ import (
 // Limits of an offer for a Stage. The SDK of LiveKit for browsers offers seven
 // sections of about 85 lines and 2.6 kB each, and adds some for each publisher.
 const (
-	maxStageOfferBytes = 256 << 10
-	maxStageSections   = 80
-	maxStageAttributes = 8192
+	maxStageOfferBytes = 512 << 10
+	maxStageSections   = 144
+	maxStageAttributes = 16_384
+	// MaxCast is how many tracks a Stage can have: one section each, and beside them that
+	// of the data channels and those of the first offer that none of them fits.
+	MaxCast = maxStageSections - 8
 )
 
 // joinDelay is how long a track that comes to a running Stage waits after the
@@ -37,6 +40,8 @@ type Cast struct {
 	Audio      bool
 	// Catalog is that of the broadcast, as far as it is known.
 	Catalog hang.Catalog
+	// Wish is what is wanted of a picture at first; Prefer changes it.
+	Wish Wish
 }
 
 // Seating is what an answer says besides its SDP.
@@ -58,9 +63,10 @@ type Seating struct {
 type Stage struct {
 	*Session
 
-	viewing *viewing
-	conn    *viewerConn
-	sent    *bwe.Log
+	viewing  *viewing
+	conn     *viewerConn
+	sent     *bwe.Log
+	channels bool // its first offer had data channels
 
 	// Guarded by Session.negotiation.
 	seats map[string]*seat // by mid
@@ -94,7 +100,7 @@ func (e *Edge) stage(ctx context.Context, req Request, cast []Cast) (*Stage, Sea
 	}
 	st := &Stage{
 		Session: e.newSession(RoleViewer, req), seats: map[string]*seat{},
-		print: o.fingerprints(), ufrag: o.attribute("ice-ufrag"),
+		print: o.fingerprints(), ufrag: o.attribute("ice-ufrag"), channels: o.data != nil,
 	}
 	if o.reportsArrival() {
 		st.sent = bwe.NewLog(time.Now())
@@ -198,6 +204,10 @@ func (st *Stage) place(o *offer, sections []*sdp.MediaDescription, cast []Cast, 
 	waiting := st.retire(o, cast)
 	for _, md := range sections {
 		m := media[md]
+		if md == o.data && st.channels {
+			all = append(all, answered{data: md})
+			continue
+		}
 		if m == nil || len(m.codecs) == 0 {
 			all = append(all, answered{refused: md})
 			continue
@@ -295,6 +305,7 @@ func (st *Stage) open(m *offeredMedia, c Cast) (*viewerTrack, choice, error) {
 		return nil, ch, err
 	}
 	t := newViewerTrack(m, ch.codec, st.sent)
+	t.wish = c.Wish
 	t.swap(h)
 	if st.conn != nil { // begin may have the track follow from now on
 		t.cfg.out = st.conn.Conn
@@ -361,9 +372,9 @@ func (o *offer) reportsArrival() bool {
 	return reports
 }
 
-// parseStageOffer reads an offer with any number of sections, up to a limit. Those
-// that carry no media we know, or send, are not among the offer's media; sections
-// has all.
+// parseStageOffer reads an offer with any number of sections, up to a limit, one of
+// which may have data channels. Those that carry no media we know, or send, are not
+// among the offer's media; sections has all.
 func parseStageOffer(text string) (o *offer, sections []*sdp.MediaDescription, err error) {
 	if len(text) > maxStageOfferBytes {
 		return nil, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrBadOffer, len(text), maxStageOfferBytes)
@@ -390,6 +401,10 @@ func parseStageOffer(text string) (o *offer, sections []*sdp.MediaDescription, e
 			return nil, nil, fmt.Errorf("%w: more than %d formats in a section", ErrBadOffer, maxFormats)
 		}
 		mids[mid] = true
+		if o.data == nil && offersChannels(&o.desc, md) {
+			o.data = md
+			continue
+		}
 		if md.MediaName.Port.Value == 0 || kind != "audio" && kind != "video" {
 			continue
 		}

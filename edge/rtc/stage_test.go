@@ -67,14 +67,14 @@ func TestParseStageOfferRefuses(t *testing.T) {
 	}
 }
 
-// TestStageAnswer: sections that carry nothing keep their formats, and what is not
-// media is rejected and leaves the bundle.
+// TestStageAnswer: sections that carry nothing keep their formats, and that of data
+// channels says that no messages are taken.
 func TestStageAnswer(t *testing.T) {
 	o, sections, err := parseStageOffer(sdkOffer(t, "web"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := &Stage{viewing: &viewing{}, seats: map[string]*seat{}}
+	st := &Stage{viewing: &viewing{}, seats: map[string]*seat{}, channels: true}
 	var seating Seating
 	// A picture that nobody could decode has no seat.
 	cast := []Cast{{ID: "TR_V", Stream: "PA_a|camera", Broadcast: "demo/alice", Catalog: hang.Catalog{
@@ -99,9 +99,11 @@ func TestStageAnswer(t *testing.T) {
 			line string
 			want bool
 		}{
-			{"a=inactive\r\n", true},
-			{"application 0 UDP/DTLS/SCTP webrtc-datachannel\r\n", data},
-			{"a=ice-ufrag:u\r\n", !data},
+			{"a=inactive\r\n", !data},
+			{"application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n", data},
+			{"a=sctp-port:5000\r\na=max-message-size:23\r\n", data},
+			{"a=ice-ufrag:u\r\n", true},
+			{"a=rtcp-mux\r\n", !data},
 			{"a=candidate:", i == 0},
 			{" opus/48000/2\r\n", i < 3},
 			{" VP8/90000\r\n", i >= 3 && !data},
@@ -114,8 +116,49 @@ func TestStageAnswer(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(parts[0], "a=group:BUNDLE 0 1 2 3 4 5\r\n") {
+	if !strings.Contains(parts[0], "a=group:BUNDLE 0 1 2 3 4 5 6\r\n") {
 		t.Errorf("the bundle:\n%s", parts[0])
+	}
+}
+
+// TestStageRefusesChannels: data channels that cannot be opened are rejected, and
+// leave the bundle.
+func TestStageRefusesChannels(t *testing.T) {
+	good := sdkOffer(t, "web")
+	data := good[strings.Index(good, "m=application"):]
+	for name, c := range map[string]struct {
+		offer string
+		late  bool
+	}{
+		"another port":      {offer: strings.Replace(good, "a=sctp-port:5000", "a=sctp-port:5001", 1)},
+		"no port":           {offer: strings.Replace(good, "a=sctp-port:5000\r\n", "", 1)},
+		"another transport": {offer: strings.Replace(good, "BUNDLE 0 1 2 3 4 5 6", "BUNDLE 0 1 2 3 4 5", 1)},
+		"another format":    {offer: strings.Replace(good, "webrtc-datachannel", "x-data", 1)},
+		"rejected itself":   {offer: strings.Replace(good, "application 9", "application 0", 1)},
+		"not in the first":  {offer: good, late: true},
+		"a second one":      {offer: strings.Replace(good, "m=application", strings.Replace(strings.Replace(data, "a=sctp-port:5000\r\n", "", 1), "a=mid:6", "a=mid:7", 1)+"m=application", 1)},
+	} {
+		o, sections, err := parseStageOffer(c.offer)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		st := &Stage{viewing: &viewing{}, seats: map[string]*seat{}, channels: !c.late}
+		var seating Seating
+		all, _ := st.place(o, sections, nil, &seating)
+		answer, err := writeAnswer(o, all, transport.Local{Ufrag: "u", Pwd: "p"}, "sha-256 00")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(answer, "m=application 0 "); n != 1 {
+			t.Errorf("%s: %d sections are rejected:\n%s", name, n, answer)
+		}
+		want := "a=group:BUNDLE 0 1 2 3 4 5\r\n"
+		if name == "a second one" {
+			want = "a=group:BUNDLE 0 1 2 3 4 5 6\r\n"
+		}
+		if !strings.Contains(answer, want) {
+			t.Errorf("%s: no %q:\n%s", name, want, answer)
+		}
 	}
 }
 

@@ -69,12 +69,12 @@ type steering struct {
 // steered is one track of the viewer.
 type steered struct {
 	*viewerTrack
-	memory allocate.Memory
-	rungs  []*layer // that the viewer can decode, the smallest first
-	rates  []uint64
-	aim    aim // that the lane was told last
-	told   bool
-	wished wished
+	memory  allocate.Memory
+	rungs   []*layer // that the viewer can decode, the smallest first
+	rates   []uint64
+	aim     aim // that the lane was told last
+	told    bool
+	reached reached
 	// leaving is the layer that the viewer is on its way from, to a smaller one.
 	leaving      *layer
 	leavingUntil time.Time
@@ -102,13 +102,22 @@ func (st *steering) steer(t *viewerTrack) {
 	st.playout.alone = st.repairs()
 }
 
+// prefer changes what the viewer wants of a track.
+func (st *steering) prefer(t *viewerTrack, w Wish) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if t.wish = w; st.control != nil {
+		st.decide(time.Now(), st.control.Estimate())
+	}
+}
+
 // forget takes a track out.
 func (st *steering) forget(t *viewerTrack) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.tracks = slices.DeleteFunc(st.tracks, func(s *steered) bool {
 		if s.viewerTrack == t {
-			st.session.edge.wishes.forget(t, s.wished.track)
+			st.session.edge.reaches.forget(t, s.reached.track)
 		}
 		return s.viewerTrack == t
 	})
@@ -134,11 +143,16 @@ func (st *steering) rejoin(t *viewerTrack, now time.Time) aim {
 func (st *steering) first(t *viewerTrack, now time.Time) (a aim) {
 	e := st.control.Estimate()
 	for i, c := range st.choose(now, e) {
-		if s := st.videos()[i]; s.viewerTrack == t && c.Layer >= 0 {
-			a = st.newAim(now, e)
-			a.layer = s.rungs[c.Layer]
-			s.aim, s.told = a, true
+		s := st.videos()[i]
+		if s.viewerTrack != t || c.Layer < 0 && !s.wish.Off {
+			continue
 		}
+		if a = st.newAim(now, e); c.Layer >= 0 {
+			a.layer = s.rungs[c.Layer]
+		} else {
+			a.pause = true
+		}
+		s.aim, s.told = a, true
 	}
 	return a
 }
@@ -230,6 +244,7 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 		}
 		st.pictures = append(st.pictures, allocate.Picture{
 			Layers: s.rates, Current: current, Memory: &s.memory, Most: bearable(s.rates, current, st.playout.loss, e.RTT, st.fec.plan.share),
+			Asked: s.wish.layers(s.rungs), Off: s.wish.Off,
 		})
 	}
 	if e.State == bwe.Decrease && e.QueueDelay > queueLong {
@@ -273,7 +288,7 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 	st.protectPictures(now, e)
 	for i, s := range st.videos() {
 		c := choices[i]
-		st.wish(now, i, s, e)
+		st.reach(now, i, s, e)
 		next := st.newAim(now, e)
 		next.pause, next.urgent, next.until = c.Layer == allocate.Paused, c.Reason == allocate.Estimate && tight, now.Add(freshPatience)
 		if s.cfg.fecPT != 0 {

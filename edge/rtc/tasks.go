@@ -2,7 +2,7 @@ package rtc
 
 import "sync"
 
-// tasks are the goroutines of a session that callbacks of pion start. Once the
+// tasks are the goroutines of a session that callbacks start. Once the
 // session is over no more can begin, and it can wait for those that did.
 type tasks struct {
 	mu   sync.Mutex

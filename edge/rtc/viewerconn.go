@@ -5,10 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
 	"trellis/edge/rtc/bwe"
+	"trellis/edge/rtc/channels"
+	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
 )
 
@@ -38,15 +41,22 @@ func (s *Session) newViewerConn(
 	if err != nil {
 		return c, "", err
 	}
-	context.AfterFunc(conn.Context(), c.over) //nolint:contextcheck // it is the transport's end that counts
-	err = conn.Start(transport.Remote{
-		Ufrag: o.attribute("ice-ufrag"), Pwd: o.attribute("ice-pwd"),
-		Fingerprints: o.fingerprints(), Passive: o.attribute("setup") == "passive",
-	}, c.feedback, func() { s.tasks.run(up) })
+	s.endWithConn(conn) //nolint:contextcheck // it is the transport's end that counts
+	remote := o.remote()
+	if o.data != nil {
+		remote.Inside = c.openChannels
+	}
+	err = conn.Start(remote, transport.Handler{RTCP: c.read, Ready: func() { s.tasks.run(up) }})
 	if err != nil {
 		return c, "", errors.Join(ErrBadOffer, err)
 	}
 	return c, answer, nil
+}
+
+// openChannels opens the client's data channels as long as the association lasts.
+func (c *viewerConn) openChannels(association net.Conn) {
+	err := channels.Serve(association, stream.LoggerFactory{Log: c.session.log})
+	c.session.log.Debug("data channels ended", slog.Any("cause", err))
 }
 
 // accept answers an offer, and makes viewers of the tracks that have none.
@@ -66,21 +76,7 @@ func (c *viewerConn) answer() (string, error) {
 	return writeAnswer(c.offer, *c.sections.Load(), c.Local(), c.port.Fingerprint())
 }
 
-// over tells the session why the transport has ended.
-func (c *viewerConn) over() {
-	switch err := context.Cause(c.Context()); {
-	case errors.Is(err, transport.ErrSilent):
-		c.session.end(ErrSilent)
-	case errors.Is(err, transport.ErrHungUp):
-		c.session.end(ErrHungUp)
-	default:
-		c.session.end(err)
-	}
-}
-
-// feedback passes what the viewer reports on to the steering and the lanes.
-func (c *viewerConn) feedback(compound []byte) { c.read(compound, time.Now()) }
-
+// read passes what the viewer reports on to the steering and the lanes.
 func (c *viewerConn) read(compound []byte, now time.Time) {
 	for len(compound) > 0 {
 		size, ok := rtcpSize(compound)

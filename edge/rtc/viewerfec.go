@@ -102,7 +102,6 @@ func (l *lane) mendLate(v *viewer, now time.Time) {
 		return
 	}
 	l.mend(v, now)
-	l.flush()
 }
 
 // mend sends the repair packets of a group, and begins another.

@@ -24,6 +24,7 @@ type viewerTrack struct {
 	joined  atomic.Bool              // its viewer is the lane's, which may be asked for something
 
 	protection protection
+	wish       Wish // guarded by the steering's mutex, once it is there
 
 	cfg viewerConfig
 }

@@ -87,6 +87,7 @@ func TestPlaceOfNewcomer(t *testing.T) {
 			{"/whep/room/a?lat=1", "lat=2&lon=3", "lat=1&lon=3"},
 			{"/whep/room/a", "lat=%zz", ""},
 		} {
+			got = whip.Newcomer{}
 			w.call("POST", tc.path, "bob", sdpType, testOffer("recvonly", "VP8"), "Trellis-Place", tc.header)
 			if got.Place.Encode() != tc.want || got.Broadcast != "room/a" || got.Publishes {
 				t.Errorf("%s with %q: %+v, want %q", tc.path, tc.header, got, tc.want)

@@ -54,7 +54,7 @@ func TestSTUNFloods(t *testing.T) {
 		t := w.t
 		w.undisturbed(func() {
 			h := w.offer()
-			forged, unknown := check(t, field(h.host, "ice-ufrag"), "guessed"), check(t, "nobody", "guessed")
+			forged, unknown := check(t, field(h.sdp, "ice-ufrag"), "guessed"), check(t, "nobody", "guessed")
 			const flood = 20_000
 			for i := range flood {
 				from := fmt.Sprintf("172.16.%d.%d:%d", i>>8&0xff, i&0xff, 1024+i)

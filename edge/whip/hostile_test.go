@@ -27,7 +27,7 @@ func (w *world) undisturbed(f func()) {
 		began = time.Now()
 		f()
 	}
-	before := w.session2(6*time.Second, attack, func(pub *whipclient.Publisher, player *whipclient.Player) {
+	before := w.sessionWhile(6*time.Second, attack, func(pub *whipclient.Publisher, player *whipclient.Player) {
 		if s := player.VideoStats(); s.Lost > 0 || s.Broken > 0 || s.Missed > 0 {
 			t.Errorf("the honest viewer's video %+v", s)
 		}
@@ -51,8 +51,8 @@ func (w *world) undisturbed(f func()) {
 	}
 }
 
-// session2 is session with something else going on.
-func (w *world) session2(
+// sessionWhile is session with something else going on.
+func (w *world) sessionWhile(
 	d time.Duration, during func(), after func(*whipclient.Publisher, *whipclient.Player),
 ) []whipclient.Received {
 	w.t.Helper()
@@ -69,7 +69,7 @@ func (w *world) session2(
 type hostile struct {
 	*webrtc.PeerConnection
 	video uint32 // SSRC
-	host  string
+	sdp   string // the node's answer
 	url   string
 	etag  string
 }
@@ -118,13 +118,13 @@ func (w *world) offer() *hostile {
 	if _, err := fmt.Sscan(after, &h.video); err != nil {
 		w.t.Fatalf("no SSRC in %s", text)
 	}
-	h.host = text
+	h.sdp = text
 	return h
 }
 
 // answer takes the answer of the node.
 func (h *hostile) answer(w *world) {
-	w.must(h.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: h.host}))
+	w.must(h.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: h.sdp}))
 }
 
 func (w *world) request(method, path, contentType, body, match string) *httptest.ResponseRecorder {

@@ -247,8 +247,6 @@ func TestLimits(t *testing.T) {
 	}
 	inWorld(t, configure, func(w *world) {
 		offer := testOffer("sendonly", "VP8")
-		h := w.handler
-		_ = h
 		for i, want := range []int{201, 201, 503} {
 			rec := w.call("POST", fmt.Sprintf("/whip/room/%d", i), "alice", sdpType, offer)
 			if rec.Code != want || want == 503 && rec.Header().Get("Retry-After") == "" {

@@ -2,6 +2,7 @@ package whip_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -153,13 +154,8 @@ func TestFirstPacketLost(t *testing.T) {
 				t.Errorf("publisher was asked for %d key frames", n)
 			}
 		})
-		for _, f := range got {
-			if !f.Codec.Audio() {
-				if !f.Key {
-					t.Error("the first picture is no key frame")
-				}
-				break
-			}
+		if i := slices.IndexFunc(got, func(f whipclient.Received) bool { return !f.Codec.Audio() }); i < 0 || !got[i].Key {
+			t.Error("the first picture is no key frame, or there is none")
 		}
 		if n := w.metric("trellis_rtc_egress_restarts_total"); n == 0 {
 			t.Error("the cached group was not sent again")

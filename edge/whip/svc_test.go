@@ -3,9 +3,7 @@ package whip_test
 import (
 	"bufio"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"testing"
@@ -147,7 +145,7 @@ func (w *world) svcPublisher(c framing.Codec) (send func([]svcPacket), hangUp fu
 	b.connect()
 	b.wg.Go(func() {
 		for {
-			if _, _, err := tr.Sender().ReadRTCP(); errors.Is(err, io.EOF) || err != nil {
+			if _, _, err := tr.Sender().ReadRTCP(); err != nil {
 				return
 			}
 		}

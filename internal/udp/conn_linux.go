@@ -83,6 +83,14 @@ func (c *Conn) write(b, oob []byte, to netip.AddrPort) error {
 	return nil
 }
 
+// TrySend writes a packet, and does not wait: what the kernel has no room for is an error.
+func (c *Conn) TrySend(to *Addr, b []byte) error {
+	s := c.senders.Get().(*Sender)
+	defer c.senders.Put(s)
+	s.waits = false
+	return s.do(to, b, nil)
+}
+
 // failed puts an error of a call into the form of net's: quic-go learns from it that
 // the kernel does not segment.
 func (c *Conn) failed(op, call string, to netip.AddrPort, err error) error {

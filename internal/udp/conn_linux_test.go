@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,6 +96,70 @@ func TestPackets(t *testing.T) {
 				t.Fatalf("%v: packet %d is from %v", c, i, u)
 			}
 		}
+	}
+}
+
+// TestQueue: messages for several sockets leave in one call, some of them cut into
+// packets, and one that cannot leave is told and holds up nobody.
+func TestQueue(t *testing.T) {
+	for _, network := range []string{"udp4 127.0.0.1:0", "udp6 [::1]:0"} {
+		name, at, _ := strings.Cut(network, " ")
+		c, a, b := listen(t, name, at), listen(t, name, at), listen(t, name, at)
+		if !c.Segments() {
+			t.Fatal("this kernel has no UDP_SEGMENT, which Linux has since 4.18")
+		}
+		to := [2]Addr{c.Addr(a.LocalAddr().(*net.UDPAddr).AddrPort()), c.Addr(b.LocalAddr().(*net.UDPAddr).AddrPort())}
+		q := c.NewQueue()
+		for round := range 3 {
+			p := bytes.Repeat([]byte{byte(round)}, 2500)
+			q.Add(&to[0], p, 1000)
+			q.Add(&to[0], make([]byte, 70_000), 0) // too large for a datagram
+			q.Add(&to[1], p[:100], 0)
+			q.Add(&to[0], p[:7], 0)
+			if q.Len() != 4 {
+				t.Fatalf("%d messages", q.Len())
+			}
+			var lost []int
+			calls := q.Send(func(i int, err error) {
+				lost = append(lost, i)
+				if !errors.Is(err, unix.EMSGSIZE) {
+					t.Errorf("too large: %v", err)
+				}
+			})
+			if len(lost) != 1 || lost[0] != 1 || calls != 3 || q.Len() != 0 {
+				t.Errorf("lost %v, %d calls, %d messages left", lost, calls, q.Len())
+			}
+			for _, want := range []struct {
+				at    *Conn
+				sizes []int
+			}{{a, []int{1000, 1000, 500, 7}}, {b, []int{100}}} {
+				got, _ := read(t, want.at, len(want.sizes))
+				for i, p := range got {
+					if len(p) != want.sizes[i] || p[0] != byte(round) {
+						t.Errorf("packet %d of round %d has %d bytes and begins with %d, want %d", i, round, len(p), p[0], want.sizes[i])
+					}
+				}
+			}
+		}
+		for range MaxQueued {
+			q.Add(&to[0], []byte{1}, 0)
+		}
+		if calls := q.Send(func(i int, err error) { t.Errorf("message %d: %v", i, err) }); calls != 1 {
+			t.Errorf("a full queue took %d calls", calls)
+		}
+		_, _ = read(t, a, MaxQueued)
+	}
+	// What a closed socket is given is lost.
+	c := listen(t, "udp4", "127.0.0.1:0")
+	to := c.Addr(c.LocalAddr().(*net.UDPAddr).AddrPort())
+	q := c.NewQueue()
+	q.Add(&to, []byte{1}, 0)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var lost error
+	if q.Send(func(_ int, err error) { lost = err }); !errors.Is(lost, net.ErrClosed) {
+		t.Errorf("after the socket was closed: %v", lost)
 	}
 }
 

@@ -1,7 +1,6 @@
 package udp
 
 import (
-	"encoding/binary"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +18,6 @@ type Sender struct {
 	msg unix.Msghdr
 	iov unix.Iovec
 	err error
-
-	control [64]byte
 }
 
 // NewSender returns a Sender that never waits: what the kernel has no room for is
@@ -47,16 +44,6 @@ func (c *Conn) NewSender() *Sender {
 
 // Send writes one packet.
 func (s *Sender) Send(to *Addr, p []byte) error { return s.do(to, p, nil) }
-
-// SendSegments writes p as packets of size bytes each, the last one perhaps shorter.
-func (s *Sender) SendSegments(to *Addr, p []byte, size int) error {
-	// One control message: struct cmsghdr, then a 16-bit segment size (udp(7)).
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&s.control[0]))
-	h.Level, h.Type = unix.SOL_UDP, unix.UDP_SEGMENT
-	h.SetLen(unix.CmsgLen(2))
-	binary.NativeEndian.PutUint16(s.control[unix.CmsgLen(0):], uint16(size))
-	return s.do(to, p, s.control[:unix.CmsgSpace(2)])
-}
 
 func (s *Sender) do(to *Addr, p, oob []byte) error {
 	s.msg.Name, s.msg.Namelen = (*byte)(unsafe.Pointer(&to.raw)), to.size

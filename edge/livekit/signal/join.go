@@ -9,8 +9,6 @@ import (
 	"io"
 	"strings"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"trellis/internal/proto3"
 )
 
@@ -22,12 +20,10 @@ var ErrJoin = errors.New("bad join_request")
 
 // JoinRequest asks for a session, livekit.JoinRequest.
 type JoinRequest struct {
-	Client     ClientInfo   // 1
-	Settings   Settings     // 2
-	Offer      *Description // 6, publisher_offer
-	Reconnect  bool         // 7
-	Session    string       // 9, participant_sid of the session that is to be resumed
-	WantTracks int          // 5, how many tracks it wants to publish at once
+	Client    ClientInfo   // 1
+	Settings  Settings     // 2
+	Offer     *Description // 6, publisher_offer
+	Reconnect bool         // 7, it wants to go on with a session that it had
 }
 
 // ClientInfo is livekit.ClientInfo.
@@ -115,24 +111,7 @@ func joinRequest(j *JoinRequest) message {
 	return body{
 		{1, body{{1, &j.Client.SDK}, {2, &j.Client.Version}, {3, &j.Client.Protocol}}},
 		{2, body{{1, &j.Settings.AutoSubscribe}}},
-		{5, count{&j.WantTracks}},
 		{6, optional[Description, *Description]{&j.Offer}},
 		{7, &j.Reconnect},
-		{9, &j.Session},
 	}
-}
-
-// count is how many messages there are, whatever they say.
-type count struct{ to *int }
-
-func (c count) read(proto3.Field) error { //nolint:unparam // value wants it
-	*c.to++
-	return nil
-}
-
-func (c count) append(b []byte, n protowire.Number) []byte {
-	for range *c.to {
-		b = proto3.Message(b, n, nil)
-	}
-	return b
 }

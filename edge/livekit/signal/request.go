@@ -35,6 +35,7 @@ type Request struct {
 	Description  *Description  // RequestOffer, RequestAnswer
 	Trickle      *Trickle      // RequestTrickle
 	Subscription *Subscription // RequestSubscription
+	Setting      *TrackSetting // RequestTrackSetting
 	Track        string        // RequestAddTrack: its cid
 	Handle       uint64        // RequestPublishData: its pub_handle
 	ID           uint64        // RequestMetadata: its request_id
@@ -47,8 +48,17 @@ type Subscription struct {
 	Wanted bool     // 2
 }
 
-// maxSubscription bounds the tracks of one message.
-const maxSubscription = 256
+// TrackSetting says how tracks are wanted, livekit.UpdateTrackSettings.
+type TrackSetting struct {
+	Tracks   []string // 1
+	Disabled bool     // 3, nothing for now
+	Quality  Quality  // 4, where there is no size
+	Width    uint64   // 5, of the element that shows it
+	Height   uint64   // 6
+}
+
+// maxTracks bounds the tracks of one message.
+const maxTracks = 256
 
 // contentOfRequest is what a request of its kind says, nil if that is not read.
 func contentOfRequest(r *Request) any {
@@ -61,6 +71,8 @@ func contentOfRequest(r *Request) any {
 		return body{{1, &r.Track}}
 	case RequestSubscription:
 		return made(&r.Subscription)
+	case RequestTrackSetting:
+		return made(&r.Setting)
 	case RequestPing:
 		return &r.Timestamp
 	case RequestPingReq:
@@ -69,7 +81,7 @@ func contentOfRequest(r *Request) any {
 		return body{{4, &r.ID}}
 	case RequestPublishData:
 		return body{{1, &r.Handle}}
-	case RequestMute, RequestTrackSetting, RequestLeave, RequestLayers, RequestPermission, RequestSyncState, RequestSimulate:
+	case RequestMute, RequestLeave, RequestLayers, RequestPermission, RequestSyncState, RequestSimulate:
 	}
 	return nil
 }
@@ -93,11 +105,15 @@ func (s *Subscription) fields() []field {
 	return []field{{1, all}, {2, &s.Wanted}, {3, ofParticipant(all)}}
 }
 
+func (s *TrackSetting) fields() []field {
+	return []field{{1, trackSIDs{&s.Tracks}}, {3, &s.Disabled}, {4, (*uint64)(&s.Quality)}, {5, &s.Width}, {6, &s.Height}}
+}
+
 // trackSIDs are the tracks of one message, up to a limit.
 type trackSIDs struct{ to *[]string }
 
 func (t trackSIDs) read(f proto3.Field) error { //nolint:unparam // value wants it
-	if len(*t.to) < maxSubscription {
+	if len(*t.to) < maxTracks {
 		*t.to = append(*t.to, f.Text())
 	}
 	return nil

@@ -64,7 +64,6 @@ type State uint64
 
 // The states of a participant.
 const (
-	Joining      State = 0
 	Joined       State = 1
 	Active       State = 2
 	Disconnected State = 3
@@ -133,10 +132,9 @@ type Layer struct {
 // Action is livekit.LeaveRequest.Action: what a client is to do now.
 type Action uint64
 
-// The actions. A client that is to reconnect joins anew.
+// The actions. A client that is to reconnect joins anew; to resume is 1.
 const (
 	Disconnect Action = 0
-	Resume     Action = 1
 	Reconnect  Action = 2
 )
 
@@ -181,11 +179,8 @@ const (
 // RefusalReason is livekit.RequestResponse.Reason.
 type RefusalReason uint64
 
-// The reasons of refusals.
-const (
-	NotAllowed  RefusalReason = 2
-	Unsupported RefusalReason = 5
-)
+// NotAllowed is the reason of all refusals.
+const NotAllowed RefusalReason = 2
 
 // Refusal says that a request is not met, livekit.RequestResponse.
 type Refusal struct {

@@ -18,7 +18,7 @@ func requests() []signal.Request {
 		{Kind: signal.RequestAddTrack, Track: "cid"},
 		{Kind: signal.RequestMute},
 		{Kind: signal.RequestSubscription, Subscription: &signal.Subscription{Tracks: []string{"TR_a", "TR_b"}, Wanted: true}},
-		{Kind: signal.RequestTrackSetting},
+		{Kind: signal.RequestTrackSetting, Setting: &signal.TrackSetting{Tracks: []string{"TR_a"}, Disabled: true, Quality: signal.High, Width: 320, Height: 180}},
 		{Kind: signal.RequestLeave},
 		{Kind: signal.RequestPing, Timestamp: 1795348292779},
 		{Kind: signal.RequestMetadata, ID: 3},
@@ -105,7 +105,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	join := signal.JoinRequest{
 		Client: signal.ClientInfo{SDK: 12, Version: "1.1.0", Protocol: 17}, Settings: signal.Settings{AutoSubscribe: true},
-		Offer: &signal.Description{Type: "offer", SDP: "v=0\r\n", ID: 1}, Reconnect: true, Session: "PA_a", WantTracks: 2,
+		Offer: &signal.Description{Type: "offer", SDP: "v=0\r\n", ID: 1}, Reconnect: true,
 	}
 	got, err := signal.UnpackJoin(join.Pack())
 	if d := cmp.Diff(join, got); err != nil || d != "" {

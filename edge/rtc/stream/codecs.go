@@ -92,8 +92,6 @@ type EngineConfig struct {
 	Simulcast bool
 	// Layers has senders say how the frames of layered video depend on each other.
 	Layers bool
-	// Redundancy accepts sound that repeats itself: RFC 2198.
-	Redundancy bool
 	// AudioNACK asks for and answers retransmissions of audio, too.
 	AudioNACK bool
 }
@@ -108,11 +106,6 @@ func NewMediaEngine(cfg EngineConfig) (*webrtc.MediaEngine, error) {
 			return nil, fmt.Errorf("media engine: %s: %w", o.Codec, err)
 		}
 		pt += 2
-	}
-	if cfg.Redundancy {
-		if err := registerRED(me, pt); err != nil {
-			return nil, err
-		}
 	}
 	kinds := []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo}
 	exts := []string{AbsCaptureTimeURI, sdp.SDESMidURI}
@@ -139,26 +132,6 @@ func NewMediaEngine(cfg EngineConfig) (*webrtc.MediaEngine, error) {
 		}
 	}
 	return me, nil
-}
-
-// mimeTypeRED is that of redundant audio: RFC 2198.
-const mimeTypeRED = "audio/red"
-
-func isRED(mimeType string) bool { return strings.EqualFold(mimeType, mimeTypeRED) }
-
-// registerRED adds redundancy for Opus. Its parameters name Opus' payload type, for
-// which an answer has that of the offer.
-func registerRED(me *webrtc.MediaEngine, pt webrtc.PayloadType) error {
-	err := me.RegisterCodec(webrtc.RTPCodecParameters{
-		RTPCodecCapability: webrtc.RTPCodecCapability{
-			MimeType: mimeTypeRED, ClockRate: framing.Opus.ClockRate(), Channels: 2, SDPFmtpLine: "111/111",
-		},
-		PayloadType: pt,
-	}, webrtc.RTPCodecTypeAudio)
-	if err != nil {
-		return fmt.Errorf("media engine: redundancy: %w", err)
-	}
-	return nil
 }
 
 func register(me *webrtc.MediaEngine, o Offer, pt webrtc.PayloadType, cfg EngineConfig) error {

@@ -2,21 +2,14 @@ package stream
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc/packet"
 )
 
 // FrameInfo is what is known of a frame when it begins.
@@ -33,8 +26,8 @@ type FrameInfo struct {
 	Layer framing.Layer
 }
 
-// Sink takes the frames of an Inbound, on the goroutine of Run. Between Begin
-// and the Data with last, or Broken, no other frame begins.
+// Sink takes the frames of an Inbound, within its methods. Between Begin and the Data
+// with last, or Broken, no other frame begins.
 type Sink interface {
 	// Begin opens a frame.
 	Begin(f FrameInfo)
@@ -49,11 +42,27 @@ type Sink interface {
 	Switched(c framing.Codec)
 }
 
-// InboundConfig describes a track that is received.
+// Format is what a payload type stands for.
+type Format struct {
+	PayloadType uint8
+	Codec       framing.Codec
+	// RED: the codec comes with redundancy (RFC 2198).
+	RED bool
+	// Repairs: the peer sends again what it is asked for by NACK.
+	Repairs bool
+}
+
+// InboundConfig describes a stream that is received.
 type InboundConfig struct {
-	Track    *webrtc.TrackRemote
-	Receiver *webrtc.RTPReceiver
-	// Timeline is shared by the tracks of a peer.
+	// SSRC and Format are those of its first packet.
+	SSRC   uint32
+	Format Format
+	// Lookup finds the format of another payload type; false: it was not negotiated.
+	Lookup func(payloadType uint8) (Format, bool)
+	// Capture and Depends are the numbers of the extensions for the capture time and the
+	// dependency descriptor, zero without.
+	Capture, Depends uint8
+	// Timeline is shared by the streams of a peer.
 	Timeline *Timeline
 	// WriteRTCP sends feedback to the peer.
 	WriteRTCP func([]rtcp.Packet) error
@@ -77,28 +86,23 @@ const (
 	// assumedRTT spaces repeated requests at the least. A lite agent does not measure
 	// it; too small only costs duplicates.
 	assumedRTT = 60 * time.Millisecond
-	// pollRepair is how often retransmissions are looked for: pion hands them out
-	// only with the next read.
-	pollRepair = 5 * time.Millisecond
 	// captureSlots is how many frames may be in flight between the packet that
 	// brought their capture time and their delivery.
 	captureSlots = 64
-	receiveMTU   = 1500
 )
 
-// Inbound receives one track: it orders packets, asks for what is missing and
-// makes frames.
+// Inbound receives one stream: it orders packets, asks for what is missing and makes
+// frames. It has no goroutine and no timer: who feeds it calls Receive with each packet,
+// and Tick when Next says. But for SSRC and Stats, its methods are called one at a time.
 type Inbound struct {
 	// Fixed at construction.
 	cfg      InboundConfig
-	repairs  bool  // the peer retransmits on NACK
-	adapts   bool  // how long to wait follows the round trip
-	capture  uint8 // id of the abs-capture-time extension, zero without
-	depends  uint8 // id of the dependency descriptor, zero without
+	repairs  bool // the peer retransmits on NACK
+	adapts   bool // how long to wait follows the round trip
 	timeline trackTimeline
 	count    inboundCounters
+	ssrc     atomic.Uint32
 
-	// Owned by Run.
 	codec        framing.Codec
 	payload      uint8
 	redundant    uint8 // payload type of sound with redundancy, zero before there is any
@@ -107,12 +111,10 @@ type Inbound struct {
 	reorder      *framing.Reorder
 	losses       *framing.Losses
 	depacketizer framing.Depacketizer
-	header       rtp.Header
 	events       []framing.Event
 	due          []uint16
 	captured     [captureSlots]capturedFrame
 	nextCaptured int
-	armed        bool // a read deadline is set
 }
 
 type capturedFrame struct {
@@ -139,181 +141,141 @@ type InboundStats struct {
 	Broken     uint64 `json:"broken"` // frames given up, or runs of them
 }
 
-// NewInbound returns an Inbound for a track whose first packet has been seen, so
-// that its codec is known.
+// NewInbound returns an Inbound for a stream whose first packet has been seen, so that
+// its codec is known.
 func NewInbound(cfg InboundConfig) (*Inbound, error) {
-	params := cfg.Track.Codec()
-	codec, ok := CodecOf(params.MimeType)
-	redundant := isRED(params.MimeType)
-	if redundant {
-		codec, ok = framing.Opus, true
-	}
-	if !ok {
-		return nil, fmt.Errorf("receive %s: %w", params.MimeType, framing.ErrCodec)
-	}
-	in := &Inbound{
-		cfg: cfg, codec: codec, payload: uint8(params.PayloadType),
-		capture:  ExtensionID(cfg.Receiver.GetParameters().HeaderExtensions, AbsCaptureTimeURI),
-		depends:  ExtensionID(cfg.Receiver.GetParameters().HeaderExtensions, framing.DependencyURI),
-		timeline: cfg.Timeline.track(codec),
-	}
-	if redundant {
-		in.payload, in.redundant = 0, in.payload
-	}
-	for _, fb := range params.RTCPFeedback {
-		in.repairs = in.repairs || fb.Type == webrtc.TypeRTCPFBNACK && fb.Parameter == ""
-	}
+	in := &Inbound{cfg: cfg, repairs: cfg.Format.Repairs, timeline: cfg.Timeline.track(cfg.Format.Codec)}
+	in.ssrc.Store(cfg.SSRC)
+	in.use(cfg.Format)
 	if in.cfg.MaxWait == 0 {
 		in.cfg.MaxWait = waitReorder
 		if in.repairs {
 			in.cfg.MaxWait = waitRepair
-			in.adapts = !codec.Audio()
+			in.adapts = !in.codec.Audio()
 		}
 	}
 	return in, in.reset()
 }
 
-// Codec returns the track's codec. While Run is active, only its Sink may ask.
+// use takes a format as that of the packets from here on.
+func (in *Inbound) use(f Format) {
+	in.codec, in.payload = f.Codec, f.PayloadType
+	if f.RED {
+		in.payload, in.redundant = 0, f.PayloadType
+	}
+}
+
+// Codec returns the stream's codec.
 func (in *Inbound) Codec() framing.Codec { return in.codec }
 
-// SSRC returns the stream's SSRC.
-func (in *Inbound) SSRC() uint32 { return uint32(in.cfg.Track.SSRC()) }
+// SSRC returns the stream's SSRC. It is safe for concurrent use.
+func (in *Inbound) SSRC() uint32 { return in.ssrc.Load() }
 
-// Run feeds frames to sink until the track ends, which is when the peer
-// connection closes.
-func (in *Inbound) Run(sink Sink) {
-	var reports sync.WaitGroup
-	reports.Go(in.readReports)
-	in.receive(sink)
-	reports.Wait() // it ends with the peer connection, as this did
-}
-
-func (in *Inbound) receive(sink Sink) {
-	buf := make([]byte, receiveMTU)
-	for {
-		if err := in.arm(time.Now()); err != nil {
-			return // the track is closed
-		}
-		n, how, err := in.cfg.Track.Read(buf)
-		now := time.Now()
-		switch {
-		case err == nil:
-			if how.Get(webrtc.AttributeRtxSsrc) != nil && n >= 4 {
-				in.losses.Answered(binary.BigEndian.Uint16(buf[2:]), now)
-			}
-			in.packet(buf[:n], now, sink)
-		case isTimeout(err):
-		case errors.Is(err, io.ErrShortBuffer):
-			in.count.lost.Add(1) // larger than any packet that was negotiated
-		case errors.Is(err, webrtc.ErrCodecNotFound):
-			in.count.duplicates.Add(1) // a payload type that was not negotiated
-		default:
-			return // pion has several errors for a track that was closed
-		}
-		in.drain(now, sink)
-		in.ask(now)
+// Moved says that the stream goes on with another SSRC, numbers and timestamps of its own:
+// what was received and not handed on is lost. It may change the codec, too.
+func (in *Inbound) Moved(ssrc uint32, f Format, sink Sink) error {
+	in.ssrc.Store(ssrc)
+	before := in.codec
+	in.redundant = 0
+	in.use(f)
+	in.sounds, in.captured = sounds{}, [captureSlots]capturedFrame{}
+	in.timeline = in.cfg.Timeline.track(f.Codec)
+	if err := in.reset(); err != nil {
+		return err
 	}
-}
-
-func isTimeout(err error) bool {
-	var ne net.Error
-	return errors.As(err, &ne) && ne.Timeout()
-}
-
-// arm sets the read deadline to the next thing to do, if there is any.
-func (in *Inbound) arm(now time.Time) error {
-	deadline, waiting := in.reorder.Deadline()
-	if in.repairs && in.losses.Missing() > 0 {
-		if poll := now.Add(pollRepair); !waiting || poll.Before(deadline) {
-			deadline, waiting = poll, true
-		}
+	if f.Codec != before {
+		sink.Switched(f.Codec)
+		return nil
 	}
-	switch {
-	case waiting:
-		in.armed = true
-		return in.cfg.Track.SetReadDeadline(deadline)
-	case in.armed:
-		in.armed = false
-		return in.cfg.Track.SetReadDeadline(time.Time{})
-	}
+	in.count.broken.Add(1)
+	sink.Lost()
 	return nil
 }
 
-// packet takes one RTP packet.
-func (in *Inbound) packet(b []byte, now time.Time, sink Sink) {
-	n, err := in.header.Unmarshal(b)
-	if err != nil {
-		in.count.duplicates.Add(1)
-		return // it was authenticated, so the peer is broken; count and go on
+// Receive takes a packet, and hands on what is in order with it. repair: it came because
+// it was asked for.
+func (in *Inbound) Receive(p packet.Packet, repair bool, sink Sink) {
+	if repair {
+		in.losses.Answered(p.Seq, p.Arrival)
 	}
-	pt := in.header.PayloadType
-	if pt != in.payload && (pt != in.redundant || pt == 0) && !in.switched(sink) {
+	in.packet(&p, sink)
+	in.Tick(p.Arrival, sink)
+}
+
+// Tick does what is due at now: it hands on packets whose predecessors are given up, and
+// asks for those that are missing.
+func (in *Inbound) Tick(now time.Time, sink Sink) {
+	in.drain(now, sink)
+	in.ask(now)
+}
+
+// Next returns when Tick will have something to do, if there is nothing else to
+// receive before.
+func (in *Inbound) Next() (time.Time, bool) {
+	at, waits := in.reorder.Deadline()
+	if in.repairs {
+		if ask, ok := in.losses.Next(); ok && (!waits || ask.Before(at)) {
+			return ask, true
+		}
+	}
+	return at, waits
+}
+
+// Report feeds a sender report of the stream to the timeline.
+func (in *Inbound) Report(ntp uint64, timestamp uint32) { in.timeline.report(ntp, timestamp) }
+
+// packet takes one RTP packet.
+func (in *Inbound) packet(p *packet.Packet, sink Sink) {
+	pt := p.PayloadType
+	if pt != in.payload && (pt != in.redundant || pt == 0) && !in.switched(pt, sink) {
 		in.count.duplicates.Add(1)
 		return
 	}
-	payload := b[n:]
-	if in.header.Padding {
-		// RFC 3550, Section 5.1: the last byte counts the padding, itself included.
-		pad := 0
-		if len(payload) > 0 {
-			pad = int(payload[len(payload)-1])
-		}
-		payload = payload[:max(0, len(payload)-max(pad, 1))]
-	}
+	payload := p.Unpadded()
 	in.count.packets.Add(1)
 	in.count.bytes.Add(uint64(len(payload)))
-	if in.capture != 0 {
-		if ext := in.header.GetExtension(in.capture); len(ext) >= 8 {
-			in.captured[in.nextCaptured%captureSlots] = capturedFrame{
-				timestamp: in.header.Timestamp, at: NTPTime(binary.BigEndian.Uint64(ext)),
-			}
-			in.nextCaptured++
+	if ext := p.Extension(in.cfg.Capture); len(ext) >= 8 {
+		in.captured[in.nextCaptured%captureSlots] = capturedFrame{
+			timestamp: p.Timestamp, at: NTPTime(binary.BigEndian.Uint64(ext)),
 		}
+		in.nextCaptured++
 	}
-	var dependency []byte
-	if in.depends != 0 {
-		dependency = in.header.GetExtension(in.depends)
-	}
-	seq := in.header.SequenceNumber
 	if pt == in.redundant && pt != 0 {
-		in.sounds.note(seq, in.header.Timestamp, len(payload) == 0)
+		in.sounds.note(p.Seq, p.Timestamp, len(payload) == 0)
 		if len(payload) > 0 {
-			if payload = in.unwrap(payload, seq, now, sink); payload == nil {
+			if payload = in.unwrap(payload, p, sink); payload == nil {
 				in.count.duplicates.Add(1)
 				return
 			}
 		}
 	}
-	in.losses.Received(seq, now)
+	in.losses.Received(p.Seq, p.Arrival)
 	if !in.reorder.Push(framing.Packet{
-		Seq: seq, Timestamp: in.header.Timestamp, Marker: in.header.Marker, Arrival: now, Payload: payload,
-		Dependency: dependency,
+		Seq: p.Seq, Timestamp: p.Timestamp, Marker: p.Marker, Arrival: p.Arrival, Payload: payload,
+		Dependency: p.Extension(in.cfg.Depends),
 	}) {
 		in.count.duplicates.Add(1)
 	}
 }
 
-// switched handles a new payload type, which pion has looked up already, and
-// reports whether we can go on with it.
-func (in *Inbound) switched(sink Sink) bool {
-	mimeType := in.cfg.Track.Codec().MimeType
-	if isRED(mimeType) && in.codec == framing.Opus {
-		in.redundant = in.header.PayloadType
+// switched handles a new payload type, and reports whether we can go on with it.
+func (in *Inbound) switched(pt uint8, sink Sink) bool {
+	f, ok := in.cfg.Lookup(pt)
+	switch {
+	case !ok:
+		return false
+	case f.RED && f.Codec == in.codec:
+		in.redundant = pt
+		return true
+	case f.Codec == in.codec:
+		in.payload = pt // with other parameters
 		return true
 	}
-	codec, ok := CodecOf(mimeType)
-	if !ok {
-		return false
-	}
-	in.payload = in.header.PayloadType
-	if codec == in.codec {
-		return true // with other parameters
-	}
-	in.codec = codec
+	in.use(f)
 	if err := in.reset(); err != nil {
 		return false
 	}
-	sink.Switched(codec)
+	sink.Switched(f.Codec)
 	return true
 }
 
@@ -416,30 +378,6 @@ func (in *Inbound) pace() time.Duration {
 		in.reorder.SetMaxWait(wait)
 	}
 	return max(rtt, assumedRTT)
-}
-
-// readReports feeds the peer's sender reports to the timeline until the track ends.
-func (in *Inbound) readReports() {
-	read := in.cfg.Receiver.Read
-	if rid := in.cfg.Track.RID(); rid != "" {
-		read = func(b []byte) (int, interceptor.Attributes, error) { return in.cfg.Receiver.ReadSimulcast(b, rid) }
-	}
-	buf := make([]byte, receiveMTU)
-	for {
-		n, _, err := read(buf)
-		if err != nil {
-			return
-		}
-		packets, err := rtcp.Unmarshal(buf[:n])
-		if err != nil {
-			continue // an RTCP type that pion cannot read concerns nobody here
-		}
-		for _, p := range packets {
-			if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC == in.SSRC() {
-				in.timeline.report(sr.NTPTime, sr.RTPTime)
-			}
-		}
-	}
 }
 
 // Stats returns the counters.

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/rtp"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc/packet"
 )
 
 // heard is a Sink that keeps frames of sound.
@@ -19,17 +20,34 @@ func (h *heard) Broken()                  {}
 func (h *heard) Lost()                    {}
 func (h *heard) Switched(_ framing.Codec) {}
 
+// newTestInbound returns an Inbound whose peer retransmits nothing unless the format says so.
+func newTestInbound(t *testing.T, f Format) *Inbound {
+	t.Helper()
+	in, err := NewInbound(InboundConfig{
+		SSRC: 1, Format: f, Lookup: func(uint8) (Format, bool) { return Format{}, false }, Timeline: NewTimeline(),
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// received is a packet as it comes from the network.
+func received(t *testing.T, b []byte, now time.Time) packet.Packet {
+	t.Helper()
+	h, err := packet.ParseHeader(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packet.Packet{Header: h, Payload: b[h.Size:], Arrival: now}
+}
+
 // TestRedundantSoundRepairsItself loses every third packet of sound that repeats
 // itself: nothing is missing.
 func TestRedundantSoundRepairsItself(t *testing.T) {
 	const opus, red = 111, 63
-	in := &Inbound{
-		cfg: InboundConfig{MaxWait: waitReorder, Log: slog.New(slog.DiscardHandler)}, codec: framing.Opus, redundant: red,
-		timeline: NewTimeline().track(framing.Opus),
-	}
-	if err := in.reset(); err != nil {
-		t.Fatal(err)
-	}
+	in := newTestInbound(t, Format{PayloadType: red, Codec: framing.Opus, RED: true})
 	sink := &heard{}
 	now := time.Unix(1_700_000_000, 0)
 	const n = 60
@@ -48,9 +66,9 @@ func TestRedundantSoundRepairsItself(t *testing.T) {
 		}
 		now = now.Add(20 * time.Millisecond)
 		if i%3 != 1 {
-			in.packet(b, now, sink)
+			in.Receive(received(t, b, now), false, sink)
 		}
-		in.drain(now, sink)
+		in.Tick(now, sink)
 	}
 	if len(sink.frames) != n {
 		t.Fatalf("%d of %d packets: %v", len(sink.frames), n, sink.frames)
@@ -71,13 +89,7 @@ func TestRedundantSoundRepairsItself(t *testing.T) {
 // padding that was lost holds up nothing.
 func TestRedundantSoundWithPadding(t *testing.T) {
 	const opus, red = 111, 63
-	in := &Inbound{
-		cfg: InboundConfig{MaxWait: waitReorder, Log: slog.New(slog.DiscardHandler)}, codec: framing.Opus, redundant: red,
-		timeline: NewTimeline().track(framing.Opus),
-	}
-	if err := in.reset(); err != nil {
-		t.Fatal(err)
-	}
+	in := newTestInbound(t, Format{PayloadType: red, Codec: framing.Opus, RED: true})
 	sink := &heard{}
 	now := time.Unix(1_700_000_000, 0)
 	seq := uint16(65_500)
@@ -93,9 +105,9 @@ func TestRedundantSoundWithPadding(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !lost {
-			in.packet(b, now, sink)
+			in.Receive(received(t, b, now), false, sink)
 		}
-		in.drain(now, sink)
+		in.Tick(now, sink)
 	}
 	const n = 90
 	for i := range byte(n) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc/packet"
 )
 
 // sounds remembers the last packets of sound that came with redundancy. What a
@@ -53,8 +54,9 @@ func (s *sounds) isPadding(seq uint16) bool {
 // unwrap takes a payload with redundancy (RFC 2198): what it repeats of packets
 // that are missing is taken for them. It returns the payload proper, nil if there
 // is none. Senders repeat the packets right before, but for padding.
-func (in *Inbound) unwrap(payload []byte, seq uint16, now time.Time, sink Sink) []byte {
+func (in *Inbound) unwrap(payload []byte, p *packet.Packet, sink Sink) []byte {
 	var err error
+	seq, now := p.Seq, p.Arrival
 	if in.blocks, err = framing.ParseRED(payload, in.blocks[:0]); err != nil {
 		return nil
 	}
@@ -65,7 +67,7 @@ func (in *Inbound) unwrap(payload []byte, seq uint16, now time.Time, sink Sink) 
 		if len(b.Data) == 0 {
 			continue
 		}
-		timestamp, length := in.header.Timestamp-uint32(b.Offset), uint32(b.Offset)-offset
+		timestamp, length := p.Timestamp-uint32(b.Offset), uint32(b.Offset)-offset
 		offset = uint32(b.Offset)
 		if there, ok := in.sounds.at(timestamp); ok {
 			in.fill(there.seq+1, place, timestamp, now, sink)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/srtp/v3"
+
+	"trellis/internal/udp"
 )
 
 // rig is a batch with a viewer at the other end of a real socket.
@@ -94,7 +96,7 @@ func (r *rig) expect(sizes ...int) {
 }
 
 // TestBatch sends runs of packets, with and without segmentation: what arrives is
-// the same, and a run of one size, or with a shorter end, takes one call.
+// the same, and takes one call. A run of one size, or with a shorter end, is one message.
 func TestBatch(t *testing.T) {
 	sizes := []int{1000, 1000, 1000, 400 /* ends a run */, 1000, 1100 /* larger: another */, 1100, 3}
 	for _, gso := range []bool{true, false} {
@@ -107,13 +109,15 @@ func TestBatch(t *testing.T) {
 		for i, n := range sizes {
 			r.packet(uint64(i), n)
 		}
+		if n := len(r.batch.msgs); n != 3 {
+			t.Errorf("%d messages, want 3", n)
+		}
 		if err := r.batch.Flush(); err != nil {
 			t.Fatal(err)
 		}
 		r.expect(sizes...)
-		calls, packets := r.batch.Counts()
-		if want := map[bool]uint64{true: 3, false: uint64(len(sizes))}[gso]; calls != want || packets != uint64(len(sizes)) {
-			t.Errorf("segmentation %v: %d calls for %d packets, want %d", gso, calls, packets, want)
+		if calls, packets := r.batch.Counts(); calls != 1 || packets != uint64(len(sizes)) {
+			t.Errorf("segmentation %v: %d calls for %d packets", gso, calls, packets)
 		}
 		if n := r.conn.Dropped(); n != 0 {
 			t.Errorf("%d packets dropped", n)
@@ -129,8 +133,8 @@ func TestBatchIsBounded(t *testing.T) {
 		for i := range sizes {
 			sizes[i] = size
 			r.packet(uint64(i), size)
-			if len(r.batch.buf) > maxBatch || r.batch.n > maxSegments {
-				t.Fatalf("the batch has %d packets, %d bytes", r.batch.n, len(r.batch.buf))
+			if m := r.batch.msgs[len(r.batch.msgs)-1]; len(r.batch.buf) > maxBatch || m.n > maxSegments {
+				t.Fatalf("the batch has %d bytes, a message %d packets", len(r.batch.buf), m.n)
 			}
 		}
 		if err := r.batch.Flush(); err != nil {
@@ -140,18 +144,62 @@ func TestBatchIsBounded(t *testing.T) {
 	}
 }
 
-// TestBatchOfSeveralViewers: another viewer's packet sends what is there.
+// TestBatchOfSeveralViewers: their packets leave in one call, more than it holds in
+// two, and what one of them loses is its own.
 func TestBatchOfSeveralViewers(t *testing.T) {
+	const n = udp.MaxQueued + 6
 	r := newRig(t)
-	other := newRig(t)
-	second := r.viewer(other.receiver)
-	r.packet(0, 100)
-	if err := r.batch.Packet(second, make([]byte, 12), []byte{1}, 2, 0); err != nil {
-		t.Fatal(err)
+	viewers := make([]*rig, n)
+	for i := range viewers {
+		viewers[i] = newRig(t)
+		viewers[i].conn, viewers[i].batch = r.viewer(viewers[i].receiver), r.batch
 	}
-	r.expect(100) // before Flush
-	if err := r.batch.Flush(); err != nil {
-		t.Fatal(err)
+	gone := viewers[3]
+	gone.conn.dest.Store(nil)
+	for _, v := range viewers {
+		v.packet(0, 100)
+	}
+	if err := r.batch.Flush(); !errors.Is(err, ErrClosed) {
+		t.Errorf("flush: %v", err)
+	}
+	for _, v := range viewers {
+		if v == gone {
+			continue
+		}
+		v.expect(100)
+		if d := v.conn.Dropped(); d != 0 {
+			t.Errorf("%d packets dropped", d)
+		}
+	}
+	if d := gone.conn.Dropped(); d != 1 {
+		t.Errorf("the one without a path lost %d packets", d)
+	}
+	if calls, packets := r.batch.Counts(); calls != 2 || packets != n {
+		t.Errorf("%d calls for %d packets", calls, packets)
+	}
+}
+
+// TestBatchUndelivered: a message that the kernel does not take is its viewer's
+// loss, and those behind it leave all the same.
+func TestBatchUndelivered(t *testing.T) {
+	r := newRig(t)
+	nowhere := r.viewer(r.receiver)
+	d := &dest{addr: netip.MustParseAddrPort("[::1]:9")} // not by this socket
+	d.sock = r.port.cfg.Demux.addr(d.addr)
+	nowhere.dest.Store(d)
+	header := make([]byte, 12)
+	for index := range uint64(2) {
+		if err := r.batch.Packet(nowhere, header, []byte{1}, 2, index); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.packet(0, 100)
+	if err := r.batch.Flush(); err == nil {
+		t.Error("nobody is told of what was lost")
+	}
+	r.expect(100)
+	if here, there := r.conn.Dropped(), nowhere.Dropped(); here != 0 || there != 2 {
+		t.Errorf("%d and %d packets dropped, want 0 and 2", here, there)
 	}
 }
 

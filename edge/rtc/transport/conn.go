@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
 	"github.com/pion/srtp/v3"
 
+	"trellis/edge/rtc/packet"
 	"trellis/internal/udp"
 )
 
@@ -37,9 +40,25 @@ type Remote struct {
 	Fingerprints []string
 	// Passive: the client waits for our ClientHello (a=setup:passive).
 	Passive bool
+	// Inside speaks with the client inside the association, until that ends or there
+	// is no more to say. It does not close it. Nil: nothing is said there.
+	Inside func(net.Conn)
 }
 
-// Conn is the transport of one viewer. Its methods are safe for concurrent use.
+// Handler takes what a client sends. Its functions are called one at a time, on the
+// goroutine that reads the port, which all clients share: they must not block, nor keep
+// what they are given.
+type Handler struct {
+	// RTCP takes a compound packet.
+	RTCP func(compound []byte, now time.Time)
+	// RTP takes a packet of media, of an SSRC that has proved to be the client's. Nil: the
+	// client has no reason to send any.
+	RTP func(p packet.Packet)
+	// Ready is told once that media can flow.
+	Ready func()
+}
+
+// Conn is the transport of one client. Its methods are safe for concurrent use.
 type Conn struct {
 	port  *Port
 	agent *ice.Agent
@@ -81,7 +100,8 @@ type dest struct {
 // keys protect what we send, and open what the client sends.
 type keys struct {
 	media sealer
-	rtcp  rtcpGuard // opens for the inbox, and seals under mu
+	in    mediaGuard // opens for the inbox
+	rtcp  rtcpGuard  // opens for the inbox, and seals under mu
 
 	mu  sync.Mutex
 	buf []byte
@@ -170,20 +190,21 @@ func (c *Conn) Local() Local {
 	return c.local
 }
 
-// Start waits for the client's checks and handshake in the background. rtcp is
-// called with each compound RTCP packet that comes, never concurrently; it must
-// not block, nor keep the slice. ready is called once media can flow; it must not
-// block either.
-func (c *Conn) Start(r Remote, rtcp func([]byte), ready func()) error {
+// Start waits for the client's checks and handshake in the background, and gives to h
+// what comes.
+func (c *Conn) Start(r Remote, h Handler) error {
 	p := newPipe()
-	c.in.begin(p, rtcp)
+	c.in.begin(p, h)
+	if h.RTP != nil {
+		c.client.publishes()
+	}
 	conn, err := c.agent.StartAccept(r.Ufrag, r.Pwd)
 	if err != nil {
 		return fmt.Errorf("ICE: %w", err)
 	}
 	p.out = conn
 	c.stream.Store(conn)
-	c.wg.Go(func() { c.associate(r, p, ready) })
+	c.wg.Go(func() { c.associate(r, p, h) })
 	return nil
 }
 
@@ -200,7 +221,7 @@ func (c *Conn) cause() error { return context.Cause(c.ctx) }
 func (c *Conn) Dropped() uint64 { return c.dropped.Load() }
 
 // Refused counts packets that came on the client's path and were not its own, were
-// sent again, too many, or of a kind that a viewer has no reason to send.
+// sent again, too many, or of a kind that the client has no reason to send.
 func (c *Conn) Refused() uint64 { return c.refused.total() }
 
 // refuse counts a packet that is not taken.
@@ -224,7 +245,8 @@ func (c *Conn) Restart(ctx context.Context, ufrag, pwd string) error {
 	return nil
 }
 
-// Close ends the Conn and waits for its goroutines.
+// Close ends the Conn and waits for its goroutines. Nothing is given to its Handler
+// after that.
 func (c *Conn) Close() error {
 	c.end(ErrClosed)
 	var err error
@@ -232,28 +254,32 @@ func (c *Conn) Close() error {
 		err = conn.Close() // tells the client, while the path is still there
 	}
 	c.client.Forget()
+	c.in.close()
 	err = errors.Join(err, c.agent.GracefulClose())
 	c.wg.Wait()
 	return err
 }
 
 // associate makes the DTLS association and keeps it until the client closes it.
-func (c *Conn) associate(r Remote, p *pipe, ready func()) {
+func (c *Conn) associate(r Remote, p *pipe, h Handler) {
 	if err := c.agent.AwaitConnect(c.ctx); err != nil {
 		c.end(fmt.Errorf("ICE: %w", err))
 		return
 	}
-	conn, err := c.handshake(r, p)
+	conn, err := c.handshake(r, p, h.RTP != nil)
 	if err != nil {
 		c.end(fmt.Errorf("DTLS: %w", err))
 		return
 	}
 	c.assoc.Store(conn)
 	close(c.ready)
-	ready()
+	h.Ready()
+	if r.Inside != nil {
+		r.Inside(conn)
+	}
 	var buf [64]byte
 	for {
-		// Nothing is sent inside the association; what ends the reading is its end.
+		// Nothing more is said inside the association; what ends the reading is its end.
 		if _, err := conn.Read(buf[:]); err != nil {
 			c.end(ErrHungUp)
 			_ = conn.Close()
@@ -263,23 +289,23 @@ func (c *Conn) associate(r Remote, p *pipe, ready func()) {
 }
 
 // handshake makes the association and takes the SRTP keys from it: RFC 5764.
-func (c *Conn) handshake(r Remote, p *pipe) (*dtls.Conn, error) {
-	conn, err := c.dtls(r, p)
+func (c *Conn) handshake(r Remote, p *pipe, publishes bool) (*dtls.Conn, error) {
+	conn, err := c.dtls(r, p, publishes)
 	if err != nil {
 		return nil, err
 	}
 	if err := conn.HandshakeContext(c.ctx); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	k, err := newKeys(conn, r.Passive)
+	k, err := newKeys(conn, r.Passive, publishes)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	c.keys.Store(k)
+	c.unlock(k)
 	return conn, nil
 }
 
-func newKeys(conn *dtls.Conn, client bool) (*keys, error) {
+func newKeys(conn *dtls.Conn, client, publishes bool) (*keys, error) {
 	profile, ok := conn.SelectedSRTPProtectionProfile()
 	if !ok {
 		return nil, errors.New("the client has no SRTP profile in common with us")
@@ -296,11 +322,16 @@ func newKeys(conn *dtls.Conn, client bool) (*keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := newRTCPGuard(profile, &cfg.Keys)
-	if err != nil {
-		return nil, err
+	k := &keys{media: media}
+	sources := maxSources
+	if publishes {
+		sources = maxMediaSources
+		if k.in.opener, err = newOpener(profile, cfg.Keys.RemoteMasterKey, cfg.Keys.RemoteMasterSalt); err != nil {
+			return nil, err
+		}
 	}
-	return &keys{media: media, rtcp: guard}, nil
+	k.rtcp, err = newRTCPGuard(profile, &cfg.Keys, sources)
+	return k, err
 }
 
 // WriteRTCP protects a compound packet and sends it.
@@ -319,13 +350,14 @@ func (c *Conn) WriteRTCP(compound []byte) error {
 	return c.send(d, b)
 }
 
-// send sends one packet to the client.
+// send sends one packet to the client. It does not wait: it is also called by who reads
+// the port.
 func (c *Conn) send(d *dest, b []byte) error {
 	var err error
 	if d.tcp {
 		err = c.sendTCP(b)
 	} else {
-		_, err = c.port.cfg.Demux.WriteToAddrPort(b, d.addr)
+		err = c.port.cfg.Demux.send(d, b)
 	}
 	if err != nil {
 		c.dropped.Add(1)

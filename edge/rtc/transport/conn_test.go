@@ -18,10 +18,17 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/srtp/v3"
 
+	"trellis/edge/rtc/packet"
 	"trellis/edge/rtc/stream"
 )
 
 func testPort(t *testing.T) *Port {
+	t.Helper()
+	return testPortWith(t, dtls.SRTP_AEAD_AES_128_GCM)
+}
+
+// testPortWith has one SRTP profile, which clients of meet offer, too.
+func testPortWith(t *testing.T, profile dtls.SRTPProtectionProfile) *Port {
 	t.Helper()
 	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -41,7 +48,7 @@ func testPort(t *testing.T) *Port {
 	}
 	p, err := NewPort(Config{
 		Demux: demux, UDPMux: mux, Certificate: cert, Silence: 5 * time.Second, Logger: logger,
-		Profiles: []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM},
+		Profiles: []dtls.SRTPProtectionProfile{profile},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +58,7 @@ func testPort(t *testing.T) *Port {
 
 // meet connects a Conn with a client that shows the given certificate
 // fingerprint in its offer; empty for its true one.
-func meet(t *testing.T, p *Port, claimed string, rtcp func([]byte)) (*Conn, *dtls.Conn, *ice.Conn) {
+func meet(t *testing.T, p *Port, claimed string, h Handler) (*Conn, *dtls.Conn, *ice.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	t.Cleanup(cancel)
@@ -83,7 +90,7 @@ func meet(t *testing.T, p *Port, claimed string, rtcp func([]byte)) (*Conn, *dtl
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Start(Remote{Ufrag: ufrag, Pwd: pwd, Fingerprints: []string{claimed}}, rtcp, func() {}); err != nil {
+	if err := c.Start(Remote{Ufrag: ufrag, Pwd: pwd, Fingerprints: []string{claimed}}, h); err != nil {
 		t.Fatal(err)
 	}
 	local := c.Local()
@@ -102,7 +109,7 @@ func meet(t *testing.T, p *Port, claimed string, rtcp func([]byte)) (*Conn, *dtl
 	}
 	in := &clientPipe{path}
 	conn, err := dtls.ClientWithOptions(in, pipeAddr{}, dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true),
-		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM))
+		dtls.WithSRTPProtectionProfiles(p.cfg.Profiles...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +145,9 @@ func within(t *testing.T, what string, ch <-chan struct{}) {
 // replayed or of another kind is counted and goes nowhere.
 func TestFeedback(t *testing.T) {
 	got := make(chan []byte, 8)
-	c, conn, path := meet(t, testPort(t), "", func(b []byte) { got <- append([]byte(nil), b...) })
+	c, conn, path := meet(t, testPort(t), "", Handler{
+		RTCP: func(b []byte, _ time.Time) { got <- append([]byte(nil), b...) }, Ready: func() {},
+	})
 	within(t, "the connection was not set up", c.Ready())
 	state, ok := conn.ConnectionState()
 	if !ok {
@@ -187,9 +196,61 @@ func TestFeedback(t *testing.T) {
 	}
 }
 
+// TestMedia: what the client's keys protect arrives once, from its first packet on,
+// which may be here before our side has the keys; what is forged or replayed is counted.
+func TestMedia(t *testing.T) {
+	for _, profile := range mediaProfiles {
+		got := make(chan packet.Packet, 100)
+		c, conn, path := meet(t, testPortWith(t, profile), "", Handler{
+			RTP: func(p packet.Packet) {
+				p.Payload = append([]byte(nil), p.Payload...)
+				got <- p
+			},
+			RTCP: func([]byte, time.Time) {}, Ready: func() {},
+		})
+		state, ok := conn.ConnectionState()
+		if !ok {
+			t.Fatal("no keying material")
+		}
+		cfg := srtp.Config{Profile: srtp.ProtectionProfile(profile)}
+		if err := cfg.ExtractSessionKeysFromDTLS(&state, true); err != nil {
+			t.Fatal(err)
+		}
+		ctx, err := srtp.CreateContext(cfg.Keys.LocalMasterKey, cfg.Keys.LocalMasterSalt, cfg.Profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const total = 60
+		for i := range total {
+			b, err := ctx.EncryptRTP(nil, plainPacket(7, 65_520+uint16(i), []byte{byte(i)}), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			forged := append([]byte(nil), b...)
+			forged[len(forged)-1] ^= 1
+			for _, b := range [][]byte{forged, b, b} {
+				if _, err := path.Write(b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if p := <-got; p.Payload[0] != byte(i) || p.Seq != 65_520+uint16(i) || len(p.Payload) != 1 {
+				t.Errorf("packet %d comes as %+v", i, p)
+			}
+		}
+		within(t, "the connection was not set up", c.Ready())
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		within(t, "the Conn goes on", c.Context().Done())
+		if f, r := c.refused[RefusedForged].Load(), c.refused[RefusedReplayed].Load(); f != total || r < total-1 {
+			t.Errorf("%d are counted as forged, %d as replayed", f, r)
+		}
+	}
+}
+
 // TestStranger: a client whose certificate is not the one of its offer gets no keys.
 func TestStranger(t *testing.T) {
-	c, _, _ := meet(t, testPort(t), "sha-256 "+strings.Repeat("00:", 31)+"00", func([]byte) {})
+	c, _, _ := meet(t, testPort(t), "sha-256 "+strings.Repeat("00:", 31)+"00", Handler{RTCP: func([]byte, time.Time) {}, Ready: func() {}})
 	within(t, "the Conn goes on", c.Context().Done())
 	if err := context.Cause(c.Context()); !errors.Is(err, ErrFingerprint) {
 		t.Errorf("ended with %v", err)
@@ -203,7 +264,7 @@ func TestStranger(t *testing.T) {
 
 // TestHangUp: the client's close ends the Conn, with that reason.
 func TestHangUp(t *testing.T) {
-	c, conn, _ := meet(t, testPort(t), "", func([]byte) {})
+	c, conn, _ := meet(t, testPort(t), "", Handler{RTCP: func([]byte, time.Time) {}, Ready: func() {}})
 	within(t, "the connection was not set up", c.Ready())
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)

@@ -16,9 +16,9 @@ import (
 // no session's password, packets from addresses that no check has come from, and
 // floods, which the multiplexer would put into a queue without a bound.
 //
-// What comes from a viewer and is not STUN goes straight to its Conn. A multiplexed
-// packet would wake three goroutines on its way, and viewers send feedback all the
-// time. DTLS and SRTCP prove themselves.
+// What comes from a client and is not STUN goes straight to its Conn. A multiplexed
+// packet would wake three goroutines on its way, or five where it is media. DTLS, SRTP
+// and SRTCP prove themselves.
 type Demux struct {
 	net.PacketConn
 
@@ -35,7 +35,7 @@ type Demux struct {
 // Client is who may send to a Demux: a session with its ICE credentials.
 type Client struct {
 	demux *Demux
-	conn  *Conn // nil: what it sends is the multiplexer's
+	conn  *Conn
 
 	// Guarded by the Demux's lock.
 	ufrag    string
@@ -104,6 +104,15 @@ func (d *Demux) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return d.WriteTo(b, net.UDPAddrFromAddrPort(to))
 }
 
+// send writes a packet of our own without waiting.
+func (d *Demux) send(to *dest, b []byte) error {
+	if d.host != nil {
+		return d.host.TrySend(&to.sock, b)
+	}
+	_, err := d.WriteToAddrPort(b, to.addr)
+	return err
+}
+
 func (d *Demux) read(b []byte) (int, netip.AddrPort, error) {
 	if d.host != nil {
 		return d.host.ReadFromUDPAddrPort(b)
@@ -150,11 +159,9 @@ func (d *Demux) pass(b []byte, from netip.AddrPort, now time.Time) bool {
 		d.stray(b, from, now)
 	case !room:
 		d.refused.add(RefusedFlood)
-	case c.conn == nil:
-		return true
 	default:
-		c.conn.heard()
-		c.conn.receive(b)
+		c.conn.heard(now)
+		c.conn.receive(b, now)
 	}
 	return false
 }
@@ -194,10 +201,8 @@ func (d *Demux) check(b []byte, from netip.AddrPort, now time.Time) *Client {
 		d.refused.add(why)
 		return nil
 	}
-	if c.conn != nil {
-		c.conn.heard()
-		c.conn.checked(from)
-	}
+	c.conn.heard(now)
+	c.conn.checked(from)
 	return c
 }
 
@@ -260,24 +265,22 @@ func (d *Demux) leaveLocked(c *Client, path netip.AddrPort) {
 	}
 }
 
-// Admit makes a client known whose packets are the multiplexer's. It is over with
-// Forget.
-func (d *Demux) Admit() *Client {
+// newClient makes the client of a Conn. It is over with Forget.
+func (d *Demux) newClient(conn *Conn) *Client {
 	return &Client{
-		demux:     d,
+		demux: d, conn: conn,
 		checks:    allowance.New(checkRate, checkBurst),
 		forged:    allowance.New(forgedRate, forgedBurst),
 		addresses: allowance.New(addressRate, addressBurst),
-		packets:   allowance.New(mediaRate, mediaBurst),
+		packets:   allowance.New(feedbackRate, feedbackBurst),
 	}
 }
 
-// newClient makes the client of a Conn.
-func (d *Demux) newClient(conn *Conn) *Client {
-	c := d.Admit()
-	c.conn = conn
-	c.packets = allowance.New(feedbackRate, feedbackBurst)
-	return c
+// publishes says that the client sends media.
+func (c *Client) publishes() {
+	c.demux.mu.Lock()
+	defer c.demux.mu.Unlock()
+	c.packets = allowance.New(mediaRate, mediaBurst)
 }
 
 // Credentials says by which of ours the client is known from now on, in place of

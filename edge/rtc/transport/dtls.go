@@ -59,11 +59,15 @@ func (p *pipe) SetWriteDeadline(time.Time) error { return nil }
 // dtls prepares the association: as the client where the offer says so, else as
 // the server. Both sides show certificates; whose it is, the fingerprint in the
 // offer says (RFC 8827, Section 6.5).
-func (c *Conn) dtls(r Remote, p *pipe) (*dtls.Conn, error) {
+func (c *Conn) dtls(r Remote, p *pipe, publishes bool) (*dtls.Conn, error) {
+	secret := dtls.RequireExtendedMasterSecret
+	if publishes { // encoders have DTLS libraries of all ages
+		secret = dtls.RequestExtendedMasterSecret
+	}
 	opts := []dtls.Option{
 		dtls.WithCertificates(c.port.cfg.Certificate),
 		dtls.WithSRTPProtectionProfiles(c.port.cfg.Profiles...),
-		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithExtendedMasterSecret(secret),
 		dtls.WithInsecureSkipVerify(true),
 		dtls.WithLoggerFactory(c.port.cfg.Logger),
 		dtls.WithVerifyPeerCertificate(func(certs [][]byte, _ [][]*x509.Certificate) error {

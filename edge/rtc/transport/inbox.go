@@ -2,11 +2,13 @@ package transport
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/pion/ice/v4"
 
+	"trellis/edge/rtc/packet"
 	"trellis/internal/allowance"
 )
 
@@ -14,17 +16,27 @@ import (
 // reader or, over TCP, from a goroutine of its own.
 type inbox struct {
 	mu    sync.Mutex
-	dtls  *pipe        // nil until Start
-	rtcp  func([]byte) // called with mu held
+	dtls  *pipe   // nil until Start, and after Close
+	to    Handler // called with mu held
 	plain []byte
 	room  allowance.Bucket // for RTCP
+	work  allowance.Bucket // for media: microseconds of the goroutine that all share
+	early [][]byte         // what came before the keys to open it
 }
 
-func (in *inbox) begin(p *pipe, rtcp func([]byte)) {
+func (in *inbox) begin(p *pipe, h Handler) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.dtls, in.rtcp = p, rtcp
+	in.dtls, in.to = p, h
 	in.room = allowance.New(rtcpRate, rtcpBurst)
+	in.work = allowance.New(workRate, workBurst)
+}
+
+// close lets nothing more in.
+func (in *inbox) close() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.dtls, in.early = nil, nil
 }
 
 const (
@@ -32,11 +44,22 @@ const (
 	// Browsers send up to 40 in a second, and one for each loss.
 	rtcpRate  = 250 // per second
 	rtcpBurst = 500
+	// What the media of one client may take of that goroutine's time, in microseconds: a
+	// packet takes three, but one can be made to take a hundred times that, as of
+	// hundreds of parameter sets. No packet counts for more than workMost: the process may
+	// have stood still meanwhile.
+	workRate  = 250_000 // per second
+	workBurst = 500_000
+	workMost  = 5_000
+	// earlyPackets bounds the packets of a publisher that wait for the keys: its handshake
+	// can be over while ours still derives them, and the first picture begins with them.
+	earlyPackets = 64
 )
 
-// receive tells DTLS from RTCP by the first byte: RFC 7983, Section 7. Anything else
-// a viewer has no reason to send. It does not keep b.
-func (c *Conn) receive(b []byte) {
+// receive tells DTLS from SRTP and SRTCP by the first bytes: RFC 7983, Section 7, and
+// RFC 5761, Section 4. Anything else a client has no reason to send. It does not keep b,
+// which it may spoil.
+func (c *Conn) receive(b []byte, now time.Time) {
 	in := &c.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -45,13 +68,8 @@ func (c *Conn) receive(b []byte) {
 		c.refuse(RefusedEarly)
 	case b[0] >= 20 && b[0] <= 63:
 		_, _ = in.dtls.Write(b) // a full buffer loses a packet, as networks do
-	case isRTCP(b):
-		plain, why := c.open(b)
-		if why != NumRefusals {
-			c.refuse(why)
-			return
-		}
-		in.rtcp(plain)
+	case b[0] >= 128 && b[0] <= 191:
+		c.protected(b, now)
 	default:
 		c.refuse(RefusedKind)
 	}
@@ -62,12 +80,66 @@ func isRTCP(b []byte) bool {
 	return len(b) >= 8 && b[0] >= 128 && b[0] <= 191 && b[1] >= 192 && b[1] <= 223
 }
 
-// open opens a compound RTCP packet, or says why it is not read. The inbox is locked.
-func (c *Conn) open(b []byte) ([]byte, Refusal) {
+// protected takes a packet that the client's keys protect. The inbox is locked.
+func (c *Conn) protected(b []byte, now time.Time) {
 	in, k := &c.in, c.keys.Load()
-	if k == nil {
-		return nil, RefusedEarly
+	rtcp := isRTCP(b)
+	switch {
+	case !rtcp && in.to.RTP == nil:
+		c.refuse(RefusedKind)
+	case k == nil && in.to.RTP != nil && len(in.early) < earlyPackets:
+		in.early = append(in.early, slices.Clone(b))
+	case k == nil:
+		c.refuse(RefusedEarly)
+	case rtcp:
+		plain, why := c.open(k, b, now)
+		if why != NumRefusals {
+			c.refuse(why)
+			return
+		}
+		in.to.RTCP(plain, now)
+	case !in.work.Has(now, workMost):
+		c.refuse(RefusedWork)
+	default:
+		c.media(k, b, now)
+		in.work.TakeN(now, int(min(time.Since(now).Microseconds(), workMost)))
 	}
+}
+
+// unlock begins to use the keys: what has waited for them comes first.
+func (c *Conn) unlock(k *keys) {
+	in := &c.in
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	c.keys.Store(k)
+	now := time.Now()
+	for _, b := range in.early {
+		c.protected(b, now)
+	}
+	in.early = nil
+}
+
+// media opens a packet of media. The inbox is locked.
+func (c *Conn) media(k *keys, b []byte, now time.Time) {
+	h, err := packet.ParseHeader(b)
+	if err != nil {
+		c.refuse(RefusedKind)
+		return
+	}
+	payload, why, full := k.in.open(b, &h)
+	if why != NumRefusals {
+		c.refuse(why)
+		if full {
+			c.end(ErrSources)
+		}
+		return
+	}
+	c.in.to.RTP(packet.Packet{Header: h, Payload: payload, Arrival: now})
+}
+
+// open opens a compound RTCP packet, or says why it is not read. The inbox is locked.
+func (c *Conn) open(k *keys, b []byte, now time.Time) ([]byte, Refusal) {
+	in := &c.in
 	plain, err := k.rtcp.open(in.plain[:0], b)
 	switch {
 	case errors.Is(err, errReplay):
@@ -76,7 +148,7 @@ func (c *Conn) open(b []byte) ([]byte, Refusal) {
 		return nil, RefusedSource
 	case err != nil:
 		return nil, RefusedForged
-	case !in.room.Take(time.Now()):
+	case !in.room.Take(now):
 		return nil, RefusedRTCPFlood
 	}
 	in.plain = plain
@@ -101,8 +173,9 @@ func (c *Conn) read(conn *ice.Conn) {
 			return
 		}
 		if n > 0 {
-			c.heard()
-			c.receive(buf[:n])
+			now := time.Now()
+			c.heard(now)
+			c.receive(buf[:n], now)
 		}
 	}
 }
@@ -110,7 +183,7 @@ func (c *Conn) read(conn *ice.Conn) {
 const receiveMTU = 1500
 
 // heard notes that the client lives. The agent hears only its checks.
-func (c *Conn) heard() { c.last.Store(time.Now().UnixNano()) }
+func (c *Conn) heard(now time.Time) { c.last.Store(now.UnixNano()) }
 
 // listen ends the Conn once nothing at all has come for the time that the client may
 // be silent. The agent has heard nothing for that long already.

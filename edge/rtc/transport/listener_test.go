@@ -67,7 +67,7 @@ func inListener(t *testing.T, f func(t *testing.T, p *pipes, d *Demux, l *Listen
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p, d := newPipes(), newDemux(t, nil)
-		c := d.Admit()
+		c := publisher(d)
 		c.Credentials("ours", password)
 		l := NewListener(p, d, ListenerConfig{Max: 50, MaxPerAddr: 20, First: 5 * time.Second, Silence: 8 * time.Second})
 		f(t, p, d, l)

@@ -13,12 +13,13 @@ const (
 	RefusedCheckFlood                  // more of them than a client has reason for
 	RefusedAddress                     // from more addresses than a client has
 	RefusedFlood                       // more packets than a client has reason for
-	RefusedEarly                       // before there is a handshake to belong to
-	RefusedForged                      // RTCP that the client's keys did not protect
-	RefusedReplayed                    // RTCP that was received before
+	RefusedEarly                       // before there is a handshake that it belongs to
+	RefusedForged                      // media or RTCP that the client's keys did not protect
+	RefusedReplayed                    // media or RTCP that was received before, or too long ago to tell
 	RefusedRTCPFlood                   // more RTCP than a client has reason for
-	RefusedSource                      // RTCP from more sources than a client has
-	RefusedKind                        // of a kind that a viewer has no reason to send
+	RefusedSource                      // media or RTCP from more sources than a client has
+	RefusedKind                        // of a kind that the client has no reason to send
+	RefusedWork                        // media that takes more time than a client has
 	RefusedTCPLimit                    // a TCP connection beyond those of the node
 	RefusedTCPAddress                  // beyond those of one address
 	RefusedTCPSilent                   // one that sends nothing, or half a frame
@@ -30,7 +31,7 @@ const (
 func (r Refusal) String() string {
 	return [...]string{
 		"stranger", "check_unknown", "check_forged", "check_flood", "address_limit", "flood", "early", "forged",
-		"replayed", "rtcp_flood", "source_limit", "kind", "tcp_limit", "tcp_address_limit", "tcp_silent", "tcp_frame",
+		"replayed", "rtcp_flood", "source_limit", "kind", "work", "tcp_limit", "tcp_address_limit", "tcp_silent", "tcp_frame",
 		"unknown",
 	}[min(r, NumRefusals)]
 }

@@ -46,9 +46,6 @@ func newStrays() strays {
 }
 
 func (s *strays) enter(c *Client, path netip.AddrPort) {
-	if c.conn == nil {
-		return
-	}
 	near := s.near[path.Addr()]
 	if near == nil {
 		near = &neighbours{}
@@ -62,7 +59,7 @@ func (s *strays) enter(c *Client, path netip.AddrPort) {
 
 func (s *strays) leave(c *Client, path netip.AddrPort) {
 	near := s.near[path.Addr()]
-	if c.conn == nil || near == nil {
+	if near == nil {
 		return
 	}
 	if near.paths--; near.paths == 0 {
@@ -109,7 +106,11 @@ func (c *Conn) roam(b []byte, from netip.AddrPort, now time.Time) bool {
 	in := &c.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	plain, why := c.open(b)
+	k := c.keys.Load()
+	if in.dtls == nil || k == nil {
+		return false
+	}
+	plain, why := c.open(k, b, now)
 	if why != NumRefusals {
 		return false
 	}
@@ -124,8 +125,8 @@ func (c *Conn) roam(b []byte, from netip.AddrPort, now time.Time) bool {
 		c.port.cfg.Log.Debug("a client has another port", slog.Any("before", before.addr), slog.Any("after", from))
 		time.AfterFunc(roamPatience, func() { c.moveBack(move) })
 	}
-	c.heard()
-	in.rtcp(plain)
+	c.heard(now)
+	in.to.RTCP(plain, now)
 	return true
 }
 

@@ -29,11 +29,11 @@ func newRoamer(t *testing.T, demux *Demux, name string) *roamer {
 	t.Helper()
 	r := &roamer{t: t, demux: demux}
 	r.conn = newConn(&Port{cfg: Config{Demux: demux, Silence: time.Second, Log: slog.New(slog.DiscardHandler)}}, nil)
-	r.conn.in.begin(newPipe(), func([]byte) { r.got++ })
+	r.conn.in.begin(newPipe(), Handler{RTCP: func([]byte, time.Time) { r.got++ }})
 	r.conn.client.Credentials(name, password)
 	key, salt := []byte(name + "key of 128 bits.")[:16], []byte("a salt of 12")
 	k := srtp.SessionKeys{LocalMasterKey: key, LocalMasterSalt: salt, RemoteMasterKey: key, RemoteMasterSalt: salt}
-	guard, err := newRTCPGuard(dtls.SRTP_AEAD_AES_128_GCM, &k)
+	guard, err := newRTCPGuard(dtls.SRTP_AEAD_AES_128_GCM, &k, maxSources)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,15 @@ func derive(key, salt []byte, label byte, n int) ([]byte, error) {
 }
 
 func (g *gcm) seal(dst, header, payload []byte, ssrc uint32, index uint64, iv *nonce) ([]byte, error) {
-	// RFC 7714, Section 8.1: 00 00 SSRC ROC SEQ, exclusive or the salt.
+	g.rtpIV(iv, ssrc, index)
+	dst = append(dst, header...)
+	return g.aead.Seal(dst, iv[:], payload, header), nil
+}
+
+func (g *gcm) overhead() int { return gcmOverhead }
+
+// rtpIV is that of RFC 7714, Section 8.1: 00 00 SSRC ROC SEQ, exclusive or the salt.
+func (g *gcm) rtpIV(iv *nonce, ssrc uint32, index uint64) {
 	iv[0], iv[1] = 0, 0
 	binary.BigEndian.PutUint32(iv[2:], ssrc)
 	binary.BigEndian.PutUint32(iv[6:], uint32(index>>16))
@@ -91,11 +99,7 @@ func (g *gcm) seal(dst, header, payload []byte, ssrc uint32, index uint64, iv *n
 	for i := range iv {
 		iv[i] ^= g.salt[i]
 	}
-	dst = append(dst, header...)
-	return g.aead.Seal(dst, iv[:], payload, header), nil
 }
-
-func (g *gcm) overhead() int { return gcmOverhead }
 
 // legacy is every other profile, by pion's context, which allows one user at a time.
 type legacy struct {

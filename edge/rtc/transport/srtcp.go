@@ -25,15 +25,15 @@ type rtcpGuard interface {
 var (
 	errSRTCP   = errors.New("malformed SRTCP packet")
 	errReplay  = errors.New("SRTCP packet came before")
-	errSources = fmt.Errorf("SRTCP from more than %d sources", maxSources)
+	errSources = errors.New("SRTCP from more sources than a client has")
 )
 
 // gcmRTCP is SRTCP under AEAD_AES_128_GCM and AEAD_AES_256_GCM: RFC 7714, Section 9.
 // pion's needs two ciphers more for each direction, and allocates.
 type gcmRTCP struct {
 	out, in gcm
-	index   uint32 // of the last packet out
-	sources [maxSources]rtcpSource
+	index   uint32       // of the last packet out
+	sources []rtcpSource // the first known of them
 	known   int
 	iv      nonce
 	aad     [srtcpClear + srtcpIndex]byte
@@ -48,8 +48,8 @@ type rtcpSource struct {
 }
 
 const (
-	// maxSources bounds the SSRCs that a client sends RTCP from: one for each
-	// section, or the same for all.
+	// maxSources bounds the SSRCs that a viewer sends RTCP from: one for each
+	// section, or the same for all. A publisher has one for each source of media.
 	maxSources = 16
 	srtcpClear = 8       // header and SSRC, which are not encrypted
 	srtcpIndex = 4       // with the E flag
@@ -62,8 +62,8 @@ const (
 	labelRTCPSalt       = 0x05
 )
 
-func newGCMRTCP(outKey, outSalt, inKey, inSalt []byte) (*gcmRTCP, error) {
-	g := &gcmRTCP{}
+func newGCMRTCP(outKey, outSalt, inKey, inSalt []byte, sources int) (*gcmRTCP, error) {
+	g := &gcmRTCP{sources: make([]rtcpSource, sources)}
 	for _, d := range []struct {
 		key, salt []byte
 		to        *gcm
@@ -140,7 +140,7 @@ func (g *gcmRTCP) open(dst, b []byte) ([]byte, error) {
 		return dst, err
 	}
 	s.note(index)
-	if s == &g.sources[g.known%maxSources] && g.known < maxSources { // its first
+	if g.known < len(g.sources) && s == &g.sources[g.known] { // its first
 		g.known++
 	}
 	return out, nil
@@ -154,7 +154,7 @@ func (g *gcmRTCP) source(ssrc uint32) (*rtcpSource, error) {
 			return &g.sources[i], nil
 		}
 	}
-	if g.known == maxSources {
+	if g.known == len(g.sources) {
 		return nil, errSources
 	}
 	s := &g.sources[g.known]
@@ -184,6 +184,7 @@ func (s *rtcpSource) note(index uint32) {
 type pionRTCP struct {
 	out, in *srtp.Context
 	sources map[uint32]bool // that something was opened of: in never forgets one
+	most    int
 }
 
 func (p *pionRTCP) seal(dst, compound []byte) ([]byte, error) {
@@ -195,7 +196,7 @@ func (p *pionRTCP) open(dst, b []byte) ([]byte, error) {
 		return dst, errSRTCP
 	}
 	ssrc := binary.BigEndian.Uint32(b[4:])
-	if !p.sources[ssrc] && len(p.sources) == maxSources {
+	if !p.sources[ssrc] && len(p.sources) == p.most {
 		return dst, errSources
 	}
 	out, err := p.in.DecryptRTCP(dst, b, nil)
@@ -206,10 +207,11 @@ func (p *pionRTCP) open(dst, b []byte) ([]byte, error) {
 	return out, nil
 }
 
-// newRTCPGuard returns the protection of RTCP under a profile.
-func newRTCPGuard(profile dtls.SRTPProtectionProfile, k *srtp.SessionKeys) (rtcpGuard, error) {
+// newRTCPGuard returns the protection of RTCP under a profile, with a client that sends
+// it from so many sources at the most.
+func newRTCPGuard(profile dtls.SRTPProtectionProfile, k *srtp.SessionKeys, sources int) (rtcpGuard, error) {
 	if profile == dtls.SRTP_AEAD_AES_128_GCM || profile == dtls.SRTP_AEAD_AES_256_GCM {
-		return newGCMRTCP(k.LocalMasterKey, k.LocalMasterSalt, k.RemoteMasterKey, k.RemoteMasterSalt)
+		return newGCMRTCP(k.LocalMasterKey, k.LocalMasterSalt, k.RemoteMasterKey, k.RemoteMasterSalt, sources)
 	}
 	out, err := srtp.CreateContext(k.LocalMasterKey, k.LocalMasterSalt, srtp.ProtectionProfile(profile))
 	if err != nil {
@@ -220,7 +222,7 @@ func newRTCPGuard(profile dtls.SRTPProtectionProfile, k *srtp.SessionKeys) (rtcp
 	if err != nil {
 		return nil, fmt.Errorf("SRTCP: %w", err)
 	}
-	return &pionRTCP{out: out, in: in, sources: map[uint32]bool{}}, nil
+	return &pionRTCP{out: out, in: in, sources: map[uint32]bool{}, most: sources}, nil
 }
 
 const replayWindow = 64

@@ -30,7 +30,7 @@ func TestRTCP(t *testing.T) {
 			LocalMasterKey: randomBytes(rng, keyLen), LocalMasterSalt: randomBytes(rng, saltLen),
 			RemoteMasterKey: randomBytes(rng, keyLen), RemoteMasterSalt: randomBytes(rng, saltLen),
 		}
-		guard, err := newRTCPGuard(profile, &k)
+		guard, err := newRTCPGuard(profile, &k, maxSources)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func TestRTCP(t *testing.T) {
 // TestRTCPSources: no client makes us remember ever more SSRCs.
 func TestRTCPSources(t *testing.T) {
 	key, salt := make([]byte, 16), make([]byte, 12)
-	g, err := newGCMRTCP(key, salt, key, salt)
+	g, err := newGCMRTCP(key, salt, key, salt, maxSources)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ type Player struct {
 	dropped, skipped [2]atomic.Uint64
 
 	mu       sync.Mutex
-	inbounds [2]*stream.Inbound
+	inbounds [2]*stream.Remote
 	ended    bool
 }
 
@@ -152,7 +152,7 @@ func (p *Player) connect(ctx context.Context, cfg PlayConfig) error {
 
 // receive runs one track until it ends.
 func (p *Player) receive(t *webrtc.TrackRemote, r *webrtc.RTPReceiver, clock *stream.Timeline) {
-	in, err := stream.NewInbound(stream.InboundConfig{
+	in, err := stream.NewRemote(stream.RemoteConfig{
 		Track: t, Receiver: r, Timeline: clock, Log: p.session.cfg.Log,
 		WriteRTCP: p.session.pc.WriteRTCP, MaxWait: p.wait,
 	})
