@@ -50,6 +50,7 @@ type layerUse struct {
 	heard   time.Time // when it last brought a frame
 	bps     uint64    // what it takes, as measured
 	stalled bool      // it brings nothing though it may
+	most    uint64    // what its viewers can be sent of it at most, zero if that is not known
 }
 
 // demand decides how much a publisher is let send, by who wants which layers of its
@@ -70,6 +71,7 @@ type demand struct {
 	layers int
 
 	learning bool // everything is let come, wanted or not
+	fitting  fitting
 }
 
 // decide returns the limit for all that the publisher sends, zero for none, and the
@@ -88,6 +90,12 @@ func (d *demand) decide(now time.Time, layers []layerUse, other uint64, hidden b
 	}
 	d.layers, d.top = len(layers), top
 	d.learning = now.Sub(d.began) < demandLearn || hidden && now.Sub(d.began) < demandPatience
+	if d.learning {
+		d.fitting = fitting{}
+	} else if limit := d.fitting.limit(now, layers, top, other); limit != 0 {
+		d.limit = 0
+		return limit, top
+	}
 	free := top >= len(layers)-1 || d.learning || now.Sub(d.freed) < demandSettle
 	switch {
 	case free:

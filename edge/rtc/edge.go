@@ -33,6 +33,7 @@ type Edge struct {
 	tcpMux  *ice.TCPMuxDefault // nil without TCP
 	port    *transport.Port
 	egress  *egress
+	reaches reaches
 	// decisions about viewers' layers.
 	decisions *telemetry.Events
 

@@ -105,10 +105,15 @@ func (in *ingest) meetDemand(now time.Time) {
 	}
 	uses := make([]layerUse, 0, len(layers))
 	for i, l := range layers {
-		if l.asked.Swap(false) || l.track.Viewers() > 0 {
+		use := layerUse{heard: time.UnixMilli(l.heard.Load()), bps: l.bps.Load(), stalled: l.stalled.Load()}
+		within := false
+		if in.onDemand == nil && i > 0 && !l.chained.Load() {
+			use.most, within = in.reach(l, layers[i-1], m.fitting.held(i) != 0, now)
+		}
+		if l.asked.Swap(false) || l.track.Viewers() > 0 || within {
 			l.wanted = now
 		}
-		use := layerUse{wanted: l.wanted, heard: time.UnixMilli(l.heard.Load()), bps: l.bps.Load(), stalled: l.stalled.Load()}
+		use.wanted = l.wanted
 		if i > 0 && l.chained.Load() {
 			use.bps -= min(layers[i-1].bps.Load(), use.bps)
 		}
@@ -121,12 +126,34 @@ func (in *ingest) meetDemand(now time.Time) {
 	}
 	for i, l := range layers {
 		in.hold(l, hold && i > top, uses[i], now)
+		l.held.Store(m.fitting.held(i))
 	}
 	if in.onDemand != nil {
 		in.sayDemand(layers)
 		return
 	}
 	in.tellLimit(now, limit)
+}
+
+// fitAgain is how long a layer is left alone that somebody has taken of whom it is not
+// known what they can be sent: it was their choice by what it took then.
+const fitAgain = 5 * time.Minute
+
+// within returns the most that any viewer can be sent of a layer, zero if that is not
+// known, and whether somebody would take the layer if it took no more. below is the next
+// smaller one; held says that the layer is held to what its viewers can be sent.
+func (in *ingest) reach(l, below *ingestLayer, held bool, now time.Time) (most uint64, within bool) {
+	most, on := in.edge.reaches.of(l.track.Name(), held, now)
+	if l.track.Viewers() <= on {
+		l.known = now
+	} else if now.Sub(l.known) > reachKept { // not only for a moment
+		l.unfit = now.Add(fitAgain)
+	}
+	if most == 0 || now.Before(l.unfit) {
+		return 0, false
+	}
+	least := max(fitNarrow, uint64(fitLeast*float64(below.bps.Load())))
+	return max(most, least), most >= least
 }
 
 // hold notes whether a layer is held back. Of one that has fallen silent by that,

@@ -43,11 +43,15 @@ type ingestLayer struct {
 	frame int    // bytes of the frame that is being received
 	rated uint64 // bit/s that the catalog says
 	at    time.Time
+	fits  bool // it was held to what its viewers can be sent when it was last measured
 
 	asked   atomic.Bool   // somebody waits for it though it is held back
 	wanted  time.Time     // when somebody last did; in ingest.meter's care
+	known   time.Time     // when all who were sent it were viewers of this node; likewise
+	unfit   time.Time     // until when it is not held to what viewers can be sent; likewise
 	paused  bool          // what was cached of it is given up; likewise
 	mute    atomic.Bool   // it is held back, because nobody wants it
+	held    atomic.Uint64 // bit/s that its viewers can be sent, to which it is held; zero if it is not
 	freed   atomic.Int64  // when it was last let go, unix ms
 	heard   atomic.Int64  // when its newest frame began, unix ms
 	bps     atomic.Uint64 // as measured
@@ -65,7 +69,9 @@ func (t *ingestTrack) newIngestLayer(name string, thinned bool) (*ingestLayer, e
 	if err != nil {
 		return nil, err
 	}
-	return &ingestLayer{from: t, track: track, name: name, codec: t.codec, thinned: thinned}, nil
+	l := &ingestLayer{from: t, track: track, name: name, codec: t.codec, thinned: thinned}
+	t.ingest.edge.reaches.enter(track.Name(), l)
+	return l, nil
 }
 
 const (
@@ -73,6 +79,9 @@ const (
 	// it, at most every rateEvery: each change is sent to every viewer.
 	rateChange = 1.3
 	rateEvery  = 5 * time.Second
+	// heldChange is rateChange for a layer that is held to what somebody can be sent, who
+	// waits for it to take no more.
+	heldChange = 1.05
 )
 
 // rate keeps the bitrate in the catalog true, by which viewers choose a layer
@@ -80,6 +89,14 @@ const (
 func (l *ingestLayer) rate(now time.Time) {
 	bytes := l.frame
 	l.frame = 0
+	held := l.held.Load()
+	if fits := held != 0; fits != l.fits {
+		l.fits, l.at = fits, time.Time{}
+		if fits { // what it took before is no measure
+			l.meter = rateMeter{}
+			l.meter.expect(held)
+		}
+	}
 	if !l.meter.add(now, bytes) || l.codec.Audio() {
 		return
 	}
@@ -87,7 +104,11 @@ func (l *ingestLayer) rate(now time.Time) {
 	if l.mute.Load() || now.Sub(l.at) < rateEvery {
 		return // what it is held down to says nothing of what it would take
 	}
-	if is, was := float64(l.meter.bps), float64(l.rated); is <= was*rateChange && was <= is*rateChange {
+	change := rateChange
+	if l.fits {
+		change = heldChange
+	}
+	if is, was := float64(l.meter.bps), float64(l.rated); is <= was*change && was <= is*change {
 		return
 	}
 	l.rated, l.at = roundBps(l.meter.bps), now
@@ -255,5 +276,6 @@ func (l *ingestLayer) close() {
 		l.group.Close()
 	}
 	l.group, l.writing = nil, false
+	l.from.ingest.edge.reaches.leave(l.track.Name(), l)
 	l.track.Close(nil)
 }

@@ -117,8 +117,8 @@ func renditionsOf(c hang.Catalog, key laneKey) []rendition {
 // update takes over what a catalog says.
 func (la *layer) update(r rendition) {
 	la.height.Store(int64(r.height))
-	if la.meter.known {
-		return // we have seen it
+	if la.meter.known && la.sub != nil {
+		return // we see it
 	}
 	switch {
 	case r.bps > 0:

@@ -435,6 +435,7 @@ func (v *viewing) finish(error) {
 	v.mu.Unlock()
 	v.leave() // whoever was moved meanwhile
 	for _, t := range v.all() {
+		v.steering.forget(t)
 		v.edge.egress.release(t.hold())
 	}
 }

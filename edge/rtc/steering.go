@@ -62,17 +62,19 @@ type steering struct {
 	playout  playout
 	fec      fec
 	left     float64 // of the last estimate for pictures
+	cost     float64 // factor by which they take more with repairs
 	heard    bool    // there was feedback
 }
 
 // steered is one track of the viewer.
 type steered struct {
 	*viewerTrack
-	memory allocate.Memory
-	rungs  []*layer // that the viewer can decode, the smallest first
-	rates  []uint64
-	aim    aim // that the lane was told last
-	told   bool
+	memory  allocate.Memory
+	rungs   []*layer // that the viewer can decode, the smallest first
+	rates   []uint64
+	aim     aim // that the lane was told last
+	told    bool
+	reached reached
 	// leaving is the layer that the viewer is on its way from, to a smaller one.
 	leaving      *layer
 	leavingUntil time.Time
@@ -113,7 +115,12 @@ func (st *steering) prefer(t *viewerTrack, w Wish) {
 func (st *steering) forget(t *viewerTrack) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.tracks = slices.DeleteFunc(st.tracks, func(s *steered) bool { return s.viewerTrack == t })
+	st.tracks = slices.DeleteFunc(st.tracks, func(s *steered) bool {
+		if s.viewerTrack == t {
+			st.session.edge.reaches.forget(t, s.reached.track)
+		}
+		return s.viewerTrack == t
+	})
 }
 
 // rejoin says that a track's viewer is about to join another lane: what was told
@@ -188,6 +195,7 @@ func (st *steering) feedback(packet []byte, now time.Time) {
 	if !st.heard || resumed || after.SustainedBps < before.SustainedBps*9/10 {
 		st.heard = true
 		st.decide(now, after)
+		st.probe(now)
 	}
 }
 
@@ -235,7 +243,7 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 			current = allocate.Paused
 		}
 		st.pictures = append(st.pictures, allocate.Picture{
-			Layers: s.rates, Current: current, Memory: &s.memory, Most: bearable(s.rates, current, st.playout.loss, e.RTT),
+			Layers: s.rates, Current: current, Memory: &s.memory, Most: bearable(s.rates, current, st.playout.loss, e.RTT, st.fec.plan.share),
 			Asked: s.wish.layers(s.rungs), Off: s.wish.Off,
 		})
 	}
@@ -243,15 +251,18 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 		bps = min(bps, max(bps-float64(e.SustainedBps-e.Bps), st.smallest()))
 	}
 	st.left = bps
-	if cost := st.fecCost(bps); cost > 1 {
+	if st.cost = st.fecCost(bps); st.cost > 1 {
 		for _, p := range st.pictures {
 			for i := range p.Layers {
-				p.Layers[i] = uint64(cost * float64(p.Layers[i]))
+				p.Layers[i] = uint64(st.cost * float64(p.Layers[i]))
 			}
 		}
 	}
 	var wanted uint64
 	st.choices, wanted = allocate.Decide(st.choices[:0], now, uint64(max(bps, 0)), st.pictures)
+	if wanted == 0 {
+		wanted = st.wantsMore()
+	}
 	if wanted > 0 {
 		wanted += uint64(float64(e.SustainedBps) - max(bps, 0))
 	}
@@ -278,6 +289,7 @@ func (st *steering) decide(now time.Time, e bwe.Estimate) {
 	st.silence()
 	for i, s := range st.videos() {
 		c := choices[i]
+		st.reach(now, i, s, e)
 		next := st.newAim(now, e)
 		next.pause, next.urgent, next.until = c.Layer == allocate.Paused, c.Reason == allocate.Estimate && tight, now.Add(freshPatience)
 		if s.cfg.fecPT != 0 {

@@ -232,7 +232,7 @@ func (c *Controller) sustained() float64 {
 // Estimate returns the estimate and the figures behind it, as of the last call of
 // Feedback or Tick.
 func (c *Controller) Estimate() Estimate {
-	loss, _, _ := c.loss.share(c.reordering())
+	loss, _, _ := c.loss.share(c.unordered())
 	return Estimate{
 		Bps: int64(c.bps), SustainedBps: int64(c.sustained()), State: c.state, Reason: c.reason, Decisions: c.decisions,
 		QueueDelay: c.last.queue, Threshold: c.threshold(), Jitter: c.delay.jitter, RTT: c.rtt, Spread: c.spread(), Loss: loss,

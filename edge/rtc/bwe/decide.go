@@ -109,6 +109,10 @@ const (
 // overtake one another, or would.
 func (c *Controller) reordering() bool { return c.delay.jitter > 5*time.Millisecond }
 
+// unordered says whether what is missing may only be late: also as long as it is not
+// known what the path is like.
+func (c *Controller) unordered() bool { return c.reordering() || !c.delay.settled() }
+
 // spread is by how much the delays of packets differ that overtake one another. Where
 // they stay in order there is none, however much the delays vary: a probe that takes
 // as long would fill the path for nothing, and who misses a packet misses it for good.
@@ -129,7 +133,7 @@ func (c *Controller) span() time.Duration {
 func (c *Controller) decide(t time.Duration) {
 	step := min(t-c.decided, maxStep)
 	c.decided = t
-	c.last = c.delay.recent(c.span())
+	c.last = c.delay.recent(c.span(), !c.reordering())
 	if c.last.packets == 0 {
 		return
 	}
@@ -253,7 +257,7 @@ func (c *Controller) endDrain(t time.Duration, r Reason) {
 
 // judgeLoss cuts for loss that comes with a queue, or is heavy.
 func (c *Controller) judgeLoss(t time.Duration, sent float64) {
-	share, n, full := c.loss.share(c.reordering())
+	share, n, full := c.loss.share(c.unordered())
 	if !full {
 		c.loss.calm(share, c.last.packets)
 	}

@@ -29,8 +29,10 @@ type delayMeter struct {
 	change   time.Duration // by which that differed from the one before
 	jitter   time.Duration // how much it varies
 	heads    int           // bursts seen
-	// overtook is the share of packets that did not arrive in the order of sending.
+	// overtook is the share of packets that did not arrive in the order of sending, of
+	// so many.
 	overtook float64
+	judged   int
 }
 
 // arrivalSlot is what arrived in 25 ms.
@@ -107,16 +109,22 @@ func (d *delayMeter) addOrder(r *Result, inOrder bool) {
 	if !inOrder || r.Arrived < d.arrived-overtakeLeast {
 		share = 1
 	}
-	d.overtook += (share - d.overtook) / overtakePackets
+	d.judged = min(d.judged+1, overtakePackets)
+	d.overtook += (share - d.overtook) / float64(d.judged)
 }
+
+// ordered says whether it is known that packets overtake one another, or that they do not.
+func (d *delayMeter) ordered() bool { return d.judged >= orderPackets }
 
 // overtaking says whether packets overtake one another, as those on paths of unequal
 // length do. Where they merely come in lumps they do not.
-func (d *delayMeter) overtaking() bool { return d.overtook > overtakeShare }
+func (d *delayMeter) overtaking() bool { return d.ordered() && d.overtook > overtakeShare }
 
 const (
 	overtakeLeast   = time.Millisecond
 	overtakePackets = 64
+	// orderPackets are enough to tell.
+	orderPackets = 24
 	// overtakeShare is far above what single packets make that come late, and below
 	// what a jitter of two packets' distance makes.
 	overtakeShare = 0.15
@@ -165,10 +173,16 @@ const (
 	windowPackets = 3
 	ratePackets   = 5 // for a rate
 	windowMax     = 400 * time.Millisecond
+	// holeSlots without an arrival after one with holePackets are a hole. What was before it
+	// does not count: a route that becomes longer makes such a hole, and carries what it
+	// carried before.
+	holeSlots   = 2
+	holePackets = 4
 )
 
-// recent looks back over span, from the newest arrival.
-func (d *delayMeter) recent(span time.Duration) window {
+// recent looks back over span, from the newest arrival; on a steady path only to the
+// last hole.
+func (d *delayMeter) recent(span time.Duration, steady bool) window {
 	if !d.begun {
 		return window{}
 	}
@@ -176,6 +190,7 @@ func (d *delayMeter) recent(span time.Duration) window {
 	var bytes, packets int64
 	var first, last *arrivalSlot
 	slots := min(int64(span/slotSpan), arrivalSlots-1)
+	empty := 0 // slots in a row
 	for back := range int64(arrivalSlots) {
 		if back >= slots && (packets >= windowPackets || back >= int64(windowMax/slotSpan)) {
 			break
@@ -183,8 +198,13 @@ func (d *delayMeter) recent(span time.Duration) window {
 		id := d.newest - back
 		s := &d.slots[uint64(id)%arrivalSlots]
 		if s.id != id || s.packets == 0 {
+			empty++
 			continue
 		}
+		if steady && empty >= holeSlots && s.packets >= holePackets && packets > 0 {
+			break
+		}
+		empty = 0
 		least = min(least, s.least)
 		bytes += int64(s.bytes)
 		packets += int64(s.packets)

@@ -51,6 +51,7 @@ type prober struct {
 	spread   spread
 
 	any    bool          // one was asked for, ever
+	told   bool          // one has shown something
 	next   time.Duration // no other before
 	pause  time.Duration
 	resume float64       // rate to try at once, after an outage
@@ -64,7 +65,7 @@ func (p *prober) start(now time.Duration, bps float64, jitter, spread time.Durat
 	took, most := min(probeDuration+3*jitter, probeDurationMax), probeBytesMax
 	p.spread.took, p.spread.arrived, p.spread.arrivals = 0, 0, p.spread.arrivals[:0]
 	if spread > 0 {
-		took, most = min(max(spreadTimes*spread, probeDurationMax), spreadMax), spreadBytesMax
+		took, most = min(max(time.Duration(spreadTimes*float64(spread)), probeDurationMax), spreadMax), spreadBytesMax
 		p.spread.took = took
 	}
 	bytes := min(max(int(bps*took.Seconds()/8), probePackets*100), most)
@@ -120,7 +121,8 @@ func (c *Controller) probeOver(t, sent time.Duration) bool {
 func (c *Controller) Wanted(bps int64) { c.wanted = float64(max(bps, 0)) }
 
 // Probe asks whether a train is to be sent now. Ask before each burst, or every
-// few milliseconds. A probe that cannot be sent is given up after a second or so.
+// few milliseconds. A probe that cannot be sent is given up after a second or so; the
+// first one waits until something has arrived.
 func (c *Controller) Probe(now time.Time) (Probe, bool) {
 	t := c.log.since(now)
 	p := &c.probes
@@ -132,13 +134,13 @@ func (c *Controller) Probe(now time.Time) (Probe, bool) {
 	}
 	bps := p.resume
 	switch {
-	case p.active || t < p.next || c.state == Decrease:
+	case p.active || t < p.next || c.state == Decrease || c.heard == 0:
 		return Probe{}, false
 	case bps > 0:
 		p.resume = 0
-	case c.wanted <= c.bps || c.last.queue > c.threshold()*6/10:
+	case c.wanted <= c.bps || c.last.queue > c.threshold()*6/10 || p.any && !c.conclusive():
 		return Probe{}, false
-	case !p.any:
+	case !p.told:
 		bps = startFactor * c.bps
 	default:
 		bps = stepFactor * c.bps
@@ -147,6 +149,15 @@ func (c *Controller) Probe(now time.Time) (Probe, bool) {
 		bps = min(bps, max(c.wanted*wantFactor, c.bps*wantFactor))
 	}
 	return p.start(t, min(bps, float64(c.cfg.Max)*wantFactor), c.delay.jitter, c.spread()), true
+}
+
+// known says whether enough has arrived to tell what kind of path it is.
+func (c *Controller) known() bool { return c.delay.settled() && (c.delay.ordered() || !c.reordering()) }
+
+// conclusive says whether a probe can show anything: before the path is known, nothing
+// beyond what is believed until then.
+func (c *Controller) conclusive() bool {
+	return c.known() || !c.reordering() && c.bps < 0.98*believeShare*startFactor*float64(c.cfg.Start)
 }
 
 // probeLife tries a path without feedback, if nothing else is sent on it.
@@ -176,25 +187,31 @@ func (c *Controller) endProbe(t time.Duration) {
 	p.active = false
 	p.next = t + p.pause
 	proven, ok := c.provenByProbe()
-	if !ok || c.state == Outage {
-		c.pauseProbes()
+	ok = ok && c.state != Outage
+	if ok {
+		bps := min(proven, p.target+c.sent.bps(t))
+		c.trains.prove(t, bps)
+		if c.believe(t, bps, ReasonProbe) && bps > 0.8*p.target {
+			p.told, p.pause, p.next = true, probePause, t // and the next step at once
+			return
+		}
+	}
+	if p.spread.took == 0 && (c.spread() > 0 || !c.known()) {
+		p.next = t // it was not meant for such a path
 		return
 	}
-	bps := min(proven, p.target+c.sent.bps(t))
-	c.trains.prove(t, bps)
-	if c.believe(t, bps, ReasonProbe) && bps > 0.8*p.target {
-		p.pause, p.next = probePause, t // and the next step at once
-		return
-	}
+	p.told = true
 	c.pauseProbes()
-	c.disproof(&p.train)
+	if ok {
+		c.disproof(&p.train)
+	}
 }
 
 // provenByProbe is the rate that the probe proves, if too much of it was not lost.
 func (c *Controller) provenByProbe() (bps float64, ok bool) {
 	p := &c.probes
 	if p.spread.took > 0 {
-		return p.spread.bps(), p.spread.arrived*5 >= p.expected*4
+		return p.spread.bps(p.expected), p.spread.enough(p)
 	}
 	n := p.train.packets + p.train.lost
 	return c.proof(&p.train), p.train.packets >= trainPackets && p.train.lost*5 <= n

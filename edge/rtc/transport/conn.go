@@ -80,6 +80,8 @@ type Conn struct {
 	overTCP atomic.Bool // what comes over TCP is being read
 	in      inbox
 
+	roamed atomic.Pointer[roamed] // nil but for a while after a move
+
 	mu    sync.Mutex // of what follows
 	local Local
 	found []string // candidates of a gathering that goes on

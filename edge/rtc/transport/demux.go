@@ -31,6 +31,7 @@ type Demux struct {
 	mu     sync.Mutex
 	ufrags map[string]*Client
 	paths  map[netip.AddrPort]*Client
+	strays strays
 }
 
 // Client is who may send to a Demux: a session with its ICE credentials.
@@ -73,7 +74,7 @@ const (
 
 // NewDemux returns a Demux that reads from a socket, and closes it in the end.
 func NewDemux(conn net.PacketConn) (*Demux, error) {
-	d := &Demux{PacketConn: conn, ufrags: map[string]*Client{}, paths: map[netip.AddrPort]*Client{}}
+	d := &Demux{PacketConn: conn, ufrags: map[string]*Client{}, paths: map[netip.AddrPort]*Client{}, strays: newStrays()}
 	if host, ok := conn.(*net.UDPConn); ok {
 		var err error
 		if d.host, err = udp.Open(host); err != nil {
@@ -167,7 +168,7 @@ func (d *Demux) pass(b []byte, from netip.AddrPort, now time.Time) bool {
 	d.mu.Unlock()
 	switch {
 	case c == nil:
-		d.refused.add(RefusedStranger)
+		d.stray(b, from, now)
 	case !room:
 		d.refused.add(RefusedFlood)
 	default:
@@ -213,6 +214,7 @@ func (d *Demux) check(b []byte, from netip.AddrPort, now time.Time) *Client {
 		return nil
 	}
 	c.conn.heard(now)
+	c.conn.checked(from)
 	return c
 }
 
@@ -246,7 +248,13 @@ func (d *Demux) admit(c *Client, authentic bool, from netip.AddrPort, now time.T
 		return RefusedCheckFlood
 	case !from.IsValid() || d.paths[from] == c: // over TCP it has no path here
 		return NumRefusals
-	case c.known == maxAddresses || !c.addresses.Take(now):
+	}
+	return d.enterLocked(c, from, now)
+}
+
+// enterLocked adds a path to a client's, unless it has too many.
+func (d *Demux) enterLocked(c *Client, from netip.AddrPort, now time.Time) Refusal {
+	if c.known == maxAddresses || !c.addresses.Take(now) {
 		return RefusedAddress
 	}
 	// The oldest gives way: it is the one that the client has most likely left.
@@ -257,11 +265,13 @@ func (d *Demux) admit(c *Client, authentic bool, from netip.AddrPort, now time.T
 	c.known++
 	c.paths = append(c.paths, from)
 	d.paths[from] = c
+	d.strays.enter(c, from)
 	return NumRefusals
 }
 
 // leaveLocked forgets a path of a client, unless it is another's by now.
 func (d *Demux) leaveLocked(c *Client, path netip.AddrPort) {
+	d.strays.leave(c, path)
 	if d.paths[path] == c {
 		delete(d.paths, path)
 	}

@@ -78,10 +78,15 @@ func (c *Conn) receive(b []byte, now time.Time) (more bool) {
 	return in.more
 }
 
+// isRTCP tells RTCP from what else may come: RFC 7983, Section 7, and RFC 5761, Section 4.
+func isRTCP(b []byte) bool {
+	return len(b) >= 8 && b[0] >= 128 && b[0] <= 191 && b[1] >= 192 && b[1] <= 223
+}
+
 // protected takes a packet that the client's keys protect. The inbox is locked.
 func (c *Conn) protected(b []byte, now time.Time) {
 	in, k := &c.in, c.keys.Load()
-	rtcp := len(b) >= 8 && b[1] >= 192 && b[1] <= 223
+	rtcp := isRTCP(b)
 	switch {
 	case !rtcp && in.to.RTP == nil:
 		c.refuse(RefusedKind)
