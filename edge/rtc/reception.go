@@ -109,12 +109,12 @@ func newReception(in *ingest, accepted []acceptedMedia, write func([]byte) error
 	return r
 }
 
-// packet takes a packet of the publisher's. more: it is in the middle of a picture.
-func (r *reception) packet(p packet.Packet) (more bool) {
+// packet takes a packet of the publisher's.
+func (r *reception) packet(p packet.Packet) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
-		return false
+		return
 	}
 	now := p.Arrival
 	if ext := p.Extension(r.transport); len(ext) >= 2 {
@@ -128,21 +128,20 @@ func (r *reception) packet(p packet.Packet) (more bool) {
 	to, why := r.router.Route(&p.Header)
 	if why != receive.Taken {
 		r.ingest.edge.metrics.skipped[skipOf(why)].Inc()
-		return false
+		return
 	}
 	st := &r.streams[to.Stream]
 	if err := r.take(st, to, &p); err != nil {
 		r.ingest.session.end(err)
-		return false
+		return
 	}
 	r.tell(now)
 	if st.inbound == nil {
-		return false
+		return
 	}
 	if next, ok := st.inbound.Next(); ok {
 		r.arm(next, now)
 	}
-	return !p.Marker && !r.accepted[st.Section].audio
 }
 
 func skipOf(why receive.Refusal) skip {

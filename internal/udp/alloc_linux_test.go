@@ -30,13 +30,10 @@ func TestNothingIsAllocated(t *testing.T) {
 		if err := c.TrySend(&addr, b); err != nil {
 			t.Fatal(err)
 		}
-		if n, from, err := c.TryRead(b); n == 0 || err != nil || from != at {
-			t.Fatal(n, from, err)
-		}
 		queue.Add(&addr, b, 0)
 		queue.Add(&addr, b, 500)
 		queue.Send(failed)
-		for range 2 + 1 + 3 {
+		for range 3 + 1 + 3 {
 			if _, from, err := c.ReadFromUDPAddrPort(b); err != nil || from != at {
 				t.Fatal(from, err)
 			}

@@ -141,7 +141,7 @@ func recv(call func() (uintptr, unix.Errno)) (n int, err error, done bool) { //n
 	}
 }
 
-// reader makes one call that reads a packet. Its function values are made once, so that
+// reader makes one call that reads a packet. Its function value is made once, so that
 // a call allocates nothing.
 type reader struct {
 	b    []byte
@@ -149,9 +149,7 @@ type reader struct {
 	size uint32
 	n    int
 	err  error
-	done bool // something was there
 	call func(fd uintptr) bool
-	try  func(fd uintptr) bool // the same, without waiting
 }
 
 func newReader() *reader {
@@ -165,30 +163,7 @@ func newReader() *reader {
 		})
 		return done
 	}
-	r.try = func(fd uintptr) bool {
-		r.done = r.call(fd)
-		return true
-	}
 	return r
-}
-
-// TryRead reads a packet, if one is there. n is zero if none is.
-func (c *Conn) TryRead(b []byte) (n int, from netip.AddrPort, err error) {
-	r := c.readers.Get().(*reader)
-	defer c.readers.Put(r)
-	r.b = b
-	err = c.raw.Read(r.try)
-	r.b = nil
-	if err == nil {
-		err = r.err
-	}
-	switch {
-	case err != nil:
-		return 0, from, c.failed("read", "recvfrom", from, err)
-	case !r.done:
-		return 0, from, nil
-	}
-	return r.n, r.from.get(), nil
 }
 
 // ReadFromUDPAddrPort is that of net.UDPConn.

@@ -22,9 +22,6 @@ type Addr struct{ to netip.AddrPort }
 // Addr returns an address in the form that a Sender takes.
 func (c *Conn) Addr(to netip.AddrPort) Addr { return Addr{to} }
 
-// TryRead is not there: it finds nothing.
-func (c *Conn) TryRead([]byte) (n int, from netip.AddrPort, err error) { return 0, from, nil }
-
 // TrySend writes a packet.
 func (c *Conn) TrySend(to *Addr, b []byte) error {
 	_, err := c.WriteToUDPAddrPort(b, to.to)

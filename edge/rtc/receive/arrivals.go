@@ -158,7 +158,8 @@ func appendChunks(b, status []byte) []byte {
 		for _, s := range one {
 			narrow = narrow && s != largeDelta
 		}
-		word, n := uint16(0), 0
+		var word uint16
+		var n int
 		switch {
 		case run >= len(two) && (run >= len(one) || !narrow): // a run: 0, symbol, 13 bits of length
 			word, n = uint16(status[0])<<13|uint16(run), run

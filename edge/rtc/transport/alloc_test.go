@@ -61,10 +61,7 @@ func TestMediaAllocatesNothing(t *testing.T) {
 		m := newMediaPair(t, profile)
 		c := newConn(&Port{cfg: Config{Demux: newDemux(t, nil), Silence: time.Second}}, nil)
 		got := 0
-		c.in.begin(newPipe(), Handler{RTP: func(p packet.Packet) bool {
-			got += len(p.Payload)
-			return true
-		}})
+		c.in.begin(newPipe(), Handler{RTP: func(p packet.Packet) { got += len(p.Payload) }})
 		c.unlock(&keys{in: *m.guard})
 		var sealed [][]byte
 		for seq := range uint16(202) {

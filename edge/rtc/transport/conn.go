@@ -51,10 +51,9 @@ type Remote struct {
 type Handler struct {
 	// RTCP takes a compound packet.
 	RTCP func(compound []byte, now time.Time)
-	// RTP takes a packet of media, of an SSRC that has proved to be the client's, and says
-	// whether more are to follow at once: it is in the middle of a picture. Nil: the client
-	// has no reason to send any.
-	RTP func(p packet.Packet) (more bool)
+	// RTP takes a packet of media, of an SSRC that has proved to be the client's. Nil: the
+	// client has no reason to send any.
+	RTP func(p packet.Packet)
 	// Ready is told once that media can flow.
 	Ready func()
 }

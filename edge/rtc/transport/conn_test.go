@@ -202,10 +202,9 @@ func TestMedia(t *testing.T) {
 	for _, profile := range mediaProfiles {
 		got := make(chan packet.Packet, 100)
 		c, conn, path := meet(t, testPortWith(t, profile), "", Handler{
-			RTP: func(p packet.Packet) bool {
+			RTP: func(p packet.Packet) {
 				p.Payload = append([]byte(nil), p.Payload...)
 				got <- p
-				return false
 			},
 			RTCP: func([]byte, time.Time) {}, Ready: func() {},
 		})

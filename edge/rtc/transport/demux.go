@@ -24,8 +24,6 @@ type Demux struct {
 
 	host *udp.Conn // the same, where it is one of the host's
 
-	gather gather // belongs to who reads
-
 	refused refusals
 
 	mu     sync.Mutex
@@ -117,16 +115,6 @@ func (d *Demux) send(to *dest, b []byte) error {
 
 func (d *Demux) read(b []byte) (int, netip.AddrPort, error) {
 	if d.host != nil {
-		if d.gather.expects() {
-			if n, from, err := d.host.TryRead(b); n > 0 || err != nil {
-				return n, from, err
-			}
-			time.Sleep(gatherFor)
-			n, from, err := d.host.TryRead(b)
-			if d.gather.found(n > 0); n > 0 || err != nil {
-				return n, from, err
-			}
-		}
 		return d.host.ReadFromUDPAddrPort(b)
 	}
 	n, from, err := d.ReadFrom(b)
@@ -173,7 +161,7 @@ func (d *Demux) pass(b []byte, from netip.AddrPort, now time.Time) bool {
 		d.refused.add(RefusedFlood)
 	default:
 		c.conn.heard(now)
-		d.gather.more = c.conn.receive(b, now)
+		c.conn.receive(b, now)
 	}
 	return false
 }

@@ -21,7 +21,6 @@ type inbox struct {
 	plain []byte
 	room  allowance.Bucket // for RTCP
 	work  allowance.Bucket // for media: microseconds of the goroutine that all share
-	more  bool             // of the packet at hand: others follow at once
 	early [][]byte         // what came before the keys to open it
 }
 
@@ -59,12 +58,11 @@ const (
 
 // receive tells DTLS from SRTP and SRTCP by the first bytes: RFC 7983, Section 7, and
 // RFC 5761, Section 4. Anything else a client has no reason to send. It does not keep b,
-// which it may spoil. more: others are to follow at once.
-func (c *Conn) receive(b []byte, now time.Time) (more bool) {
+// which it may spoil.
+func (c *Conn) receive(b []byte, now time.Time) {
 	in := &c.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.more = false
 	switch {
 	case in.dtls == nil:
 		c.refuse(RefusedEarly)
@@ -75,7 +73,6 @@ func (c *Conn) receive(b []byte, now time.Time) (more bool) {
 	default:
 		c.refuse(RefusedKind)
 	}
-	return in.more
 }
 
 // isRTCP tells RTCP from what else may come: RFC 7983, Section 7, and RFC 5761, Section 4.
@@ -137,7 +134,7 @@ func (c *Conn) media(k *keys, b []byte, now time.Time) {
 		}
 		return
 	}
-	c.in.more = c.in.to.RTP(packet.Packet{Header: h, Payload: payload, Arrival: now})
+	c.in.to.RTP(packet.Packet{Header: h, Payload: payload, Arrival: now})
 }
 
 // open opens a compound RTCP packet, or says why it is not read. The inbox is locked.

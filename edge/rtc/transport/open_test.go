@@ -207,10 +207,7 @@ func TestMediaAndReports(t *testing.T) {
 	m := newMediaPair(t, dtls.SRTP_AEAD_AES_128_GCM)
 	c := newConn(&Port{cfg: Config{Demux: newDemux(t, nil), Silence: time.Second}}, nil)
 	var got []uint16
-	c.in.begin(newPipe(), Handler{RTP: func(p packet.Packet) bool {
-		got = append(got, p.Seq)
-		return false
-	}})
+	c.in.begin(newPipe(), Handler{RTP: func(p packet.Packet) { got = append(got, p.Seq) }})
 	const total = earlyPackets + 10
 	for seq := range uint16(total) {
 		c.receive(m.seal(plainPacket(1, seq, []byte("payload"))), time.Now())
@@ -243,10 +240,9 @@ func TestMediaWork(t *testing.T) {
 		m := newMediaPair(t, dtls.SRTP_AEAD_AES_128_GCM)
 		taken := func(work time.Duration) (n int) {
 			c := newConn(&Port{cfg: Config{Demux: newDemux(t, nil), Silence: time.Second}}, nil)
-			c.in.begin(newPipe(), Handler{RTP: func(packet.Packet) bool {
+			c.in.begin(newPipe(), Handler{RTP: func(packet.Packet) {
 				n++
 				time.Sleep(work)
-				return false
 			}})
 			c.unlock(&keys{in: mediaGuard{opener: m.guard.opener}})
 			began := time.Now()
