@@ -50,7 +50,7 @@ func (st *steering) reach(now time.Time, i int, s *steered, e bwe.Estimate) {
 	switch {
 	case e.State == bwe.Outage || e.State == bwe.Decrease && w.most > 0:
 		most = min(w.most, float64(e.SustainedBps)) // until the queue is gone
-	case w.most > 0:
+	case w.held:
 		most = min(most, w.most*(1+reachRaise))
 	}
 	w.most, w.at = most, now

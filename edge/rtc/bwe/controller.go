@@ -58,6 +58,10 @@ const (
 func (c *Controller) Feedback(now time.Time, results []Result) {
 	t := c.log.since(now)
 	c.sent.read(c.log, t)
+	if c.heard == 0 {
+		// What left before may have come before the viewer had its keys.
+		c.loss.reset(t)
+	}
 	fresh := false
 	for i := range results {
 		fresh = c.take(t, &results[i]) || fresh

@@ -110,8 +110,11 @@ const (
 func (c *Controller) reordering() bool { return c.delay.jitter > 5*time.Millisecond }
 
 // unordered says whether what is missing may only be late: also as long as it is not
-// known what the path is like.
-func (c *Controller) unordered() bool { return c.reordering() || !c.delay.settled() }
+// known what the path is like, and where the delays vary little just now, but packets
+// came late.
+func (c *Controller) unordered() bool {
+	return c.reordering() || !c.known() || c.delay.overtook > overtakeSome
+}
 
 // spread is by how much the delays of packets differ that overtake one another. Where
 // they stay in order there is none, however much the delays vary: a probe that takes

@@ -128,6 +128,8 @@ const (
 	// overtakeShare is far above what single packets make that come late, and below
 	// what a jitter of two packets' distance makes.
 	overtakeShare = 0.15
+	// overtakeSome is what single packets do not make that come late.
+	overtakeSome = 0.05
 )
 
 // addJitter follows how the waiting time of bursts varies that our own packets
