@@ -6,9 +6,9 @@ const (
 	// fitLeast is how many times what the next smaller layer takes a layer must be let
 	// have: with less it is hardly the better picture.
 	fitLeast = 1.4
-	// fitNarrow is what it must be let have at all: on narrower paths each of its key frames would
-	// stop the picture.
-	fitNarrow = 300_000
+	// fitNarrow is what it must be let have at all: on narrower paths each of its key frames
+	// stops the picture. With 300 kbit/s on a path of 500 that was for 1.4 s of 55.
+	fitNarrow = 500_000
 	// fitFull is the share of what a layer takes by itself from which on it is let be.
 	fitFull = 0.95
 	// fitSlack is how much more than they take the smaller layers are given by encoders.

@@ -225,3 +225,39 @@ func BenchmarkFeedback(b *testing.B) {
 	}
 	b.ReportMetric(30, "results/op")
 }
+
+// TestBeforeTheFirstReport: what a viewer missed of what was sent before it reported
+// anything it may have missed because it had no keys yet; what it misses afterwards is lost.
+func TestBeforeTheFirstReport(t *testing.T) {
+	log := NewLog(epoch)
+	c, err := New(Config{}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := epoch
+	report := func(packets int, received func(i int) bool) {
+		var results []Result
+		for i := range packets {
+			seq := log.Next()
+			log.Add(now, 1000, Media)
+			sent := now.Sub(epoch)
+			results = append(results, Result{Seq: seq, Sent: sent, Arrived: sent + 25*ms, Size: 1000, Received: received(i)})
+			now = now.Add(10 * ms)
+		}
+		now = now.Add(50 * ms)
+		c.Feedback(now, results)
+	}
+	report(20, func(i int) bool { return i >= 8 })
+	for range 10 {
+		report(20, func(int) bool { return true })
+		if loss := c.Estimate().Loss; loss != 0 {
+			t.Fatalf("%.2f of the packets count as lost", loss)
+		}
+	}
+	for range 10 {
+		report(20, func(i int) bool { return i%10 != 0 })
+	}
+	if loss := c.Estimate().Loss; loss < 0.08 || loss > 0.12 {
+		t.Errorf("%.2f of the packets count as lost, want 0.1", loss)
+	}
+}
