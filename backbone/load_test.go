@@ -108,6 +108,7 @@ func TestSlowLink(t *testing.T) {
 
 // slowLink is one such world. It returns the ages of the sound behind the slow link.
 func slowLink(t *testing.T) ages {
+	t.Helper()
 	c := newCluster(t)
 	defer c.close()
 	a, slow, good := c.node(nodeSpec{id: "a"}), c.node(nodeSpec{id: "s"}), c.node(nodeSpec{id: "g"})
