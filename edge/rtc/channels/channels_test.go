@@ -3,6 +3,7 @@ package channels
 import (
 	"bytes"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,14 +44,14 @@ func served(t *testing.T, f func(c *end)) {
 }
 
 // open opens a channel and returns it with whether that was acknowledged.
-func (c *end) open(id uint16) (ch *datachannel.DataChannel, acknowledged *bool) {
+func (c *end) open(id uint16) (ch *datachannel.DataChannel, acknowledged *atomic.Bool) {
 	c.t.Helper()
 	ch, err := datachannel.Dial(c.Association, id, &datachannel.Config{Label: "_reliable", LoggerFactory: factory()})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	acknowledged = new(bool)
-	ch.OnOpen(func() { *acknowledged = true })
+	acknowledged = &atomic.Bool{}
+	ch.OnOpen(func() { acknowledged.Store(true) })
 	go func() { _, _ = ch.Read(make([]byte, 100)) }() // which takes the acknowledgement
 	time.Sleep(time.Second)
 	return ch, acknowledged
@@ -60,7 +61,7 @@ func (c *end) open(id uint16) (ch *datachannel.DataChannel, acknowledged *bool) 
 func TestServe(t *testing.T) {
 	served(t, func(c *end) {
 		for id := range uint16(3) {
-			if _, ok := c.open(2 * id); !*ok {
+			if _, ok := c.open(2 * id); !ok.Load() {
 				t.Errorf("channel %d is not open", id)
 			}
 		}
