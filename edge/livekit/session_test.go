@@ -151,6 +151,7 @@ func TestLateOffer(t *testing.T) {
 // be sent on them.
 func TestData(t *testing.T) {
 	inNode(t, nil, func(n *node) {
+		n.channels = true
 		c := n.enter(token(n.t, nil), signal.Settings{})
 		open := make(chan struct{})
 		c.data.OnOpen(func() { close(open) })
