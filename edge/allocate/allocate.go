@@ -97,7 +97,7 @@ type Picture struct {
 	// Most is how many of the layers may be used where the path's losses make larger
 	// ones worse than smaller ones; zero for all.
 	Most int
-	// Asked is how many of the layers the viewer wants; zero for all. Off: none, for now.
+	// Asked is how many of the layers the viewer wants; zero for all. Off: it wants none of them.
 	Asked int
 	Off   bool
 	// Priority orders pictures: the highest gets its share first.

@@ -3,7 +3,7 @@ package rtc
 // Wish is what a viewer wants to be sent of a track, at most. The zero Wish is the
 // best that its path carries.
 type Wish struct {
-	// Off: nothing, for now.
+	// Off: the viewer wants nothing of it until it says otherwise.
 	Off bool
 	// Height, of a picture, is how many lines are enough: the smallest layer with as many is the
 	// largest that is sent. Zero: as many as there are.

@@ -51,7 +51,7 @@ type Subscription struct {
 // TrackSetting says how tracks are wanted, livekit.UpdateTrackSettings.
 type TrackSetting struct {
 	Tracks   []string // 1
-	Disabled bool     // 3, nothing for now
+	Disabled bool     // 3, the track is not wanted
 	Quality  Quality  // 4, where there is no size
 	Width    uint64   // 5, of the element that shows it
 	Height   uint64   // 6
