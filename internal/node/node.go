@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +19,7 @@ import (
 	"trellis/internal/auth"
 	"trellis/internal/relay"
 	"trellis/internal/telemetry"
+	"trellis/internal/udp"
 	"trellis/routing/control"
 	"trellis/routing/discovery"
 )
@@ -52,6 +52,9 @@ func New(cfg Config) (*Node, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, errors.Join(err, cfg.Sockets.Close())
+	}
+	if cfg.Sockets, err = cfg.Sockets.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("node %s: %w", cfg.ID, err), cfg.Sockets.Close())
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Log.With(slog.String("node", cfg.ID)),
@@ -86,7 +89,7 @@ func (n *Node) assemble() error {
 			About: n.about, EgressMbps: float64(cfg.Public.EgressMbps),
 			Planner: control.New(control.Config{Origin: cfg.ID}), Protect: cfg.Protect.Protect,
 		}
-		if _, ok := cfg.Sockets.QUIC.(*net.UDPConn); ok { // not in simulations
+		if _, ok := cfg.Sockets.QUIC.(*udp.Conn); ok { // not in simulations
 			mesh.Canary = newCanary
 		}
 		if cfg.Mesh != nil {

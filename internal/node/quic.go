@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -18,7 +17,6 @@ import (
 	"trellis/backbone"
 	"trellis/edge/moq"
 	"trellis/internal/ca"
-	"trellis/internal/udp"
 )
 
 // port is the one UDP port on which browsers and other nodes meet us.
@@ -38,15 +36,8 @@ type port struct {
 // newPort makes the transport, with which the mesh dials. It does not listen yet.
 func newPort(cfg Config) (*port, error) {
 	p := &port{log: cfg.Log, gate: &gate{limit: int64(cfg.Limits.HalfOpen)}}
-	socket := cfg.Sockets.QUIC
-	if host, ok := socket.(*net.UDPConn); ok {
-		var err error
-		if socket, err = udp.Wrap(host); err != nil {
-			return nil, fmt.Errorf("QUIC socket: %w", err)
-		}
-	}
 	p.transport = &quic.Transport{
-		Conn:                socket,
+		Conn:                cfg.Sockets.QUIC,
 		ConnContext:         p.gate.connContext,
 		VerifySourceAddress: p.gate.verifySourceAddress,
 	}

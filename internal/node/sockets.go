@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"trellis/internal/udp"
 )
 
 // Sockets are the open ports of a node.
 type Sockets struct {
-	// QUIC carries WebTransport and the backbone. A *net.UDPConn must not be
-	// wrapped: quic-go would lose GSO, ECN and batched reads. Required.
+	// QUIC carries WebTransport and the backbone. Required. A *net.UDPConn must not be
+	// wrapped: quic-go would lose GSO, ECN and batched reads. The node takes over those of
+	// the host, as [udp.Open] does.
 	QUIC net.PacketConn
 	// HTTP serves WHIP and WHEP; nil for none.
 	HTTP net.Listener
@@ -50,9 +53,9 @@ func Listen(ctx context.Context, a Addresses) (Sockets, error) {
 	return s, nil
 }
 
-func listenPair(ctx context.Context, udp, tcp string) (net.PacketConn, net.Listener, error) {
+func listenPair(ctx context.Context, at, tcp string) (net.PacketConn, net.Listener, error) {
 	for try := 1; ; try++ {
-		conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", udp)
+		conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", at)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -60,7 +63,7 @@ func listenPair(ctx context.Context, udp, tcp string) (net.PacketConn, net.Liste
 			return conn, nil, nil
 		}
 		addr := tcp
-		if tcp == udp {
+		if tcp == at {
 			addr = conn.LocalAddr().String()
 		}
 		l, err := listenTCP(ctx, addr)
@@ -70,7 +73,7 @@ func listenPair(ctx context.Context, udp, tcp string) (net.PacketConn, net.Liste
 		err = errors.Join(err, conn.Close())
 		// A free UDP port may be taken for TCP: then look for another, unless
 		// the number was asked for.
-		if _, port, splitErr := net.SplitHostPort(udp); splitErr != nil || port != "0" || tcp != udp || try == pairTries {
+		if _, port, splitErr := net.SplitHostPort(at); splitErr != nil || port != "0" || tcp != at || try == pairTries {
 			return nil, nil, err
 		}
 	}
@@ -78,6 +81,22 @@ func listenPair(ctx context.Context, udp, tcp string) (net.PacketConn, net.Liste
 
 func listenTCP(ctx context.Context, addr string) (net.Listener, error) {
 	return new(net.ListenConfig).Listen(ctx, "tcp", addr)
+}
+
+// open takes over the sockets of the host.
+func (s Sockets) open() (Sockets, error) {
+	for _, at := range []*net.PacketConn{&s.QUIC, &s.WebRTC} {
+		host, ok := (*at).(*net.UDPConn)
+		if !ok {
+			continue // of a simulation
+		}
+		conn, err := udp.Open(host)
+		if err != nil {
+			return s, err
+		}
+		*at = conn
+	}
+	return s, nil
 }
 
 // Close closes all sockets.

@@ -22,16 +22,14 @@ type mmsghdr struct {
 	len uint32
 }
 
-// batchReader makes one call that reads packets. Its function value is made once, so that
-// a call allocates nothing.
+// batchReader makes one call that reads packets.
 type batchReader struct {
+	receiver
+
 	msgs  [maxMessages]mmsghdr
 	iovs  [maxMessages]unix.Iovec
 	froms [maxMessages]sockaddr
 	want  int
-	n     int
-	err   error
-	call  func(fd uintptr) bool
 
 	// known is looked up by a hash of the address: who has the place of another takes
 	// it. The addresses are never changed.
@@ -41,21 +39,18 @@ type batchReader struct {
 	}
 }
 
-func (r *batchReader) init() {
+func (r *batchReader) init(c *Conn) {
 	for i := range r.msgs {
 		h := &r.msgs[i].hdr
 		h.Iov = &r.iovs[i]
 		h.SetIovlen(1)
 		h.Name = (*byte)(unsafe.Pointer(&r.froms[i]))
 	}
-	r.call = func(fd uintptr) (done bool) {
-		r.n, r.err, done = recv(func() (uintptr, unix.Errno) {
-			n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(r.want),
-				unix.MSG_DONTWAIT, 0, 0)
-			return n, errno
-		})
-		return done
-	}
+	r.receiver.init(c, func(fd uintptr) (uintptr, unix.Errno) {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msgs[0])), uintptr(r.want),
+			unix.MSG_DONTWAIT, 0, 0)
+		return n, errno
+	})
 }
 
 // ReadBatch waits for packets and reads as many as there are, with the control
@@ -72,13 +67,9 @@ func (c *Conn) ReadBatch(ms []ipv4.Message, _ int) (int, error) {
 		h.Control = unsafe.SliceData(m.OOB)
 		h.SetControllen(len(m.OOB))
 	}
-	err := c.raw.Read(r.call)
-	if err == nil {
-		err = r.err
-	}
-	n := 0
-	if err == nil {
-		n = r.n
+	n, err := r.receive()
+	if err != nil {
+		n = 0
 	}
 	for i := range n {
 		h, m := &r.msgs[i].hdr, &ms[i]
@@ -92,6 +83,15 @@ func (c *Conn) ReadBatch(ms []ipv4.Message, _ int) (int, error) {
 		return 0, c.failed("read", "recvmmsg", netip.AddrPort{}, err)
 	}
 	return n, nil
+}
+
+// ReadMsgUDP is that of net.UDPConn.
+func (c *Conn) ReadMsgUDP(b, oob []byte) (n, oobn, flags int, addr *net.UDPAddr, err error) {
+	m := []ipv4.Message{{Buffers: [][]byte{b}, OOB: oob}}
+	if _, err := c.ReadBatch(m, 0); err != nil {
+		return 0, 0, 0, nil, err
+	}
+	return m[0].N, m[0].NN, m[0].Flags, m[0].Addr.(*net.UDPAddr), nil
 }
 
 // addr returns an address in the form of net's.

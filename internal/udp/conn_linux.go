@@ -7,45 +7,125 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // Conn is a socket of the host's. Its methods are safe for concurrent use, but for
-// ReadBatch, which belongs to one goroutine.
+// ReadBatch and ReadMsgUDP, which belong to one goroutine.
 type Conn struct {
-	*net.UDPConn
+	file    *os.File // the socket, which Go's poller does not know
 	raw     syscall.RawConn
+	bell    *bell
+	local   net.Addr
 	six     bool // an IPv6 socket
+	closed  atomic.Bool
+	full    sync.Mutex // of who waits for room in the socket's buffer
 	batch   batchReader
 	senders sync.Pool // of *Sender
 	readers sync.Pool // of *reader
 }
 
-// Open returns conn with other calls below. conn stays the owner of the socket.
+// Open takes over the socket of conn, which nobody may be reading from, and closes conn. If it
+// fails, conn is as it was.
 func Open(conn *net.UDPConn) (*Conn, error) {
-	raw, err := conn.SyscallConn()
+	c, err := takeOver(conn)
 	if err != nil {
 		return nil, fmt.Errorf("UDP socket: %w", err)
 	}
-	var domain int
-	var optErr error
-	err = raw.Control(func(fd uintptr) { domain, optErr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN) })
-	if err = errors.Join(err, optErr); err != nil {
-		return nil, fmt.Errorf("UDP socket: %w", err)
+	if err := conn.Close(); err != nil {
+		return nil, errors.Join(fmt.Errorf("UDP socket: %w", err), c.Close())
 	}
-	c := &Conn{UDPConn: conn, raw: raw, six: domain == unix.AF_INET6}
-	c.batch.init()
-	c.senders.New = func() any { return c.NewSender() }
-	c.readers.New = func() any { return newReader() }
 	return c, nil
 }
 
-// Wrap returns conn as quic-go should have it: it reads batches and writes packets
-// with their control messages, since there are ReadBatch and WriteMsgUDP.
-func Wrap(conn *net.UDPConn) (net.PacketConn, error) { return Open(conn) }
+func takeOver(conn *net.UDPConn) (*Conn, error) {
+	c := &Conn{local: conn.LocalAddr()}
+	given, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd, domain int
+	var optErr error
+	if err := given.Control(func(old uintptr) {
+		if domain, optErr = unix.GetsockoptInt(int(old), unix.SOL_SOCKET, unix.SO_DOMAIN); optErr != nil {
+			return
+		}
+		// What blocks is not for Go's poller: os.NewFile. No call of ours does.
+		if optErr = unix.SetNonblock(int(old), false); optErr == nil {
+			fd, optErr = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+		}
+	}); err != nil || optErr != nil {
+		return nil, errors.Join(err, optErr)
+	}
+	c.six = domain == unix.AF_INET6
+	c.file = os.NewFile(uintptr(fd), "udp")
+	if c.raw, err = c.file.SyscallConn(); err == nil {
+		c.bell, err = newBell(fd)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.file.Close())
+	}
+	c.batch.init(c)
+	c.senders.New = func() any { return c.NewSender() }
+	c.readers.New = func() any { return newReader(c) }
+	return c, nil
+}
+
+// socket calls f with the socket, unless that is closed.
+func (c *Conn) socket(f func(fd uintptr)) error {
+	if c.raw.Control(f) != nil {
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// Close closes the socket. Who reads or writes is told net.ErrClosed.
+func (c *Conn) Close() error {
+	if c.closed.Swap(true) {
+		return c.failed("close", "close", netip.AddrPort{}, net.ErrClosed)
+	}
+	return errors.Join(c.bell.file.Close(), c.file.Close())
+}
+
+// LocalAddr is that of net.UDPConn.
+func (c *Conn) LocalAddr() net.Addr { return c.local }
+
+// SetReadDeadline is that of net.UDPConn.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	if err := c.bell.file.SetReadDeadline(t); err != nil {
+		return c.failed("set", "deadline", netip.AddrPort{}, err)
+	}
+	return nil
+}
+
+// SetWriteDeadline is an error: a packet is written or lost.
+func (c *Conn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// SetDeadline is an error, too.
+func (c *Conn) SetDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// SyscallConn gives the socket to those who set its options.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
+
+// SetReadBuffer is that of net.UDPConn.
+func (c *Conn) SetReadBuffer(bytes int) error { return c.setOption(unix.SO_RCVBUF, bytes) }
+
+// SetWriteBuffer is that of net.UDPConn.
+func (c *Conn) SetWriteBuffer(bytes int) error { return c.setOption(unix.SO_SNDBUF, bytes) }
+
+func (c *Conn) setOption(option, value int) error {
+	var optErr error
+	err := c.socket(func(fd uintptr) { optErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, option, value) })
+	if err = errors.Join(err, os.NewSyscallError("setsockopt", optErr)); err != nil {
+		return c.failed("set", "setsockopt", netip.AddrPort{}, err)
+	}
+	return nil
+}
 
 // Addr returns an address in the form that the kernel takes it in. One that the socket cannot
 // reach makes an Addr that the kernel refuses.
@@ -70,34 +150,75 @@ func (c *Conn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return len(b), nil
 }
 
+// WriteTo implements net.PacketConn.
+func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) {
+	u, ok := to.(*net.UDPAddr)
+	if !ok {
+		return 0, c.failed("write", "sendmsg", netip.AddrPort{}, unix.EAFNOSUPPORT)
+	}
+	return c.WriteToUDPAddrPort(b, u.AddrPort())
+}
+
 func (c *Conn) write(b, oob []byte, to netip.AddrPort) error {
 	s := c.senders.Get().(*Sender)
 	defer c.senders.Put(s)
 	if !s.own.put(to, c.six) {
 		return c.failed("write", "sendmsg", to, unix.EAFNOSUPPORT)
 	}
-	s.waits = true
-	if err := s.do(&s.own, b, oob); err != nil {
-		return c.failed("write", "sendmsg", to, err)
+	for {
+		err := s.do(&s.own, b, oob)
+		if err == unix.EAGAIN { //nolint:errorlint // it is what the call returned
+			err = c.waitForRoom()
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return c.failed("write", "sendmsg", to, err)
+		}
+		return nil
 	}
-	return nil
+}
+
+// waitForRoom waits until the socket's buffer is less than full. It happens seldom enough for a
+// thread, of which there is only one at a time.
+func (c *Conn) waitForRoom() error {
+	const look = 10 // ms, until it is seen that the socket was closed
+	c.full.Lock()
+	defer c.full.Unlock()
+	for {
+		fds := []unix.PollFd{{Events: unix.POLLOUT}}
+		var n int
+		var pollErr error
+		if err := c.socket(func(fd uintptr) {
+			fds[0].Fd = int32(fd)
+			n, pollErr = unix.Poll(fds, look)
+		}); err != nil {
+			return err
+		}
+		switch {
+		case pollErr != nil && pollErr != unix.EINTR: //nolint:errorlint // it is what the call returned
+			return pollErr
+		case n > 0:
+			return nil
+		}
+	}
 }
 
 // TrySend writes a packet, and does not wait: what the kernel has no room for is an error.
 func (c *Conn) TrySend(to *Addr, b []byte) error {
 	s := c.senders.Get().(*Sender)
 	defer c.senders.Put(s)
-	s.waits = false
 	return s.do(to, b, nil)
 }
 
 // failed puts an error of a call into the form of net's: quic-go learns from it that
 // the kernel does not segment.
 func (c *Conn) failed(op, call string, to netip.AddrPort, err error) error {
-	if errno, ok := err.(syscall.Errno); ok { //nolint:errorlint // it is what the call returned, or RawConn's own
+	if c.closed.Load() {
+		err = net.ErrClosed
+	} else if errno, ok := err.(syscall.Errno); ok { //nolint:errorlint // it is what the call returned, or the bell's own
 		err = os.NewSyscallError(call, errno)
-	} else if already, ok := err.(*net.OpError); ok { //nolint:errorlint // as above
-		err = already.Err
 	}
 	e := &net.OpError{Op: op, Net: "udp", Source: c.LocalAddr(), Err: err}
 	if to.IsValid() {
@@ -109,7 +230,7 @@ func (c *Conn) failed(op, call string, to netip.AddrPort, err error) error {
 // Segments reports whether the kernel knows UDP_SEGMENT (Linux 4.18).
 func (c *Conn) Segments() bool {
 	var optErr error
-	err := c.raw.Control(func(fd uintptr) { _, optErr = unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT) })
+	err := c.socket(func(fd uintptr) { _, optErr = unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT) })
 	return err == nil && optErr == nil
 }
 
@@ -127,42 +248,23 @@ func errnoOf(errno unix.Errno) error {
 	return errno
 }
 
-// recv makes one call that reads, again where a signal came between. done is false
-// where there is nothing: the poller says when there is.
-func recv(call func() (uintptr, unix.Errno)) (n int, err error, done bool) { //nolint:revive // err is the call's, and done says whether it counts
-	for {
-		switch n, errno := call(); errno {
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return 0, nil, false
-		default:
-			return int(n), errnoOf(errno), true
-		}
-	}
-}
-
-// reader makes one call that reads a packet. Its function value is made once, so that
-// a call allocates nothing.
+// reader makes one call that reads a packet.
 type reader struct {
+	receiver
+
 	b    []byte
 	from sockaddr
 	size uint32
-	n    int
-	err  error
-	call func(fd uintptr) bool
 }
 
-func newReader() *reader {
+func newReader(c *Conn) *reader {
 	r := &reader{}
-	r.call = func(fd uintptr) (done bool) {
-		r.n, r.err, done = recv(func() (uintptr, unix.Errno) {
-			r.size = uint32(unsafe.Sizeof(r.from))
-			n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(r.b))), uintptr(len(r.b)),
-				unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&r.from)), uintptr(unsafe.Pointer(&r.size)))
-			return n, errno
-		})
-		return done
-	}
+	r.init(c, func(fd uintptr) (uintptr, unix.Errno) {
+		r.size = uint32(unsafe.Sizeof(r.from))
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(r.b))), uintptr(len(r.b)),
+			unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&r.from)), uintptr(unsafe.Pointer(&r.size)))
+		return n, errno
+	})
 	return r
 }
 
@@ -171,13 +273,19 @@ func (c *Conn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	r := c.readers.Get().(*reader)
 	defer c.readers.Put(r)
 	r.b = b
-	err := c.raw.Read(r.call)
+	n, err := r.receive()
 	r.b = nil
-	if err == nil {
-		err = r.err
-	}
 	if err != nil {
 		return 0, netip.AddrPort{}, c.failed("read", "recvfrom", netip.AddrPort{}, err)
 	}
-	return r.n, r.from.get(), nil
+	return n, r.from.get(), nil
+}
+
+// ReadFrom implements net.PacketConn.
+func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.ReadFromUDPAddrPort(b)
+	if err != nil {
+		return 0, nil, err
+	}
+	return n, net.UDPAddrFromAddrPort(from), nil
 }

@@ -10,11 +10,8 @@ import (
 // Conn is a socket of the host's. Its methods are safe for concurrent use.
 type Conn struct{ *net.UDPConn }
 
-// Open returns conn, which stays the owner of the socket.
+// Open takes over conn.
 func Open(conn *net.UDPConn) (*Conn, error) { return &Conn{conn}, nil }
-
-// Wrap returns conn as quic-go should have it.
-func Wrap(conn *net.UDPConn) (net.PacketConn, error) { return conn, nil }
 
 // Addr is an address in the form that a Sender takes.
 type Addr struct{ to netip.AddrPort }

@@ -14,7 +14,7 @@ const MaxQueued = 32
 // Make it with Conn.NewQueue.
 type Queue struct {
 	conn *Conn
-	call func(fd uintptr) bool
+	call func(fd uintptr)
 	n    int // messages
 	next int // the first that has not been sent
 
@@ -44,7 +44,7 @@ func (c *Conn) NewQueue() *Queue {
 		c.Level, c.Type = unix.SOL_UDP, unix.UDP_SEGMENT
 		c.SetLen(unix.CmsgLen(2))
 	}
-	q.call = func(fd uintptr) bool {
+	q.call = func(fd uintptr) {
 		for {
 			n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&q.msgs[q.next])),
 				uintptr(q.n-q.next), unix.MSG_DONTWAIT, 0, 0)
@@ -56,7 +56,7 @@ func (c *Conn) NewQueue() *Queue {
 			default:
 				q.err = errno
 			}
-			return true
+			return
 		}
 	}
 	return q
@@ -90,7 +90,7 @@ func (q *Queue) Add(to *Addr, p []byte, size int) {
 func (q *Queue) Send(failed func(i int, err error)) (calls int) {
 	for q.next = 0; q.next < q.n; {
 		calls++
-		err := q.conn.raw.Write(q.call)
+		err := q.conn.socket(q.call)
 		if err == nil {
 			err = q.err
 		}

@@ -9,10 +9,9 @@ import (
 // Sender makes the calls of one goroutine that write to a Conn. Its function value is made
 // once, so that a call allocates nothing. Make it with Conn.NewSender.
 type Sender struct {
-	conn  *Conn
-	call  func(fd uintptr) bool
-	waits bool // for room in the socket's buffer
-	own   Addr // of those who have none
+	conn *Conn
+	call func(fd uintptr)
+	own  Addr // of those who have none
 
 	// Of the call being made.
 	msg unix.Msghdr
@@ -26,16 +25,12 @@ func (c *Conn) NewSender() *Sender {
 	s := &Sender{conn: c}
 	s.msg.Iov = &s.iov
 	s.msg.SetIovlen(1)
-	s.call = func(fd uintptr) bool {
+	s.call = func(fd uintptr) {
 		for {
 			_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&s.msg)), unix.MSG_DONTWAIT)
-			switch {
-			case errno == unix.EINTR:
-			case errno == unix.EAGAIN && s.waits:
-				return false // the poller says when there is room
-			default:
+			if errno != unix.EINTR {
 				s.err = errnoOf(errno)
-				return true
+				return
 			}
 		}
 	}
@@ -54,7 +49,7 @@ func (s *Sender) do(to *Addr, p, oob []byte) error {
 		s.msg.Control = unsafe.SliceData(oob)
 	}
 	s.msg.SetControllen(len(oob))
-	err := s.conn.raw.Write(s.call)
+	err := s.conn.socket(s.call)
 	if err == nil {
 		err = s.err
 	}

@@ -70,15 +70,17 @@ const (
 	feedbackRate, feedbackBurst = 1000, 2000
 )
 
-// NewDemux returns a Demux that reads from a socket, and closes it in the end.
+// NewDemux returns a Demux that reads from a socket, and closes it in the end. A
+// *net.UDPConn it takes over, as [udp.Open] does.
 func NewDemux(conn net.PacketConn) (*Demux, error) {
-	d := &Demux{PacketConn: conn, ufrags: map[string]*Client{}, paths: map[netip.AddrPort]*Client{}, strays: newStrays()}
 	if host, ok := conn.(*net.UDPConn); ok {
 		var err error
-		if d.host, err = udp.Open(host); err != nil {
+		if conn, err = udp.Open(host); err != nil {
 			return nil, err
 		}
 	}
+	d := &Demux{PacketConn: conn, ufrags: map[string]*Client{}, paths: map[netip.AddrPort]*Client{}, strays: newStrays()}
+	d.host, _ = conn.(*udp.Conn) // nil where it is not one of the host's
 	return d, nil
 }
 
