@@ -80,6 +80,7 @@ type lane struct {
 	viewers []*viewer
 	due     time.Time // the next thing to do, as far as advance knows
 	astray  bool      // there are viewers without a layer that should have one
+	touched uint64    // means nothing: see touch
 }
 
 // laneCommand is something that a viewer's session wants of the lane.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trellis/edge/framing"
+	"trellis/edge/rtc/transport"
 	"trellis/internal/relay"
 	"trellis/internal/telemetry"
 	"trellis/wire/hang"
@@ -239,7 +240,10 @@ func (la *layer) append(in laneInput, now time.Time) {
 			l.metrics.age.Observe(float64(now.UnixMicro()-slot.ingress) / 1e6)
 		}
 	}
-	for _, v := range l.viewers {
+	for i, v := range l.viewers {
+		if i%transport.MaxTouched == 0 {
+			l.touched += touch(l.viewers[i:min(i+transport.MaxTouched, len(l.viewers))])
+		}
 		if v.layer == la && v.state == viewerLive {
 			l.sendLive(v, slot.payloads.Len(), now)
 		}

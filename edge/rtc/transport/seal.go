@@ -5,7 +5,9 @@ import (
 	"crypto/cipher"
 	"encoding/binary"
 	"fmt"
+	"reflect"
 	"sync"
+	"unsafe"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/srtp/v3"
@@ -31,8 +33,9 @@ type nonce [12]byte
 // gcm is AEAD_AES_128_GCM and AEAD_AES_256_GCM: RFC 7714. crypto/cipher's AEAD
 // has no state between calls.
 type gcm struct {
-	aead cipher.AEAD
-	salt [12]byte
+	aead  cipher.AEAD
+	salt  [12]byte
+	state []byte // the memory of aead, for Touch: round keys and powers of the hash key
 }
 
 // newGCM derives the session keys of the master key: RFC 3711, Section 4.3.
@@ -54,6 +57,9 @@ func newGCM(key, salt []byte) (*gcm, error) {
 		return nil, err
 	}
 	g := &gcm{aead: aead}
+	if v := reflect.ValueOf(aead); v.Kind() == reflect.Pointer {
+		g.state = unsafe.Slice((*byte)(v.UnsafePointer()), v.Type().Elem().Size())
+	}
 	copy(g.salt[:], sessionSalt)
 	return g, nil
 }
