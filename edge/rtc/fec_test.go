@@ -70,7 +70,7 @@ func (w *wires) Send(_ *transport.Batch, header, payload []byte, _ uint32, index
 	return nil
 }
 
-func (w *wires) WriteRTCP([]byte) error { return nil }
+func (w *wires) SendRTCP(*transport.Batch, []byte) error { return nil }
 
 const (
 	testFECSSRC = 77

@@ -26,7 +26,8 @@ const (
 	// reportEvery is the time between sender reports, as browsers send them.
 	reportEvery = time.Second
 	// reportTogether is the grid on which they are due: a lane walks all viewers
-	// whenever it wakes, so it must not wake for each.
+	// whenever it wakes, so it must not wake for each. What is sent as much earlier takes
+	// them along.
 	reportTogether = 50 * time.Millisecond
 	// resendRate and resendBurst bound what one viewer may have sent again, in
 	// packets: enough for 10 % loss of 8 Mbit/s.

@@ -20,7 +20,7 @@ func (d *discard) Send(*transport.Batch, []byte, []byte, uint32, uint64) error {
 	return nil
 }
 
-func (d *discard) WriteRTCP([]byte) error { return nil }
+func (d *discard) SendRTCP(*transport.Batch, []byte) error { return nil }
 
 // newTestLane returns a lane with viewers that are live on its only layer, driven
 // by hand.

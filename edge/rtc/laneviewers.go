@@ -245,17 +245,19 @@ func (l *lane) sendLive(v *viewer, n int, now time.Time) {
 	l.send(v, n, now)
 }
 
-// send writes up to budget packets from where the viewer stands.
+// send writes up to budget packets from where the viewer stands. The first ones come
+// with a report, so that a player can align audio and video from the beginning, and so do
+// those that leave when one will soon be due: behind them it costs the kernel next to nothing.
 func (l *lane) send(v *viewer, budget int, now time.Time) {
-	la := v.layer
-	if !v.sent {
-		// The first packets come with a report, so that a player can align audio
-		// and video from the beginning.
-		defer func() {
-			l.flush()
-			l.report(v, now)
-		}()
+	first := !v.sent
+	l.sendObjects(v, budget, now)
+	if v.sent && (first || !now.Before(v.reportDue.Add(-reportTogether))) {
+		l.report(v, now)
 	}
+}
+
+func (l *lane) sendObjects(v *viewer, budget int, now time.Time) {
+	la := v.layer
 	for v.next < la.packets.head {
 		o := la.packets.at(v.next)
 		for ; v.packet < o.payloads.Len(); v.packet++ {
@@ -295,7 +297,7 @@ func (l *lane) report(v *viewer, now time.Time) {
 	v.reportDue = now.Add(reportEvery).Truncate(reportTogether)
 	since := now.Sub(la.lastAppend).Microseconds()
 	ntp := stream.NTP(time.UnixMicro(la.lastPTS + since))
-	if err := v.report(ntp, la.lastTicks+ticksOf(since, l.key.codec.ClockRate())); err != nil {
+	if err := v.report(l.batch, ntp, la.lastTicks+ticksOf(since, l.key.codec.ClockRate())); err != nil {
 		la.skip(skipWriteFailed)
 	}
 }

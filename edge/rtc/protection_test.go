@@ -197,7 +197,7 @@ func (r *verbatim) Send(_ *transport.Batch, header, payload []byte, _ uint32, in
 	return nil
 }
 
-func (r *verbatim) WriteRTCP([]byte) error { return nil }
+func (r *verbatim) SendRTCP(*transport.Batch, []byte) error { return nil }
 
 // TestRepeatedPacketsAreTheSame has a viewer ask again without the retransmission
 // format: what is sealed under one index must be the same each time.

@@ -28,8 +28,8 @@ func (o *sinkOut) Send(_ *transport.Batch, header, payload []byte, _ uint32, ind
 	return nil
 }
 
-// WriteRTCP implements packetOut: reports are for players.
-func (*sinkOut) WriteRTCP([]byte) error { return nil }
+// SendRTCP implements packetOut: reports are for players.
+func (*sinkOut) SendRTCP(*transport.Batch, []byte) error { return nil }
 
 // Sinks are viewers of one broadcast that are there to be counted: they take the
 // packets that a WebRTC viewer of this edge would be sent, out of the same lanes,

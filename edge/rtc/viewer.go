@@ -16,8 +16,8 @@ type packetOut interface {
 	// Send puts an RTP packet into the lane's batch, protected. index is its
 	// extended sequence number in the SSRC.
 	Send(b *transport.Batch, header, payload []byte, ssrc uint32, index uint64) error
-	// WriteRTCP sends a compound packet.
-	WriteRTCP(compound []byte) error
+	// SendRTCP puts a compound packet into the lane's batch, protected.
+	SendRTCP(b *transport.Batch, compound []byte) error
 }
 
 // viewerConfig is what was negotiated for one track of one viewer.
@@ -300,7 +300,7 @@ func (v *viewer) repeat(
 
 // report sends a sender report (RFC 3550, Section 6.4.1): at time ntp of the
 // broadcast, a frame would have this many ticks.
-func (v *viewer) report(ntp uint64, ticks int64) error {
+func (v *viewer) report(b *transport.Batch, ntp uint64, ticks int64) error {
 	v.scratch = appendReport(v.scratch[:0], v.cfg.ssrc, ntp, v.tsBase+uint32(ticks+v.run.shift), v.packets, v.octets)
-	return v.cfg.out.WriteRTCP(v.scratch)
+	return v.cfg.out.SendRTCP(b, v.scratch)
 }

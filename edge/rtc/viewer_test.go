@@ -33,7 +33,7 @@ func (r *recorder) Send(_ *transport.Batch, header, payload []byte, ssrc uint32,
 	return err
 }
 
-func (r *recorder) WriteRTCP([]byte) error { return nil }
+func (r *recorder) SendRTCP(*transport.Batch, []byte) error { return nil }
 
 // fill appends n objects of a few packets each to a log, one every 3000 ticks,
 // starting with ticks.

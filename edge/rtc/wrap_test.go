@@ -57,7 +57,7 @@ func (o *sealedOut) Send(_ *transport.Batch, header, payload []byte, ssrc uint32
 	return nil
 }
 
-func (o *sealedOut) WriteRTCP([]byte) error { return nil }
+func (o *sealedOut) SendRTCP(*transport.Batch, []byte) error { return nil }
 
 // TestWraps shows a viewer four small pictures a second for fifteen hours: the
 // timestamp wraps, the sequence numbers do so several times, and since each packet

@@ -77,17 +77,51 @@ func (b *Batch) Packet(c *Conn, header, payload []byte, ssrc uint32, index uint6
 		c.dropped.Add(1)
 		return fmt.Errorf("a packet of %d bytes fits no datagram", size)
 	}
-	follows := b.follows(c, size)
-	if len(b.buf)+size > maxBatch || !follows && len(b.msgs) == cap(b.msgs) {
-		b.empty()
-		follows = false
-	}
-	from := len(b.buf)
+	follows := b.room(c, size)
 	buf, err := k.media.seal(b.buf, header, payload, ssrc, index, &b.iv)
 	if err != nil {
 		c.dropped.Add(1)
 		return err
 	}
+	b.put(c, buf, follows)
+	return nil
+}
+
+// rtcp puts a compound packet behind the others, as Packet does with media.
+func (b *Batch) rtcp(c *Conn, compound []byte) error {
+	k := c.keys.Load()
+	if k == nil {
+		return ErrClosed
+	}
+	follows := b.room(c, len(compound)+srtcpOverhead)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	sealed, err := k.rtcp.seal(k.buf[:0], compound)
+	if err != nil {
+		return fmt.Errorf("protect RTCP: %w", err)
+	}
+	k.buf = sealed
+	b.put(c, append(b.buf, sealed...), follows)
+	return nil
+}
+
+// srtcpOverhead is the most by which protection makes RTCP longer: RFC 7714, Section 9.
+const srtcpOverhead = gcmOverhead + srtcpIndex
+
+// room makes room for a packet, and reports whether it will be one more of the last message.
+func (b *Batch) room(c *Conn, size int) (follows bool) {
+	follows = b.follows(c, size)
+	if len(b.buf)+size > maxBatch || !follows && len(b.msgs) == cap(b.msgs) {
+		b.empty()
+		follows = false
+	}
+	return follows
+}
+
+// put takes over the buffer with one more packet at its end.
+func (b *Batch) put(c *Conn, buf []byte, follows bool) {
+	from := len(b.buf)
+	size := len(buf) - from
 	b.buf = buf
 	if !follows {
 		b.msgs = append(b.msgs, message{conn: c, from: from, size: size})
@@ -95,7 +129,6 @@ func (b *Batch) Packet(c *Conn, header, payload []byte, ssrc uint32, index uint6
 	m := &b.msgs[len(b.msgs)-1]
 	m.to, m.n, m.ended = len(buf), m.n+1, size < m.size
 	b.packets++
-	return nil
 }
 
 // follows reports whether a packet can be one more of the last message.
@@ -111,6 +144,10 @@ func (b *Batch) follows(c *Conn, size int) bool {
 func (c *Conn) Send(b *Batch, header, payload []byte, ssrc uint32, index uint64) error {
 	return b.Packet(c, header, payload, ssrc, index)
 }
+
+// SendRTCP puts a compound packet for c into a batch, where it can be the last, shorter packet
+// of a message. The error is about this packet, which is dropped.
+func (c *Conn) SendRTCP(b *Batch, compound []byte) error { return b.rtcp(c, compound) }
 
 // Flush sends what is there. It does not wait: what the kernel has no room for is
 // dropped and counted, as on any other hop. It returns the first error since the last Flush.

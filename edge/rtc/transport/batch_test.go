@@ -60,7 +60,11 @@ func (r *rig) viewer(at *net.UDPConn) *Conn {
 	addr := at.LocalAddr().(*net.UDPAddr).AddrPort()
 	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 	c.dest.Store(&dest{addr: addr, sock: r.port.cfg.Demux.addr(addr)})
-	c.keys.Store(&keys{media: media})
+	reports, err := newGCMRTCP(make([]byte, 16), make([]byte, 12), make([]byte, 16), make([]byte, 12), 1)
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	c.keys.Store(&keys{media: media, rtcp: reports})
 	return c
 }
 
@@ -122,6 +126,51 @@ func TestBatch(t *testing.T) {
 		if n := r.conn.Dropped(); n != 0 {
 			t.Errorf("%d packets dropped", n)
 		}
+	}
+}
+
+// TestBatchTakesReportsAlong: RTCP is the last packet of the message before it, or one of
+// its own where that cannot be.
+func TestBatchTakesReportsAlong(t *testing.T) {
+	r := newRig(t)
+	report := append([]byte{0x80, 200, 0, 6, 0, 0, 0, 9}, bytes.Repeat([]byte{7}, 20)...)
+	for i, step := range []struct{ packet, messages int }{{100, 1}, {100, 1}, {0, 1}, {0, 2}, {100, 3}, {10, 3}, {0, 4}} {
+		var err error
+		if step.packet == 0 {
+			err = r.conn.SendRTCP(r.batch, report)
+		} else {
+			r.packet(0, step.packet)
+		}
+		if n := len(r.batch.msgs); err != nil || n != step.messages {
+			t.Fatalf("step %d: %d messages, want %d; %v", i, n, step.messages, err)
+		}
+	}
+	if err := r.batch.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	kinds, buf := "", make([]byte, 2048)
+	for range 7 {
+		if err := r.receiver.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := r.receiver.Read(buf)
+		if err != nil {
+			t.Fatalf("after %q: %v", kinds, err)
+		}
+		if !isRTCP(buf[:n]) {
+			kinds += "m"
+			continue
+		}
+		kinds += "r"
+		if plain, err := r.open.DecryptRTCP(nil, buf[:n], nil); err != nil || !bytes.Equal(plain, report) {
+			t.Errorf("the viewer opens % x, %v", plain, err)
+		}
+	}
+	if kinds != "mmrrmmr" {
+		t.Errorf("packets came as %q", kinds)
+	}
+	if calls, packets := r.batch.Counts(); calls != 1 || packets != 7 {
+		t.Errorf("%d calls for %d packets", calls, packets)
 	}
 }
 
