@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,6 +48,9 @@ func (a *app) serveCommand() *cobra.Command {
 
 // serve runs the node that c describes until ctx ends.
 func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(node.GCPercent)
+	}
 	b := builder{c: c, log: log, now: time.Now()}
 	cfg, err := b.build(ctx)
 	if err != nil {

@@ -13,8 +13,8 @@ func touch(viewers []*viewer) (sum uint64) {
 			n++
 		}
 		// One of each 64 bytes.
-		sum += uint64(v.aim.slice) + v.run.firstObject + v.run.count + v.seq + uint64(v.kept) + uint64(v.packets)
-		if v.layer != nil {
+		sum += v.next + uint64(v.aim.slice) + v.seq + v.run.firstObject + uint64(v.ticks) + uint64(v.kept)
+		if v.aim.layer != nil {
 			sum++
 		}
 	}

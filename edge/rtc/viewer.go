@@ -50,38 +50,39 @@ const (
 // without holes, whatever was dropped or restarted on the way. It belongs to the
 // lane's goroutine.
 type viewer struct {
-	cfg   viewerConfig
-	state viewerState
-	layer *layer // that it is sent, nil for none
-	aim   aim    // where it should be
+	// What a lane looks at whenever it wakes, of all of its viewers: it is kept together, for the
+	// memory of a viewer comes from far each time (see touch).
+	state     viewerState
+	sent      bool      // anything was
+	moved     bool      // it comes from another lane, with other times
+	red       bool      // it is sent its sound twice
+	redUsed   bool      // it was; then packets are not sent again as they were not sent
+	fec       *fecGroup // nil until its picture is first protected
+	layer     *layer    // that it is sent, nil for none
+	reportDue time.Time
+	next      uint64 // object to send next
+	packet    int    // packet of it to send next
+	aim       aim    // where it should be
+	probing   probe  // what is left of the one that is being sent
 
-	run    viewerRun
-	before viewerRun // the one before, still asked for again
-	next   uint64    // object to send next
-	packet int       // packet of it to send next
-	seq    uint64    // of the next packet, extended beyond 16 bits
-	tsBase uint32
-	ticks  int64         // newest timestamp sent, before tsBase is added
-	sent   bool          // anything was
-	last   time.Time     // when it was
-	kept   time.Duration // the longest playout delay that it was told
-	moved  bool          // it comes from another lane, with other times
+	// And what it needs to send something.
+	cfg             viewerConfig
+	seq             uint64 // of the next packet, extended beyond 16 bits
+	run             viewerRun
+	tsBase          uint32
+	packets, octets uint32        // for sender reports
+	ticks           int64         // newest timestamp sent, before tsBase is added
+	last            time.Time     // when anything was sent
+	kept            time.Duration // the longest playout delay that it was told
+	header          [maxHeader]byte
 
-	red     bool      // it is sent its sound twice
-	redUsed bool      // it was; then packets are not sent again as they were not sent
-	fec     *fecGroup // nil until its picture is first protected
-
-	header  [maxHeader]byte
-	rtxSeq  uint64 // of the next retransmission, extended
-	scratch []byte // a retransmission, or a report
-
-	packets, octets uint32 // for sender reports
-	reportDue       time.Time
-	nextBurst       time.Time // while catching up
-	probing         probe     // what is left of the one that is being sent
-	resends         resends
-	restartAfter    time.Time // earliest time of the next restart
-	restarts        int
+	before       viewerRun // the run before, still asked for again
+	rtxSeq       uint64    // of the next retransmission, extended
+	scratch      []byte    // a retransmission, or a report
+	nextBurst    time.Time // while catching up
+	resends      resends
+	restartAfter time.Time // earliest time of the next restart
+	restarts     int
 }
 
 // viewerRun is a stretch of consecutive objects that was sent to a viewer. It

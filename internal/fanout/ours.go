@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"trellis/internal/auth"
@@ -13,8 +14,9 @@ import (
 	"trellis/routing/discovery"
 )
 
-// serveOurs runs one node until ctx ends.
+// serveOurs runs one node until ctx ends, as "trellis serve" does.
 func serveOurs(ctx context.Context, ready func(Served)) error {
+	debug.SetGCPercent(node.GCPercent)
 	socks, err := node.Listen(ctx, node.Addresses{QUIC: "127.0.0.1:0", HTTP: "127.0.0.1:0", WebRTC: "127.0.0.1:0"})
 	if err != nil {
 		return err

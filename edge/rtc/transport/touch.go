@@ -2,7 +2,7 @@ package transport
 
 // MaxTouched is how many clients Touch takes. What it reads of them, some kilobytes, must
 // still be near when the last one's packets are sealed.
-const MaxTouched = 8
+const MaxTouched = 16
 
 // Touch reads the memory that it takes to send packets to clients. A lane comes back to a
 // client after megabytes have passed through the caches, so this memory is far away, in
