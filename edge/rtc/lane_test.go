@@ -97,6 +97,52 @@ func TestMalformedObject(t *testing.T) {
 	}
 }
 
+// reporting counts the reports that a viewer is sent.
+type reporting struct {
+	discard
+
+	reports int
+}
+
+func (r *reporting) SendRTCP(*transport.Batch, []byte) error {
+	r.reports++
+	return nil
+}
+
+// TestReportsLeaveWithPackets: a viewer is told the time with its first packets, then about
+// every second together with others, and alone only where there are none.
+func TestReportsLeaveWithPackets(t *testing.T) {
+	out := &reporting{}
+	l := newTestLane(t, 1, out)
+	next, now := feed(l, 10_000), time.Unix(1_700_000_000, 0)
+	for i := range 120 { // four seconds
+		before := out.reports
+		next()
+		if i == 0 && out.reports != 1 {
+			t.Errorf("%d reports with the first packets", out.reports)
+		}
+		if out.reports > before+1 {
+			t.Errorf("frame %d: %d reports at once", i, out.reports-before)
+		}
+		before = out.reports
+		if l.advance(now); out.reports != before {
+			t.Errorf("frame %d: a report without packets", i)
+		}
+		now = now.Add(33_333 * time.Microsecond)
+	}
+	if out.reports < 4 || out.reports > 5 {
+		t.Errorf("%d reports in four seconds", out.reports)
+	}
+	before := out.reports
+	for range 3 {
+		now = now.Add(reportEvery)
+		l.advance(now)
+	}
+	if out.reports != before+3 {
+		t.Errorf("%d reports in three seconds without packets", out.reports-before)
+	}
+}
+
 func BenchmarkLane(b *testing.B) {
 	for _, viewers := range []int{1, 100} {
 		b.Run(map[int]string{1: "viewers=1", 100: "viewers=100"}[viewers], func(b *testing.B) {
