@@ -197,7 +197,7 @@ func (c *Conn) waitForRoom() error {
 			return err
 		}
 		switch {
-		case pollErr != nil && pollErr != unix.EINTR: //nolint:errorlint // it is what the call returned
+		case pollErr != nil && pollErr != unix.EINTR:
 			return pollErr
 		case n > 0:
 			return nil
