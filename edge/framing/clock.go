@@ -114,16 +114,35 @@ func (t *TrackClock) PTS(timestamp uint32, arrival time.Time) int64 {
 }
 
 // SenderReport takes the NTP time and the RTP timestamp of an RTCP sender report
-// (RFC 3550, Section 6.4.1). Reports before the first packet are ignored.
-func (t *TrackClock) SenderReport(ntp uint64, timestamp uint32) {
+// (RFC 3550, Section 6.4.1), and tells whether the sender's clock was set since the last
+// one. Reports before the first packet are ignored.
+func (t *TrackClock) SenderReport(ntp uint64, timestamp uint32) (set bool) {
 	if !t.begun || ntp == 0 { // Section 6.4.1: zero when the sender has no clock
-		return
+		return false
 	}
 	// Packets alone move the unwrapper: a report may be of a moment yet to come.
 	u := t.unwrap
-	t.ntpTicks, t.ntp, t.reported = u.Unwrap(timestamp), ntpMicros(ntp), true
+	ticks, at := u.Unwrap(timestamp), ntpMicros(ntp)
+	if t.reported {
+		d := at - t.ntpAt(ticks)
+		set = d > maxDrift || d < -maxDrift
+	}
+	t.ntpTicks, t.ntp, t.reported = ticks, at, true
 	t.clock.elect()
+	return set
 }
+
+// NTP returns what the sender's clock said, by its last report, at the moment of an RTP
+// timestamp: in microseconds of the NTP era. False: it has not reported yet.
+func (t *TrackClock) NTP(timestamp uint32) (micros int64, ok bool) {
+	if !t.reported {
+		return 0, false
+	}
+	u := t.unwrap
+	return t.ntpAt(u.Unwrap(timestamp)), true
+}
+
+func (t *TrackClock) ntpAt(ticks int64) int64 { return t.ntp + t.micros(ticks-t.ntpTicks) }
 
 // Synchronised reports whether reports say where the track belongs, and it is there.
 func (t *TrackClock) Synchronised() bool {
