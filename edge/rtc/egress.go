@@ -65,9 +65,7 @@ func (e *egress) run(h *laneHold) {
 	l := h.lane
 	ctx, cancel := context.WithCancel(context.Background())
 	var ladder sync.WaitGroup
-	if l.key.track == "" {
-		ladder.Go(func() { e.watch(ctx, l) })
-	}
+	ladder.Go(func() { e.watch(ctx, l) })
 	err := l.run()
 	cancel()
 	e.forget(h)
@@ -83,7 +81,7 @@ func (e *egress) run(h *laneHold) {
 	e.metrics.lanes.Dec()
 }
 
-// watch tells a lane what layers its broadcast's catalog has, until ctx ends.
+// watch tells a lane what its broadcast's catalog says of its layers, until ctx ends.
 func (e *egress) watch(ctx context.Context, l *lane) {
 	sub, err := e.table.Subscribe(l.trackName(hang.CatalogTrack), relay.SubscribeOptions{Kind: relay.ReaderWebRTC, Viewers: 1})
 	if err != nil {

@@ -63,6 +63,8 @@ type layer struct {
 	lastAppend   time.Time
 	lastPTS      int64
 	lastTicks    int64 // of the object with lastPTS
+	lastAge      time.Duration // since it entered the backbone, when it was appended; zero if unknown
+	captured     captured
 	sound        soundTicks
 	nextKeyframe time.Time
 	nextFresh    time.Time
@@ -87,6 +89,7 @@ type rendition struct {
 	track, codec string
 	height       int
 	bps          uint64 // zero if it does not say
+	capture      hang.Capture
 }
 
 // renditionsOf lists the tracks of a catalog that a lane with this key can carry
@@ -102,13 +105,13 @@ func renditionsOf(c hang.Catalog, key laneKey) []rendition {
 	}
 	if key.codec.Audio() {
 		for _, t := range c.AudioTracks() {
-			add(rendition{track: t.Track, codec: t.Codec, bps: uint64(t.BitrateBps)}, t.Description, t.Container)
+			add(rendition{track: t.Track, codec: t.Codec, bps: uint64(t.BitrateBps), capture: t.Capture}, t.Description, t.Container)
 		}
 		return all
 	}
 	for _, t := range c.VideoTracks() {
 		if !t.Stalled {
-			add(rendition{t.Track, t.Codec, int(t.CodedHeight), uint64(t.BitrateBps)}, t.Description, t.Container)
+			add(rendition{t.Track, t.Codec, int(t.CodedHeight), uint64(t.BitrateBps), t.Capture}, t.Description, t.Container)
 		}
 	}
 	return all
@@ -117,6 +120,7 @@ func renditionsOf(c hang.Catalog, key laneKey) []rendition {
 // update takes over what a catalog says.
 func (la *layer) update(r rendition) {
 	la.height.Store(int64(r.height))
+	la.captured.learn(r.capture)
 	if la.meter.known && la.sub != nil {
 		return // we see it
 	}
@@ -212,17 +216,21 @@ func (la *layer) append(in laneInput, now time.Time) {
 	}
 	la.hole = false
 	la.checkTimeline(int64(pts), now)
-	slot.ticks, slot.ingress = ticksOf(int64(pts), l.key.codec.ClockRate()), in.Ingress
+	slot.ticks = ticksOf(int64(pts), l.key.codec.ClockRate())
 	if audio {
 		slot.ticks = la.sound.next(slot.ticks)
 	}
 	if in.IngressErr < 0 {
-		slot.ingress = 0
+		in.Ingress = 0
 	}
+	la.captured.stamp(&slot.capture, int64(pts), in.Ingress, now)
 	if la.first.IsZero() {
 		la.first = now
 	}
-	la.lastAppend, la.lastPTS, la.lastTicks = now, int64(pts), slot.ticks
+	la.lastAppend, la.lastPTS, la.lastTicks, la.lastAge = now, int64(pts), slot.ticks, 0
+	if in.Ingress != 0 {
+		la.lastAge = now.Sub(time.UnixMicro(in.Ingress))
+	}
 	la.packets.commit(in.first || audio, now)
 	if audio && l.protected() {
 		la.addRED()
@@ -235,9 +243,7 @@ func (la *layer) append(in laneInput, now time.Time) {
 	}
 	if la.users > 0 {
 		la.track.ObserveAge(in.ObjectHeader, now)
-		if slot.ingress != 0 {
-			l.metrics.age.Observe(float64(now.UnixMicro()-slot.ingress) / 1e6)
-		}
+		la.observe(in.Ingress, now)
 	}
 	for _, v := range l.viewers {
 		if v.layer == la && v.state == viewerLive {
@@ -371,8 +377,9 @@ func (la *layer) tell(s skip, now time.Time) {
 }
 
 // packetOverhead is what a packet has beside its payload on its way to a viewer:
-// headers of IPv4, UDP and RTP with two extensions, and the authentication tag.
-const packetOverhead = 20 + 8 + maxHeader + 16
+// headers of IPv4, UDP and RTP with the extensions that most packets have, and the
+// authentication tag.
+const packetOverhead = 20 + 8 + 32 + 16
 
 // rateMeter averages a bitrate over some groups, whose key frames are several times
 // as large as the other frames. Time is an argument.
