@@ -87,6 +87,8 @@ type TrackClock struct {
 	shift  int64 // what reports have moved it by so far
 	newest int64 // unwrapped timestamp up to which it was moved
 
+	early    uint64 // NTP time of a report before the first packet, zero without
+	earlyAt  uint32 // and its RTP timestamp
 	reported bool
 	ntpTicks int64 // unwrapped timestamp of the last report
 	ntp      int64 // its NTP time in microseconds
@@ -105,6 +107,8 @@ func (t *TrackClock) PTS(timestamp uint32, arrival time.Time) int64 {
 	}
 	if !t.begun {
 		t.begun, t.zero, t.place, t.shift, t.newest = true, ticks, byArrival, 0, ticks
+		t.SenderReport(t.early, t.earlyAt)
+		t.early = 0
 	}
 	if ticks > t.newest {
 		t.slew(ticks)
@@ -115,9 +119,10 @@ func (t *TrackClock) PTS(timestamp uint32, arrival time.Time) int64 {
 
 // SenderReport takes the NTP time and the RTP timestamp of an RTCP sender report
 // (RFC 3550, Section 6.4.1), and tells whether the sender's clock was set since the last
-// one. Reports before the first packet are ignored.
+// one. A report before the first packet counts from that on.
 func (t *TrackClock) SenderReport(ntp uint64, timestamp uint32) (set bool) {
 	if !t.begun || ntp == 0 { // Section 6.4.1: zero when the sender has no clock
+		t.early, t.earlyAt = ntp, timestamp
 		return false
 	}
 	// Packets alone move the unwrapper: a report may be of a moment yet to come.

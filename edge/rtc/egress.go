@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"trellis/edge/rtc/transport"
 	"trellis/internal/relay"
@@ -22,6 +23,7 @@ type egress struct {
 	metrics *metrics
 	events  *telemetry.Events
 	log     *slog.Logger
+	wall    func(time.Time) time.Time // Config.wall; nil: the process's clock is right
 
 	wg sync.WaitGroup
 
@@ -92,7 +94,10 @@ func (e *egress) watch(ctx context.Context, l *lane) {
 	var doc hang.Document
 	for {
 		c, _, err := nextCatalog(ctx, sub, &doc)
-		if err != nil {
+		switch {
+		case errors.Is(err, hang.ErrCatalog):
+			continue // of what it said before, nothing is known to be wrong
+		case err != nil:
 			return // it ends with the broadcast, and so does the lane
 		}
 		if all := renditionsOf(c, l.key); len(all) > 0 {
@@ -105,7 +110,7 @@ func (e *egress) watch(ctx context.Context, l *lane) {
 // broadcast is still there.
 func (e *egress) open(key laneKey, all []rendition) (*lane, error) {
 	l := &lane{
-		key: key, metrics: e.metrics, events: e.events,
+		key: key, metrics: e.metrics, events: e.events, wall: e.wall,
 		log:      e.log.With(slog.String("broadcast", string(key.broadcast)), slog.String("codec", key.codec.String())),
 		commands: make(chan laneCommand, laneCommands),
 		quit:     make(chan struct{}),

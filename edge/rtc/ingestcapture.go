@@ -11,19 +11,18 @@ import (
 // and decides when the catalog is to say it anew: whatever it says goes to every viewer of the
 // broadcast. Time is an argument.
 type captureTimes struct {
-	is      hang.Capture
-	ingress float64 // IngressUs, averaged: frames come unevenly
-	known   bool
+	is   hang.Capture
+	mile float64 // from capture to ingress, seconds, averaged: frames come unevenly
 
 	said hang.Capture // what the catalog is to say
 	at   time.Time
 }
 
 const (
-	// ingressWeight is that of a frame in the average.
-	ingressWeight = 1.0 / 32
-	// What is said again, and how soon, by how far off it is: the clock was set; a track
-	// is on its way to where its reports put it; something less than anybody hears or sees.
+	// mileWeight is that of a frame in the average.
+	mileWeight = 1.0 / 32
+	// What is said again, and how soon, by how far off it is: the clock was set, or is
+	// better known; a track is on its way to where its reports put it; something less than anybody hears or sees.
 	captureSet       = 50 * time.Millisecond
 	captureSetEvery  = 250 * time.Millisecond
 	captureMoved     = 10 * time.Millisecond
@@ -37,14 +36,13 @@ func (c *captureTimes) frame(f *stream.FrameInfo) {
 	if f.Capture.At.IsZero() || f.Capture.Now.IsZero() {
 		return // before the first sender report nobody knows both
 	}
-	offset := f.Capture.At.UnixMicro() - f.PTS
-	ingress := f.Capture.Now.UnixMicro() - f.PTS
-	if d := time.Duration(offset-c.is.OffsetUs) * time.Microsecond; !c.known || d > captureSet || d < -captureSet {
-		c.ingress = float64(ingress)
+	mile, bound := f.Capture.Now.Sub(f.Capture.At).Seconds(), max(f.Capture.Error.Microseconds(), 0)
+	if !c.is.Known() || c.is.ErrorUs == 0 && bound > 0 { // nothing was known before of the way here
+		c.mile = mile
 	}
-	c.known = true
-	c.ingress += ingressWeight * (float64(ingress) - c.ingress)
-	c.is = hang.Capture{OffsetUs: offset, IngressUs: int64(c.ingress), ErrorUs: max(f.Capture.Error.Microseconds(), 0)}
+	c.mile += mileWeight * (mile - c.mile)
+	offset := f.Capture.At.UnixMicro() - f.PTS
+	c.is = hang.Capture{OffsetUs: offset, IngressUs: offset + int64(c.mile*1e6), ErrorUs: bound}
 	if c.due(f.Arrival) {
 		c.said, c.at = c.is, f.Arrival
 	}
@@ -58,11 +56,10 @@ func (c *captureTimes) due(now time.Time) bool {
 	switch {
 	case !c.said.Known():
 		return true
-	case furthest > captureSet:
+	case furthest > captureSet, c.said.ErrorUs == 0 && c.is.ErrorUs > 0:
 		return since >= captureSetEvery
 	case furthest > captureMoved:
 		return since >= captureMoveEvery
 	}
-	bounded := c.said.ErrorUs == 0 && c.is.ErrorUs != 0
-	return (furthest > captureOff || bounded) && since >= captureOffEvery
+	return furthest > captureOff && since >= captureOffEvery
 }

@@ -146,7 +146,8 @@ func (l *ingestLayer) begin(f stream.FrameInfo) {
 		return
 	}
 	l.limitGroup(f)
-	err := l.group.Begin(l.object, relay.ObjectHeader{Time: f.PTS, Ingress: f.Arrival.UnixMicro()}, -1)
+	ingress := l.from.ingest.edge.cfg.wall(f.Arrival).UnixMicro()
+	err := l.group.Begin(l.object, relay.ObjectHeader{Time: f.PTS, Ingress: ingress}, -1)
 	if err != nil {
 		l.refused(err)
 		return

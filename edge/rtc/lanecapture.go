@@ -85,18 +85,17 @@ func (c *captured) stamp(s *captureStamp, pts, ingress int64, now time.Time) {
 	c.source.Store(uint32(source))
 }
 
-// observe notes how old an object is that is sent to viewers now. ingress is zero if that is
-// not known.
-func (la *layer) observe(ingress int64, now time.Time) {
+// observe notes how old the newest object is, which is sent to viewers now. ingress is zero if
+// that is not known.
+func (la *layer) observe(ingress int64) {
 	m, source := la.lane.metrics, captureSource(la.captured.source.Load())
 	m.captured[source].Inc()
 	if ingress == 0 {
 		return
 	}
-	age := now.UnixMicro() - ingress
-	m.age.Observe(float64(age) / 1e6)
+	m.age.Observe(la.lastAge.Seconds())
 	if source == captureAtPublisher {
-		m.captureAge.Observe(float64(age+la.captured.firstMile.Load()) / 1e6)
+		m.captureAge.Observe(la.lastAge.Seconds() + float64(la.captured.firstMile.Load())/1e6)
 	}
 }
 

@@ -62,7 +62,7 @@ type layer struct {
 	settled      bool      // what was cached when it was opened has arrived
 	lastAppend   time.Time
 	lastPTS      int64
-	lastTicks    int64 // of the object with lastPTS
+	lastTicks    int64         // of the object with lastPTS
 	lastAge      time.Duration // since it entered the backbone, when it was appended; zero if unknown
 	captured     captured
 	sound        soundTicks
@@ -228,8 +228,12 @@ func (la *layer) append(in laneInput, now time.Time) {
 		la.first = now
 	}
 	la.lastAppend, la.lastPTS, la.lastTicks, la.lastAge = now, int64(pts), slot.ticks, 0
+	wall := now
+	if l.wall != nil {
+		wall = l.wall(now)
+	}
 	if in.Ingress != 0 {
-		la.lastAge = now.Sub(time.UnixMicro(in.Ingress))
+		la.lastAge = wall.Sub(time.UnixMicro(in.Ingress))
 	}
 	la.packets.commit(in.first || audio, now)
 	if audio && l.protected() {
@@ -242,8 +246,8 @@ func (la *layer) append(in laneInput, now time.Time) {
 		la.bps.Store(la.meter.bps)
 	}
 	if la.users > 0 {
-		la.track.ObserveAge(in.ObjectHeader, now)
-		la.observe(in.Ingress, now)
+		la.track.ObserveAge(in.ObjectHeader, wall)
+		la.observe(in.Ingress)
 	}
 	for _, v := range l.viewers {
 		if v.layer == la && v.state == viewerLive {

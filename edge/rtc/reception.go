@@ -333,18 +333,19 @@ func (r *reception) tell(now time.Time) {
 // round trip, by which the publisher's clock is known.
 func (r *reception) receiverReport(b []byte, now time.Time) []byte {
 	b = append(b, make([]byte, 8)...)
-	n := 0
-	for _, h := range r.heard {
+	n, sender := 0, uint32(0)
+	for ssrc, h := range r.heard {
 		if n == maxBlocks {
 			break
 		}
+		sender = ssrc
 		b = h.Append(b, now)
 		n++
 	}
 	b[0], b[1] = 2<<6|byte(n), rtcpReceiverReport
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)/4-1))
 	binary.BigEndian.PutUint32(b[4:], r.ssrc)
-	return receive.AppendReference(b, r.ssrc, stream.NTP(now))
+	return receive.AppendReference(b, r.ssrc, sender, stream.NTP(now))
 }
 
 // writeRTCP sends feedback. It may be called from any goroutine.

@@ -17,12 +17,17 @@ const (
 )
 
 // AppendReference appends an extended report with the time of ours, which whoever sends us media
-// answers with the next of its own: who only receives learns the round trip by that.
-func AppendReference(b []byte, ssrc uint32, ntp uint64) []byte {
-	b = append(b, 2<<6, ExtendedReport, 0, 4)
+// answers with the next of its own: who only receives learns the round trip by that. It names an SSRC
+// of the sender's, in an answer to the reference that we never had from it (Section 4.5: zero): pion
+// hands reports on by what SSRCs are in them.
+func AppendReference(b []byte, ssrc, sender uint32, ntp uint64) []byte {
+	b = append(b, 2<<6, ExtendedReport, 0, 8)
 	b = binary.BigEndian.AppendUint32(b, ssrc)
 	b = append(b, blockReference, 0, 0, 2)
-	return binary.BigEndian.AppendUint64(b, ntp)
+	b = binary.BigEndian.AppendUint64(b, ntp)
+	b = append(b, blockAnswers, 0, 0, 3)
+	b = binary.BigEndian.AppendUint32(b, sender)
+	return append(b, 0, 0, 0, 0, 0, 0, 0, 0)
 }
 
 // RoundTrip reads the answer to ssrc's reference out of an extended report that arrived at ntp.

@@ -10,16 +10,19 @@ import (
 // TestReferenceIsAnswered: what we ask is what others read, and what they answer is read.
 func TestReferenceIsAnswered(t *testing.T) {
 	const ours, sent = 7, 0x0123_4567_89ab_cdef
-	packets, err := rtcp.Unmarshal(AppendReference(nil, ours, sent))
+	packets, err := rtcp.Unmarshal(AppendReference(nil, ours, 8, sent))
 	if err != nil {
 		t.Fatal(err)
 	}
 	xr, ok := packets[0].(*rtcp.ExtendedReport)
-	if !ok || xr.SenderSSRC != ours || len(xr.Reports) != 1 {
+	if !ok || xr.SenderSSRC != ours || len(xr.Reports) != 2 {
 		t.Fatalf("%+v", packets)
 	}
 	if r, ok := xr.Reports[0].(*rtcp.ReceiverReferenceTimeReportBlock); !ok || r.NTPTimestamp != sent {
 		t.Fatalf("%+v", xr.Reports[0])
+	}
+	if a, ok := xr.Reports[1].(*rtcp.DLRRReportBlock); !ok || len(a.Reports) != 1 || a.Reports[0] != (rtcp.DLRRReport{SSRC: 8}) {
+		t.Fatalf("%+v", xr.Reports[1])
 	}
 	const reference = sent >> 16 & 0xffff_ffff
 	after := func(d time.Duration) uint64 { return sent + uint64(d.Milliseconds())<<32/1000 }

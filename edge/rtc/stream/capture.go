@@ -80,6 +80,9 @@ const (
 	// captureReach is how far that goes: Chromium's receivers, and so its senders, use
 	// the same.
 	captureReach = 5 * time.Second
+	// captureApart is how far extension and sender reports may differ: by what is between a
+	// microphone and its packets, but not by a clock that has been set since the last report.
+	captureApart = time.Second
 )
 
 // note takes the extension of a packet.

@@ -327,12 +327,16 @@ func (in *Inbound) deliver(sink Sink) {
 // capture returns what is known of when a frame was captured.
 func (in *Inbound) capture(timestamp uint32, arrival time.Time) Capture {
 	c := in.timeline.captured(timestamp, arrival)
-	if e, ok := in.captures.of(timestamp, in.codec.ClockRate()); ok {
-		c.At, c.Extended, c.Offset = e.at, true, e.hasOffset
-		if !c.Now.IsZero() {
-			c.Now = c.Now.Add(e.offset)
-		}
+	e, ok := in.captures.of(timestamp, in.codec.ClockRate())
+	if !ok {
+		return c
 	}
+	if d := e.at.Sub(c.At) - e.offset; c.At.IsZero() || d > captureApart || d < -captureApart {
+		c.Now = time.Time{}
+	} else {
+		c.Now = c.Now.Add(e.offset)
+	}
+	c.At, c.Extended, c.Offset = e.at, true, e.hasOffset
 	return c
 }
 
