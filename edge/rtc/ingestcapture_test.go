@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"testing"
 	"testing/synctest"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/pion/rtcp"
 
+	"trellis/edge/framing"
+	"trellis/edge/rtc/packet"
 	"trellis/edge/rtc/stream"
 	"trellis/wire/hang"
 )
@@ -128,5 +131,80 @@ func TestCaptureErrorIsHalfTheRoundTrip(t *testing.T) {
 		if off := mile - back; bound < 39*time.Millisecond || bound > 41*time.Millisecond || off.Abs() > bound {
 			t.Errorf("the first mile is %v within %v, and is %v", mile, bound, back)
 		}
+	})
+}
+
+// TestCaptureOfEachLayer: layers of simulcast are streams with reports of their own, those of SVC are
+// of one; the catalog says the same of each.
+func TestCaptureOfEachLayer(t *testing.T) {
+	want := func(t *testing.T, p *publisherRig, ahead time.Duration, names ...string) {
+		t.Helper()
+		all := p.captures()
+		if len(all) != len(names) {
+			t.Errorf("the catalog is %s", p.in.catalog.document)
+		}
+		for _, name := range names {
+			is := all[name]
+			captured, now := is.OffsetUs-ahead.Microseconds(), is.IngressUs-ahead.Microseconds()
+			if captured < -20 || captured > 20 || now < -20 || now > 20 {
+				t.Errorf("%s: %+v in %s", name, is, p.in.catalog.document)
+			}
+		}
+	}
+	t.Run("simulcast", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPublisherRig(t, browserOffer)
+			defer p.end()
+			const ahead = 10 * time.Second
+			for n := range 60 {
+				for i, rid := range []string{"q", "h", "f"} {
+					ssrc, ticks := uint32(i+11), uint32(i)<<30+uint32(n)*3600
+					if n%25 == 0 {
+						p.report(ssrc, ticks, ahead)
+					}
+					b := []byte{0x90, 96 | 0x80, 0, byte(n)}
+					b = binary.BigEndian.AppendUint32(b, ticks)
+					b = binary.BigEndian.AppendUint32(b, ssrc)
+					b = append(b, 0xbe, 0xde, 0, 1, 0xa0, rid[0], 0, 0)
+					h, err := packet.ParseHeader(b)
+					if err != nil {
+						t.Fatal(err)
+					}
+					p.r.packet(packet.Packet{Header: h, Payload: vp8(n%50 == 0), Arrival: time.Now()})
+				}
+				time.Sleep(40 * time.Millisecond)
+			}
+			want(t, p, ahead, "video/q", "video/h", "video/f")
+		})
+	})
+	t.Run("SVC", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPublisherRig(t, browserOffer)
+			defer p.end()
+			in, err := stream.NewInbound(stream.InboundConfig{
+				SSRC: 1, Format: stream.Format{PayloadType: 98, Codec: framing.VP9}, Timeline: p.in.timeline, Layers: true,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			track, err := p.in.add(in, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := []byte{0x82, 0x49, 0x83, 0x42, 0x00, 0x0b, 0xf0, 0x06, 0xb0, 0x00} // a key frame's beginning
+			for n := range 60 {
+				now := time.Now()
+				for s := range uint8(2) {
+					track.Begin(stream.FrameInfo{
+						PTS: now.UnixMicro(), Arrival: now, Key: n%25 == 0 && s == 0,
+						Capture: stream.Capture{At: now.Add(-time.Hour), Now: now.Add(-time.Hour)},
+						Layer:   framing.Layer{Spatial: s, Spatials: 2, Temporals: 1, Below: s > 0, Before: n%25 > 0, Width: 192, Height: 108},
+					})
+					track.Data(key, true)
+				}
+				time.Sleep(40 * time.Millisecond)
+			}
+			want(t, p, -time.Hour, "video/hd-s0", "video/hd-s1")
+		})
 	})
 }

@@ -125,7 +125,7 @@ func TestCaptureTimesAreTold(t *testing.T) {
 			t.Errorf("report %d: %v and the offset are %v off", i, sender, d)
 		}
 		// What enters the backbone now comes in s.age later: 70 ms more than the newest frame.
-		if newest := int64(1000+40*(first+25*i))-frame+70; i > 0 && (newest > 1000 || newest < -1000) {
+		if newest := int64(1000+40*(first+25*i)) - frame + 70; i > 0 && (newest > 1000 || newest < -1000) {
 			t.Errorf("report %d: of %d ms", i, frame)
 		}
 	}
