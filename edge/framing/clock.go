@@ -87,6 +87,8 @@ type TrackClock struct {
 	shift  int64 // what reports have moved it by so far
 	newest int64 // unwrapped timestamp up to which it was moved
 
+	early    uint64 // NTP time of a report before the first packet, zero without
+	earlyAt  uint32 // and its RTP timestamp
 	reported bool
 	ntpTicks int64 // unwrapped timestamp of the last report
 	ntp      int64 // its NTP time in microseconds
@@ -105,6 +107,8 @@ func (t *TrackClock) PTS(timestamp uint32, arrival time.Time) int64 {
 	}
 	if !t.begun {
 		t.begun, t.zero, t.place, t.shift, t.newest = true, ticks, byArrival, 0, ticks
+		t.SenderReport(t.early, t.earlyAt)
+		t.early = 0
 	}
 	if ticks > t.newest {
 		t.slew(ticks)
@@ -114,16 +118,36 @@ func (t *TrackClock) PTS(timestamp uint32, arrival time.Time) int64 {
 }
 
 // SenderReport takes the NTP time and the RTP timestamp of an RTCP sender report
-// (RFC 3550, Section 6.4.1). Reports before the first packet are ignored.
-func (t *TrackClock) SenderReport(ntp uint64, timestamp uint32) {
+// (RFC 3550, Section 6.4.1), and tells whether the sender's clock was set since the last
+// one. A report before the first packet counts from that on.
+func (t *TrackClock) SenderReport(ntp uint64, timestamp uint32) (set bool) {
 	if !t.begun || ntp == 0 { // Section 6.4.1: zero when the sender has no clock
-		return
+		t.early, t.earlyAt = ntp, timestamp
+		return false
 	}
 	// Packets alone move the unwrapper: a report may be of a moment yet to come.
 	u := t.unwrap
-	t.ntpTicks, t.ntp, t.reported = u.Unwrap(timestamp), ntpMicros(ntp), true
+	ticks, at := u.Unwrap(timestamp), ntpMicros(ntp)
+	if t.reported {
+		d := at - t.ntpAt(ticks)
+		set = d > maxDrift || d < -maxDrift
+	}
+	t.ntpTicks, t.ntp, t.reported = ticks, at, true
 	t.clock.elect()
+	return set
 }
+
+// NTP returns what the sender's clock said, by its last report, at the moment of an RTP
+// timestamp: in microseconds of the NTP era. False: it has not reported yet.
+func (t *TrackClock) NTP(timestamp uint32) (micros int64, ok bool) {
+	if !t.reported {
+		return 0, false
+	}
+	u := t.unwrap
+	return t.ntpAt(u.Unwrap(timestamp)), true
+}
+
+func (t *TrackClock) ntpAt(ticks int64) int64 { return t.ntp + t.micros(ticks-t.ntpTicks) }
 
 // Synchronised reports whether reports say where the track belongs, and it is there.
 func (t *TrackClock) Synchronised() bool {

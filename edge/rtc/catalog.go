@@ -51,8 +51,9 @@ func newCatalog(wait time.Duration, audio, video bool, log *slog.Logger) *catalo
 	return c
 }
 
-// describe says what a track is like, or what it is like now.
-func (c *catalog) describe(track string, d framing.Description) {
+// describe says what a track is like, or what it is like now, and how its presentation times
+// relate to the publisher's clock.
+func (c *catalog) describe(track string, d framing.Description, capture hang.Capture) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if d.Codec.Audio() {
@@ -62,6 +63,7 @@ func (c *catalog) describe(track string, d framing.Description) {
 		// RFC 7587, Section 7: always two channels at 48 kHz, whatever was encoded.
 		c.content.Audio.Renditions[track] = hang.AudioConfig{
 			Codec: d.String(), SampleRate: 48_000, NumberOfChannels: 2, JitterMs: audioJitterMs,
+			Capture: capture,
 		}
 		delete(c.expected, wire.KindAudio)
 	} else {
@@ -70,7 +72,7 @@ func (c *catalog) describe(track string, d framing.Description) {
 		}
 		v := c.content.Video.Renditions[track]
 		v.Codec, v.CodedWidth, v.CodedHeight = d.String(), float64(d.Width), float64(d.Height)
-		v.Framerate, v.OptimizeForLatency = d.FrameRate, true
+		v.Framerate, v.OptimizeForLatency, v.Capture = d.FrameRate, true, capture
 		c.content.Video.Renditions[track] = v
 		delete(c.expected, wire.KindVideo)
 	}
@@ -87,18 +89,40 @@ func (c *catalog) stall(track string, stalled bool) {
 	c.amend(track, func(v *hang.VideoConfig) { v.Stalled = stalled })
 }
 
+// capture says how a track's presentation times relate to the publisher's clock, if the
+// track has been described.
+func (c *catalog) capture(track string, is hang.Capture) bool {
+	if c.amend(track, func(v *hang.VideoConfig) { v.Capture = is }) {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.content.Audio == nil {
+		return false
+	}
+	a, ok := c.content.Audio.Renditions[track]
+	if ok {
+		a.Capture = is
+		c.content.Audio.Renditions[track] = a
+		c.changedLocked()
+	}
+	return ok
+}
+
 // amend changes what is said of a video track, if it has been described.
-func (c *catalog) amend(track string, change func(*hang.VideoConfig)) {
+func (c *catalog) amend(track string, change func(*hang.VideoConfig)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.content.Video == nil {
-		return
+		return false
 	}
-	if v, ok := c.content.Video.Renditions[track]; ok {
+	v, ok := c.content.Video.Renditions[track]
+	if ok {
 		change(&v)
 		c.content.Video.Renditions[track] = v
 		c.changedLocked()
 	}
+	return ok
 }
 
 // remove takes a track out that has ended or goes on under another name.

@@ -69,6 +69,8 @@ type Config struct {
 	// publisher are known. Default 2 s.
 	CatalogWait time.Duration
 
+	// Clock is this node's wall clock, for the ages of objects. Nil: time.Now.
+	Clock func() time.Time
 	// Events remembers what viewers have missed; nil for nobody.
 	Events *telemetry.Events
 	// Decisions remembers which layers viewers were put on and why; nil for nobody.
@@ -77,6 +79,14 @@ type Config struct {
 	Log *slog.Logger
 	// Metrics receives the package's collectors; nil for none.
 	Metrics prometheus.Registerer
+}
+
+// wall returns what the node's wall clock says at a time of the process's.
+func (c *Config) wall(at time.Time) time.Time {
+	if c.Clock == nil {
+		return at
+	}
+	return at.Add(c.Clock().Sub(time.Now()))
 }
 
 func (c Config) withDefaults() (Config, error) {

@@ -73,6 +73,7 @@ func New(cfg Config) (*Edge, error) {
 		return nil, err
 	}
 	e.egress = newEgress(cfg.Table, e.port, e.metrics, e.log)
+	e.egress.wall = e.cfg.wall
 	e.egress.events = cfg.Events
 	e.decisions = cfg.Decisions
 	return e, nil

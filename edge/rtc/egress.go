@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"trellis/edge/rtc/transport"
 	"trellis/internal/relay"
@@ -22,6 +23,7 @@ type egress struct {
 	metrics *metrics
 	events  *telemetry.Events
 	log     *slog.Logger
+	wall    func(time.Time) time.Time // Config.wall; nil: the process's clock is right
 
 	wg sync.WaitGroup
 
@@ -65,9 +67,7 @@ func (e *egress) run(h *laneHold) {
 	l := h.lane
 	ctx, cancel := context.WithCancel(context.Background())
 	var ladder sync.WaitGroup
-	if l.key.track == "" {
-		ladder.Go(func() { e.watch(ctx, l) })
-	}
+	ladder.Go(func() { e.watch(ctx, l) })
 	err := l.run()
 	cancel()
 	e.forget(h)
@@ -83,7 +83,7 @@ func (e *egress) run(h *laneHold) {
 	e.metrics.lanes.Dec()
 }
 
-// watch tells a lane what layers its broadcast's catalog has, until ctx ends.
+// watch tells a lane what its broadcast's catalog says of its layers, until ctx ends.
 func (e *egress) watch(ctx context.Context, l *lane) {
 	sub, err := e.table.Subscribe(l.trackName(hang.CatalogTrack), relay.SubscribeOptions{Kind: relay.ReaderWebRTC, Viewers: 1})
 	if err != nil {
@@ -94,7 +94,10 @@ func (e *egress) watch(ctx context.Context, l *lane) {
 	var doc hang.Document
 	for {
 		c, _, err := nextCatalog(ctx, sub, &doc)
-		if err != nil {
+		switch {
+		case errors.Is(err, hang.ErrCatalog):
+			continue // of what it said before, nothing is known to be wrong
+		case err != nil:
 			return // it ends with the broadcast, and so does the lane
 		}
 		if all := renditionsOf(c, l.key); len(all) > 0 {
@@ -107,7 +110,7 @@ func (e *egress) watch(ctx context.Context, l *lane) {
 // broadcast is still there.
 func (e *egress) open(key laneKey, all []rendition) (*lane, error) {
 	l := &lane{
-		key: key, metrics: e.metrics, events: e.events,
+		key: key, metrics: e.metrics, events: e.events, wall: e.wall,
 		log:      e.log.With(slog.String("broadcast", string(key.broadcast)), slog.String("codec", key.codec.String())),
 		commands: make(chan laneCommand, laneCommands),
 		quit:     make(chan struct{}),

@@ -25,6 +25,7 @@ type ingestLayer struct {
 	thinned bool // it is a part of another one that has all pictures
 
 	described framing.Description
+	captured  hang.Capture // as the catalog has it
 
 	group   *relay.Group // nil: the next frame must begin one
 	seq     uint64       // of the next group
@@ -127,6 +128,9 @@ func roundBps(bps uint64) uint64 {
 // begin opens a frame.
 func (l *ingestLayer) begin(f stream.FrameInfo) {
 	l.rate(f.Arrival)
+	if is := l.from.capture.said; is != l.captured && l.from.ingest.catalog.capture(l.name, is) {
+		l.captured = is
+	}
 	l.from.ingest.listen(l, f.Arrival)
 	l.key = f.Key
 	if l.beginsGroup(f.Key) && !l.nextGroup() {
@@ -142,7 +146,8 @@ func (l *ingestLayer) begin(f stream.FrameInfo) {
 		return
 	}
 	l.limitGroup(f)
-	err := l.group.Begin(l.object, relay.ObjectHeader{Time: f.PTS, Ingress: f.Arrival.UnixMicro()}, -1)
+	ingress := l.from.ingest.edge.cfg.wall(f.Arrival).UnixMicro()
+	err := l.group.Begin(l.object, relay.ObjectHeader{Time: f.PTS, Ingress: ingress}, -1)
 	if err != nil {
 		l.refused(err)
 		return
@@ -234,7 +239,8 @@ func (l *ingestLayer) describe() {
 	if d != l.described {
 		l.described = d
 		l.lines.Store(int64(d.Height))
-		l.from.ingest.catalog.describe(l.name, d)
+		l.captured = l.from.capture.said
+		l.from.ingest.catalog.describe(l.name, d, l.captured)
 	}
 }
 

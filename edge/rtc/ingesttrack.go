@@ -33,6 +33,7 @@ type ingestTrack struct {
 
 	codec    framing.Codec // these two are written under mu, for status
 	switches int
+	capture  captureTimes
 	whole    *ingestLayer // what is written as it comes
 	split    *framing.Split
 	parts    []*ingestLayer // what split makes, by its outputs
@@ -116,6 +117,7 @@ func (t *ingestTrack) askKeyframe(reason keyframeReason) {
 
 // Begin implements stream.Sink.
 func (t *ingestTrack) Begin(f stream.FrameInfo) {
+	t.capture.frame(&f)
 	if f.Layer.Alone() {
 		if t.whole == nil {
 			if t.whole = t.named(t.base(), false); t.whole == nil {

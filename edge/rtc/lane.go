@@ -64,6 +64,7 @@ type lane struct {
 	log       *slog.Logger
 	events    *telemetry.Events
 	subscribe func(track string) (*relay.Subscription, error)
+	wall      func(time.Time) time.Time // as in egress
 
 	// rungs are the layers that viewers can be put on, the smallest first. The slice
 	// is replaced, never changed.

@@ -29,7 +29,7 @@ type laneObject struct {
 	firstPacket uint64           // number of its first packet in the lane
 	ticks       int64            // presentation time in RTP clock units
 	red         framing.Payloads // of sound: the object together with the one before; empty without
-	ingress     int64            // when it entered the backbone, unix µs; zero if unknown
+	capture     captureStamp
 	appended    time.Time
 }
 

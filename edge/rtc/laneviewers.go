@@ -291,11 +291,12 @@ func (l *lane) flush() {
 	}
 }
 
-// report tells a viewer what time it is on the broadcast's timeline.
+// report tells a viewer what time it is on the broadcast's timeline: that of what enters the
+// backbone now, so that clocks on the way to it are not told by how long that takes.
 func (l *lane) report(v *viewer, now time.Time) {
 	la := v.layer
 	v.reportDue = now.Add(reportEvery).Truncate(reportTogether)
-	since := now.Sub(la.lastAppend).Microseconds()
+	since := (now.Sub(la.lastAppend) + la.lastAge).Microseconds()
 	ntp := stream.NTP(time.UnixMicro(la.lastPTS + since))
 	if err := v.report(l.batch, ntp, la.lastTicks+ticksOf(since, l.key.codec.ClockRate())); err != nil {
 		la.skip(skipWriteFailed)

@@ -63,7 +63,9 @@ type layer struct {
 	settled      bool      // what was cached when it was opened has arrived
 	lastAppend   time.Time
 	lastPTS      int64
-	lastTicks    int64 // of the object with lastPTS
+	lastTicks    int64         // of the object with lastPTS
+	lastAge      time.Duration // since it entered the backbone, when it was appended; zero if unknown
+	captured     captured
 	sound        soundTicks
 	nextKeyframe time.Time
 	nextFresh    time.Time
@@ -88,6 +90,7 @@ type rendition struct {
 	track, codec string
 	height       int
 	bps          uint64 // zero if it does not say
+	capture      hang.Capture
 }
 
 // renditionsOf lists the tracks of a catalog that a lane with this key can carry
@@ -103,13 +106,13 @@ func renditionsOf(c hang.Catalog, key laneKey) []rendition {
 	}
 	if key.codec.Audio() {
 		for _, t := range c.AudioTracks() {
-			add(rendition{track: t.Track, codec: t.Codec, bps: uint64(t.BitrateBps)}, t.Description, t.Container)
+			add(rendition{track: t.Track, codec: t.Codec, bps: uint64(t.BitrateBps), capture: t.Capture}, t.Description, t.Container)
 		}
 		return all
 	}
 	for _, t := range c.VideoTracks() {
 		if !t.Stalled {
-			add(rendition{t.Track, t.Codec, int(t.CodedHeight), uint64(t.BitrateBps)}, t.Description, t.Container)
+			add(rendition{t.Track, t.Codec, int(t.CodedHeight), uint64(t.BitrateBps), t.Capture}, t.Description, t.Container)
 		}
 	}
 	return all
@@ -118,6 +121,7 @@ func renditionsOf(c hang.Catalog, key laneKey) []rendition {
 // update takes over what a catalog says.
 func (la *layer) update(r rendition) {
 	la.height.Store(int64(r.height))
+	la.captured.learn(r.capture)
 	if la.meter.known && la.sub != nil {
 		return // we see it
 	}
@@ -213,17 +217,25 @@ func (la *layer) append(in laneInput, now time.Time) {
 	}
 	la.hole = false
 	la.checkTimeline(int64(pts), now)
-	slot.ticks, slot.ingress = ticksOf(int64(pts), l.key.codec.ClockRate()), in.Ingress
+	slot.ticks = ticksOf(int64(pts), l.key.codec.ClockRate())
 	if audio {
 		slot.ticks = la.sound.next(slot.ticks)
 	}
 	if in.IngressErr < 0 {
-		slot.ingress = 0
+		in.Ingress = 0
 	}
+	la.captured.stamp(&slot.capture, int64(pts), in.Ingress, now)
 	if la.first.IsZero() {
 		la.first = now
 	}
-	la.lastAppend, la.lastPTS, la.lastTicks = now, int64(pts), slot.ticks
+	la.lastAppend, la.lastPTS, la.lastTicks, la.lastAge = now, int64(pts), slot.ticks, 0
+	wall := now
+	if l.wall != nil {
+		wall = l.wall(now)
+	}
+	if in.Ingress != 0 {
+		la.lastAge = wall.Sub(time.UnixMicro(in.Ingress))
+	}
 	la.packets.commit(in.first || audio, now)
 	if audio && l.protected() {
 		la.addRED()
@@ -235,10 +247,8 @@ func (la *layer) append(in laneInput, now time.Time) {
 		la.bps.Store(la.meter.bps)
 	}
 	if la.users > 0 {
-		la.track.ObserveAge(in.ObjectHeader, now)
-		if slot.ingress != 0 {
-			l.metrics.age.Observe(float64(now.UnixMicro()-slot.ingress) / 1e6)
-		}
+		la.track.ObserveAge(in.ObjectHeader, wall)
+		la.observe(in.Ingress)
 	}
 	for i, v := range l.viewers {
 		if i%transport.MaxTouched == 0 {
@@ -375,8 +385,9 @@ func (la *layer) tell(s skip, now time.Time) {
 }
 
 // packetOverhead is what a packet has beside its payload on its way to a viewer:
-// headers of IPv4, UDP and RTP with two extensions, and the authentication tag.
-const packetOverhead = 20 + 8 + maxHeader + 16
+// headers of IPv4, UDP and RTP with the extensions that most packets have, and the
+// authentication tag.
+const packetOverhead = 20 + 8 + 32 + 16
 
 // rateMeter averages a bitrate over some groups, whose key frames are several times
 // as large as the other frames. Time is an argument.

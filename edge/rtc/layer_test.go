@@ -61,7 +61,7 @@ func newLadderStory(t *testing.T) *ladderStory {
 	}
 	s.lane, err = newEgress(table, nil, m, slog.New(slog.DiscardHandler)).open(
 		laneKey{broadcast: "room/alice", codec: framing.VP8},
-		[]rendition{{"video/f", "vp8", 720, 0}, {"video/h", "vp8", 360, 0}, {"video/q", "vp8", 180, 0}})
+		[]rendition{{track: "video/f", codec: "vp8", height: 720}, {track: "video/h", codec: "vp8", height: 360}, {track: "video/q", codec: "vp8", height: 180}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestLayerEnds(t *testing.T) {
 	}
 	// And by a catalog that names one less.
 	from = len(r.packets)
-	s.tell(laneCommand{kind: commandLadder, renditions: []rendition{{"video/q", "vp8", 180, 0}}})
+	s.tell(laneCommand{kind: commandLadder, renditions: []rendition{{track: "video/q", codec: "vp8", height: 180}}})
 	s.step()
 	s.step("video/q")
 	if got := r.sent(from); got != "q" {

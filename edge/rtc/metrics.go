@@ -180,6 +180,8 @@ func endingOf(cause error) int {
 type metrics struct {
 	setup        prometheus.Histogram
 	age          prometheus.Histogram
+	captureAge   prometheus.Histogram
+	captured     [numCaptureSources]prometheus.Counter // objects, by what viewers are told of their capture
 	resume       prometheus.Histogram
 	endings      [numRoles][numEndings]prometheus.Counter
 	refused      [numRefusals]prometheus.Counter
@@ -204,6 +206,7 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
+	ages := []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5}
 	m := &metrics{
 		setup: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "trellis_rtc_session_setup_seconds", Help: "Time from the offer until media can flow.",
@@ -211,7 +214,11 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 		}),
 		age: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "trellis_rtc_egress_age_seconds", Help: "Age of objects when their packets were sent to viewers.",
-			Buckets: []float64{0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5},
+			Buckets: ages,
+		}),
+		captureAge: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "trellis_rtc_egress_capture_age_seconds",
+			Help: "Time since objects were captured when their packets were sent to viewers, where the publisher's clock is known.", Buckets: ages,
 		}),
 		resume: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "trellis_rtc_layer_resume_seconds", Help: "Time from when a held layer was wanted until it came again.",
@@ -270,13 +277,19 @@ func newMetrics(reg prometheus.Registerer, sessions func(Role) int) (*metrics, e
 	for r := range numFECReasons {
 		m.fecChoices[r] = fecChoices.WithLabelValues(r.String())
 	}
+	captured := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "trellis_rtc_egress_capture_total", Help: "Objects sent to viewers, by what these are told as the time of capture.",
+	}, []string{"source"})
+	for s := range numCaptureSources {
+		m.captured[s] = captured.WithLabelValues(s.String())
+	}
 	if reg == nil {
 		return m, nil
 	}
 	all := []prometheus.Collector{
 		m.setup, m.age, m.resume, endings, refused, skipped, keyRequests, m.keyRequested, m.restarts,
 		m.packetsOut, m.bytesOut, m.resent, m.probes, m.redViewers, m.lanes, switches,
-		m.fecViewers, m.fecPackets, m.fecBytes, fecChoices,
+		m.fecViewers, m.fecPackets, m.fecBytes, fecChoices, m.captureAge, captured,
 	}
 	for r := range numRoles {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -231,30 +231,45 @@ func (e *Edge) readCatalog(ctx context.Context, b wire.Broadcast, audio, video b
 }
 
 // nextCatalog waits for the next version of the catalog, and returns it with the
-// time when it entered the backbone.
+// time when it entered the backbone. A group that breaks off on its way, or comes after a newer
+// one, is passed over.
 func nextCatalog(
 	ctx context.Context, sub *relay.Subscription, doc *hang.Document,
 ) (hang.Catalog, time.Time, error) {
-	g, err := sub.NextGroup(ctx)
-	if err != nil {
-		return hang.Catalog{}, time.Time{}, err
-	}
-	defer g.Close()
-	var b []byte
 	for {
-		c, err := g.Next(ctx)
+		g, err := sub.NextGroup(ctx)
 		if err != nil {
 			return hang.Catalog{}, time.Time{}, err
 		}
-		b = append(b, c.Payload...)
-		if len(b) > hang.MaxCatalogBytes {
-			return hang.Catalog{}, time.Time{}, hang.ErrCatalog
+		seq := g.Seq()
+		if doc.Stale(seq) {
+			g.Close()
+			continue
 		}
-		if c.Last {
-			catalog, err := doc.Apply(g.Seq(), c.Object, b)
-			return catalog, time.UnixMicro(c.Ingress), err
+		b, c, err := wholeObject(ctx, g)
+		g.Close()
+		switch {
+		case errors.Is(err, hang.ErrCatalog), err != nil && ctx.Err() != nil:
+			return hang.Catalog{}, time.Time{}, err
+		case err != nil:
+			continue
+		}
+		catalog, err := doc.Apply(seq, c.Object, b)
+		return catalog, time.UnixMicro(c.Ingress), err
+	}
+}
+
+// wholeObject reads the next object of a catalog's group, and returns it with its last chunk.
+func wholeObject(ctx context.Context, g *relay.GroupReader) (b []byte, c relay.Chunk, err error) {
+	for !c.Last {
+		if c, err = g.Next(ctx); err != nil {
+			return nil, c, err
+		}
+		if b = append(b, c.Payload...); len(b) > hang.MaxCatalogBytes {
+			return nil, c, hang.ErrCatalog
 		}
 	}
+	return b, c, nil
 }
 
 // viewing is what a viewer's session does.

@@ -76,7 +76,7 @@ func TestPlayoutOnShortPaths(t *testing.T) {
 // packets carry it, also when it is over.
 func TestPlayoutExtension(t *testing.T) {
 	v := newViewer(viewerConfig{playout: 5, clockRate: 90_000})
-	if h := v.extend(0, 100, bwe.Media, time.Time{}); len(h) != 12 {
+	if h := v.extend(nil, 100, bwe.Media, time.Time{}); len(h) != 12 {
 		t.Errorf("%x before any delay", h)
 	}
 	v.aim.playout, v.kept = 400*time.Millisecond, 400*time.Millisecond
@@ -89,7 +89,7 @@ func TestPlayoutExtension(t *testing.T) {
 		{10 * time.Second, [4]byte{5<<4 | 2, 0x3e, 0x83, 0xe8}},
 	} {
 		v.aim.playout = c.least
-		h := v.extend(0, 100, bwe.Media, time.Time{})
+		h := v.extend(nil, 100, bwe.Media, time.Time{})
 		if len(h) != 20 || [4]byte(h[16:]) != c.want {
 			t.Errorf("%v: header %x, want it to end with %x", c.least, h, c.want)
 		}

@@ -206,6 +206,7 @@ func TestRepeatedPacketsAreTheSame(t *testing.T) {
 	v := soundViewer(out, 111, 0)
 	v.cfg.capture = 3
 	l := soundLane(t, v)
+	l.layers[0].captured.learn(hang.Capture{OffsetUs: 1, IngressUs: 2}) // told with some packets
 	next := speak(l)
 	for range 10 {
 		next()

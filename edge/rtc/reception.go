@@ -221,11 +221,12 @@ func (r *reception) begin(st *received, p *packet.Packet, format stream.Format) 
 // align tells a stream what a sender report said that came before its first packet.
 func (r *reception) align(st *received) {
 	if sr, ok := r.senders[st.inbound.SSRC()]; ok {
-		st.inbound.Report(sr.ntp, sr.timestamp)
+		st.inbound.Report(sr.ntp, sr.timestamp, sr.at)
 	}
 }
 
-// reports takes RTCP of the publisher's: of it, sender reports concern us.
+// reports takes RTCP of the publisher's: of it, sender reports concern us, and answers to the
+// times that ours tell.
 func (r *reception) reports(compound []byte, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -235,10 +236,15 @@ func (r *reception) reports(compound []byte, now time.Time) {
 			r.ingest.edge.metrics.skipped[skipBadFeedback].Inc()
 			return
 		}
-		if b := compound[:size]; b[1] == rtcpSenderReport && size >= 8+senderInfo {
+		switch b := compound[:size]; {
+		case b[1] == rtcpSenderReport && size >= 8+senderInfo:
 			r.report(binary.BigEndian.Uint32(b[4:]), senderReport{
 				ntp: binary.BigEndian.Uint64(b[8:]), timestamp: binary.BigEndian.Uint32(b[16:]), at: now,
 			})
+		case b[1] == receive.ExtendedReport:
+			if trip, ok := receive.RoundTrip(b, r.ssrc, stream.NTP(now)); ok {
+				r.ingest.timeline.RoundTrip(trip)
+			}
 		}
 		compound = compound[size:]
 	}
@@ -255,7 +261,7 @@ func (r *reception) report(ssrc uint32, sr senderReport) {
 	}
 	for i := range r.streams {
 		if in := r.streams[i].inbound; in != nil && in.SSRC() == ssrc {
-			in.Report(sr.ntp, sr.timestamp)
+			in.Report(sr.ntp, sr.timestamp, sr.at)
 		}
 	}
 }
@@ -323,21 +329,23 @@ func (r *reception) tell(now time.Time) {
 	}
 }
 
-// receiverReport appends a report on what was heard: RFC 3550, Section 6.4.2.
+// receiverReport appends a report on what was heard (RFC 3550, Section 6.4.2), and asks for the
+// round trip, by which the publisher's clock is known.
 func (r *reception) receiverReport(b []byte, now time.Time) []byte {
 	b = append(b, make([]byte, 8)...)
-	n := 0
-	for _, h := range r.heard {
+	n, sender := 0, uint32(0)
+	for ssrc, h := range r.heard {
 		if n == maxBlocks {
 			break
 		}
+		sender = ssrc
 		b = h.Append(b, now)
 		n++
 	}
 	b[0], b[1] = 2<<6|byte(n), rtcpReceiverReport
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)/4-1))
 	binary.BigEndian.PutUint32(b[4:], r.ssrc)
-	return b
+	return receive.AppendReference(b, r.ssrc, sender, stream.NTP(now))
 }
 
 // writeRTCP sends feedback. It may be called from any goroutine.

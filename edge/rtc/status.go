@@ -61,6 +61,14 @@ type LaneStatus struct {
 	Resent           uint64 `json:"resent"`
 	Restarts         uint64 `json:"restarts"`
 	KeyframeRequests uint64 `json:"keyframe_requests"`
+	// Capture says what viewers are told as the time of capture: "publisher" for that, on the
+	// publisher's clock, "ingress" for the time when a frame entered the backbone, "unknown"
+	// for nothing.
+	Capture string `json:"capture"`
+	// FirstMileMs is the time from capture until ingress, where that is known, and
+	// FirstMileErrorMs bounds its error, zero if nothing does.
+	FirstMileMs      float64 `json:"first_mile_ms,omitempty"`
+	FirstMileErrorMs float64 `json:"first_mile_error_ms,omitempty"`
 }
 
 // Status returns the sessions and lanes, sorted by name.
@@ -114,11 +122,13 @@ func (e *egress) status() []LaneStatus {
 	for k, h := range e.lanes {
 		for _, la := range *h.rungs.Load() {
 			c := &la.stats
-			all = append(all, LaneStatus{
+			s := LaneStatus{
 				Broadcast: string(k.broadcast), Track: la.name, Codec: k.codec.String(), BitrateBps: la.bps.Load(),
 				Viewers: c.viewers.Load(), Objects: c.objects.Load(), Packets: c.packets.Load(), Bytes: c.bytes.Load(),
 				Resent: c.resent.Load(), Restarts: c.restarts.Load(), KeyframeRequests: c.keyframes.Load(),
-			})
+			}
+			la.captured.status(&s)
+			all = append(all, s)
 		}
 	}
 	slices.SortFunc(all, func(a, b LaneStatus) int {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"trellis/edge/rtc/bwe"
-	"trellis/edge/rtc/stream"
 	"trellis/edge/rtc/transport"
 	"trellis/internal/allowance"
 )
@@ -183,8 +182,8 @@ func (v *viewer) settle(newest int64, now time.Time) {
 const minTicks = -1 << 60
 
 // maxHeader is an RTP header with the extensions that we send: 3 bytes of
-// transport-wide sequence number, 9 of capture time and 4 of playout delay.
-const maxHeader = 12 + 4 + 16
+// transport-wide sequence number, 17 of capture time and 4 of playout delay.
+const maxHeader = 12 + 4 + 24
 
 // playoutMost is the longest time that viewers are allowed to keep pictures back, in
 // the extension's units: they know best.
@@ -203,16 +202,16 @@ func (v *viewer) rtpHeader(pt uint8, marker bool, seq uint16, ts, ssrc uint32) {
 }
 
 // extend adds the header extensions that were negotiated, in one-byte form (RFC
-// 8285, Section 4.2). ingress is zero where the capture time is not known.
-func (v *viewer) extend(ingress int64, payload int, kind bwe.Kind, now time.Time) []byte {
+// 8285, Section 4.2). captured is empty where there is nothing to say of that.
+func (v *viewer) extend(captured []byte, payload int, kind bwe.Kind, now time.Time) []byte {
 	h := v.header[:16]
 	if v.cfg.transport != 0 {
 		seq := v.cfg.sent.Add(now, payload+packetOverhead, kind)
 		h = append(h, v.cfg.transport<<4|1, byte(seq>>8), byte(seq))
 	}
-	if v.cfg.capture != 0 && ingress != 0 {
-		h = append(h, v.cfg.capture<<4|7)
-		h = binary.BigEndian.AppendUint64(h, stream.NTP(time.UnixMicro(ingress)))
+	if v.cfg.capture != 0 && len(captured) > 0 {
+		h = append(h, v.cfg.capture<<4|byte(len(captured)-1))
+		h = append(h, captured...)
 	}
 	if v.cfg.playout != 0 && v.kept > 0 {
 		least := uint32(v.aim.playout / playoutUnit)
@@ -238,9 +237,7 @@ func (v *viewer) write(b *transport.Batch, o *laneObject, n uint64, i int, now t
 		payload, pt = v.redPayload(o), v.cfg.redPT
 	}
 	v.rtpHeader(pt, i == o.payloads.Len()-1 && !v.cfg.audio, uint16(seq), v.tsBase+uint32(ticks), v.cfg.ssrc)
-	// The capture time is on all packets of the frame, not the first alone: those of
-	// one size leave in one call.
-	h := v.extend(o.ingress, len(payload), bwe.Media, now)
+	h := v.extend(o.capture.of(n <= v.run.live), len(payload), bwe.Media, now)
 	v.seq++
 	v.run.count++
 	v.packets++
@@ -284,7 +281,7 @@ func (v *viewer) rewrite(
 	// How far back it is tells in which turn of the 16 bits it was sent.
 	index := v.seq - 1 - uint64(uint16(v.seq-1)-seq)
 	v.rtpHeader(v.cfg.pt, i == o.payloads.Len()-1 && !v.cfg.audio, seq, v.tsBase+uint32(run.ticks(n, o)), v.cfg.ssrc)
-	return v.cfg.out.Send(b, v.extend(o.ingress, len(payload), bwe.Resend, now), payload, v.cfg.ssrc, index)
+	return v.cfg.out.Send(b, v.extend(o.capture.of(n <= run.live), len(payload), bwe.Resend, now), payload, v.cfg.ssrc, index)
 }
 
 // repeat sends a packet again in the retransmission format.
@@ -296,7 +293,7 @@ func (v *viewer) repeat(
 	v.scratch = binary.BigEndian.AppendUint16(v.scratch[:0], seq)
 	v.scratch = append(v.scratch, o.payloads.At(i)...)
 	v.rtpHeader(v.cfg.rtxPT, i == o.payloads.Len()-1, uint16(index), v.tsBase+uint32(run.ticks(n, o)), v.cfg.rtxSSRC)
-	return v.cfg.out.Send(b, v.extend(0, len(v.scratch), kind, now), v.scratch, v.cfg.rtxSSRC, index)
+	return v.cfg.out.Send(b, v.extend(nil, len(v.scratch), kind, now), v.scratch, v.cfg.rtxSSRC, index)
 }
 
 // report sends a sender report (RFC 3550, Section 6.4.1): at time ntp of the

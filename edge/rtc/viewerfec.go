@@ -136,7 +136,7 @@ func (v *viewer) writeRepair(l *lane, now time.Time) error {
 	seq := g.seq
 	g.seq++
 	v.rtpHeader(v.cfg.fecPT, false, uint16(seq), v.tsBase+uint32(v.ticks), v.cfg.fecSSRC)
-	h := v.extend(0, len(g.payload), bwe.Repair, now)
+	h := v.extend(nil, len(g.payload), bwe.Repair, now)
 	l.metrics.fecBytes.Add(float64(len(g.payload)))
 	return v.cfg.out.Send(l.batch, h, g.payload, v.cfg.fecSSRC, seq)
 }

@@ -56,9 +56,12 @@ type AgeSource string
 
 // Where ages come from.
 const (
-	// AgeFromCaptureTime: the absolute capture time in WebRTC packets. From a Trellis
-	// edge it is when the frame entered the backbone.
+	// AgeFromCaptureTime: the absolute capture time in WebRTC packets, on the publisher's
+	// clock, which the edge knows: the age is that since capture, whatever clocks say.
 	AgeFromCaptureTime AgeSource = "capture_time"
+	// AgeFromIngressTime: the same field where the edge does not know the publisher's
+	// clock: when the frame entered the backbone, on the clock of the edge.
+	AgeFromIngressTime AgeSource = "ingress_time"
 	// AgeFromPTS: presentation times are times of day at the publisher.
 	AgeFromPTS AgeSource = "presentation_time"
 	// Unsynchronised: nothing says how old frames are, or clocks disagree.

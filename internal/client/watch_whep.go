@@ -65,9 +65,14 @@ func (w whepFeed) Next(ctx context.Context) (received, error) {
 	case err != nil:
 		return received{}, err
 	}
-	r := received{codec: f.Codec, pts: f.PTS.Microseconds(), key: f.Key, data: f.Data, arrived: f.Arrival, made: f.Captured}
-	if r.madeFrom = Unsynchronised; !f.Captured.IsZero() {
-		r.madeFrom = AgeFromCaptureTime
+	r := received{codec: f.Codec, pts: f.PTS.Microseconds(), key: f.Key, data: f.Data, arrived: f.Arrival}
+	switch {
+	case f.Aged:
+		r.made, r.madeFrom = f.Arrival.Add(-f.Age), AgeFromCaptureTime
+	case !f.Captured.IsZero():
+		r.made, r.madeFrom = f.Captured, AgeFromIngressTime
+	default:
+		r.madeFrom = Unsynchronised
 	}
 	return r, nil
 }

@@ -112,7 +112,7 @@ func (n *Node) assemble() error {
 	n.rtc, err = rtc.New(rtc.Config{
 		Table: n.table, Origin: cfg.ID, UDP: cfg.Sockets.WebRTC, TCP: cfg.Sockets.WebRTCTCP, Net: cfg.WebRTCNet,
 		PublicAddrs: cfg.PublicAddrs, MaxSessions: cfg.Limits.Sessions, MaxSessionsPerIdentity: cfg.Limits.SessionsPerIdentity, Events: n.events,
-		Decisions: n.layers, Log: n.log, Metrics: n.registry,
+		Clock: cfg.WallClock, Decisions: n.layers, Log: n.log, Metrics: n.registry,
 	})
 	if err != nil {
 		return err

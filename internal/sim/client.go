@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -27,6 +28,7 @@ type Client struct {
 	host  *Host
 	door  Door
 	token string
+	clock clock // that it stamps what it publishes with
 
 	mu         sync.Mutex
 	transports []*quic.Transport
@@ -38,6 +40,9 @@ type Client struct {
 func NewClient(h *Host, door Door, token string) *Client {
 	return &Client{host: h, door: door, token: token, http: &http.Transport{DialContext: h.DialContext}}
 }
+
+// StepClock puts the machine's clock forward, or back.
+func (c *Client) StepClock(by time.Duration) { c.clock.ahead.Add(int64(by)) }
 
 // Host returns the client's machine.
 func (c *Client) Host() *Host { return c.host }
@@ -95,5 +100,6 @@ func (c *Client) webRTC(prefix, broadcast string) whipclient.Config {
 		Token: c.token,
 		HTTP:  c.HTTP(),
 		Net:   c.host.Net(),
+		Clock: c.clock.now,
 	}
 }

@@ -252,6 +252,7 @@ class Page {
 			["Picture", viewer.width ? `${viewer.width} × ${viewer.height}, ${fps.toFixed(0)} fps` : "–"],
 			["Codecs", [viewer.codec, viewer.audio.codec].filter(Boolean).join(", ") || "–"],
 			["First picture after", viewer.firstPictureMs === undefined ? "–" : milliseconds(viewer.firstPictureMs)],
+			["Captured", viewer.capture?.video?.ageMs === undefined ? "–" : `${milliseconds(viewer.capture.video.ageMs)} before it is shown`],
 			["Lost on the last mile", viewer.lost === undefined ? "–" : `${viewer.lost} packets`],
 			["Dropped at the node", `${drops} groups`],
 			["Watching here", `${video?.viewers ?? 0}`],

@@ -1,5 +1,7 @@
 // A viewer of one broadcast at one region: the same face for both ways to watch.
 
+import type { CaptureTime } from "./capture";
+
 export type Via = "whep" | "moq";
 
 export interface ViewerStats {
@@ -20,6 +22,8 @@ export interface ViewerStats {
 	dropped?: number;
 	/** Round trip between this page and the node. */
 	rttMs?: number;
+	/** When what is played now was captured (WHEP, where the browser tells). */
+	capture?: { audio?: CaptureTime; video?: CaptureTime };
 	audio: {
 		codec: string;
 		bytes: number;

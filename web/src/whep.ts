@@ -1,5 +1,6 @@
 // Watching by WHEP.
 
+import { captureTime, offerCaptureTimes } from "./capture";
 import { Level } from "./level";
 import type { Viewer, ViewerStats } from "./viewer";
 import { negotiate, WishError, type WishSession } from "./wish";
@@ -64,6 +65,7 @@ export class WhepViewer implements Viewer {
 		});
 		pc.addTransceiver("video", { direction: "recvonly" });
 		pc.addTransceiver("audio", { direction: "recvonly" });
+		offerCaptureTimes(pc);
 		const stream = new MediaStream();
 		this.#stream = stream;
 		pc.ontrack = (event) => {
@@ -108,7 +110,12 @@ export class WhepViewer implements Viewer {
 			audio: { codec: "", bytes: 0, level: this.#level?.rms() ?? 0, energy: 0, concealed: 0 },
 			transport: "",
 		};
-		const report = await this.#session?.pc.getStats();
+		const pc = this.#session?.pc;
+		const report = await pc?.getStats();
+		if (pc && report) {
+			const [audio, video] = [captureTime(pc, report, "audio"), captureTime(pc, report, "video")];
+			stats.capture = { ...(audio && { audio }), ...(video && { video }) };
+		}
 		report?.forEach((entry) => {
 			if (entry.type === "inbound-rtp" && entry.kind === "video") {
 				stats.frames = entry.framesDecoded ?? 0;

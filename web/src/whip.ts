@@ -1,5 +1,6 @@
 // Publishing by WHIP.
 
+import { offerCaptureTimes } from "./capture";
 import type { Codec, Publisher, PublisherStats } from "./publisher";
 import { negotiate, preferCodec, type WishSession } from "./wish";
 
@@ -46,6 +47,7 @@ export class WhipPublisher implements Publisher {
 			});
 			if (video) preferCodec(transceiver, codec);
 		}
+		offerCaptureTimes(pc);
 		try {
 			this.#session = await negotiate(pc, url, token);
 		} catch (err) {

@@ -79,7 +79,8 @@ type VideoConfig struct {
 	Stalled bool `json:"stalled,omitempty"`
 	// Broadcast is a relative path to the broadcast that has the track; empty:
 	// this one.
-	Broadcast string `json:"broadcast,omitempty"`
+	Broadcast string  `json:"broadcast,omitempty"`
+	Capture   Capture `json:"capture,omitzero"`
 }
 
 // AudioConfig describes one audio track.
@@ -95,6 +96,7 @@ type AudioConfig struct {
 	BitrateBps       float64 `json:"bitrate,omitempty"`
 	JitterMs         float64 `json:"jitter,omitempty"`
 	Broadcast        string  `json:"broadcast,omitempty"`
+	Capture          Capture `json:"capture,omitzero"`
 }
 
 // ParseCatalog reads a whole catalog. What is not a catalog at all is an error;

@@ -50,6 +50,34 @@ func TestParseCatalog(t *testing.T) {
 	}
 }
 
+// TestCapture: what is known of capture times comes through, also by a patch; of what others mean by
+// the name nothing is taken.
+func TestCapture(t *testing.T) {
+	var d Document
+	want := Capture{OffsetUs: -1_700_000_000_123_456, IngressUs: -1_700_000_000_100_000, ErrorUs: 12}
+	c, err := d.Apply(0, 0, []byte(`{"audio":{"renditions":{"a":{"codec":"opus","sampleRate":48000,"numberOfChannels":2,
+		"capture":{"offset":-1700000000123456,"ingress":-1700000000100000,"error":12}}}}}`))
+	if err != nil || c.Audio.Renditions["a"].Capture != want || !want.Known() {
+		t.Fatalf("%+v, %v", c.Audio, err)
+	}
+	c, err = d.Apply(0, 1, []byte(`{"audio":{"renditions":{"a":{"capture":{"error":null}}}}}`))
+	want.ErrorUs = 0
+	if err != nil || c.Audio.Renditions["a"].Capture != want {
+		t.Errorf("%+v, %v", c.Audio, err)
+	}
+	b, err := c.Marshal()
+	if again, err2 := ParseCatalog(b); err != nil || err2 != nil || again.Audio.Renditions["a"].Capture != want {
+		t.Errorf("%s: %+v, %v, %v", b, again.Audio, err, err2)
+	}
+	c, err = d.Apply(1, 0, []byte(`{"audio":{"renditions":{"a":{"codec":"opus","sampleRate":48000,"numberOfChannels":2,"capture":[1]}}}}`))
+	if err != nil || c.Audio.Renditions["a"].Capture.Known() {
+		t.Errorf("%+v, %v", c.Audio, err)
+	}
+	if d.Stale(1) || d.Stale(2) || !d.Stale(0) {
+		t.Error("group 0 is older than group 1, and no other")
+	}
+}
+
 func TestParseCatalogTolerates(t *testing.T) {
 	for _, tc := range []struct {
 		doc     string
@@ -62,6 +90,7 @@ func TestParseCatalogTolerates(t *testing.T) {
 		{doc: `{"video":{}}`},
 		{doc: `{"video":{"renditions":{"v":{"codec":"vp8"}},"display":7,"rotation":"x"}}`, video: []string{"v"}},
 		{doc: `{"video":{"renditions":{"v":{"codec":"vp8","framerate":29.97,"timeline":{"a":1}}}}}`, video: []string{"v"}},
+		{doc: `{"video":{"renditions":{"v":{"codec":"vp8","capture":"yes"},"w":{"codec":"vp8","capture":{"offset":1.5}}}}}`, video: []string{"v", "w"}},
 		{doc: `{"video":{"renditions":{"v":{"codec":"vp8"},"w":{}}}}`, video: []string{"v"}, ignored: []string{"w: no codec"}},
 		{doc: `{"video":{"renditions":{"v":{"codec":7}}}}`, ignored: []string{"v: json"}},
 		{doc: `{"video":{"renditions":{"v":{"codec":"vp8","container":{"kind":"new"}}}}}`, ignored: []string{`v: container kind "new"`}},

@@ -53,6 +53,10 @@ func (d *Document) Apply(group, object uint64, b []byte) (Catalog, error) {
 	return c, nil
 }
 
+// Stale reports whether a group is older than the newest that was applied: groups may overtake one
+// another on their way.
+func (d *Document) Stale(group uint64) bool { return group < d.group }
+
 func (d *Document) fail(err error) (Catalog, error) {
 	// No object has this index, so nothing but a new group is taken.
 	d.next, d.value = ^uint64(0), nil

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"encoding/binary"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -20,8 +19,8 @@ type FrameInfo struct {
 	Key bool
 	// Arrival is when the first packet of the frame was received.
 	Arrival time.Time
-	// Captured is what the capture time extension said, zero if it was not there.
-	Captured time.Time
+	// Capture is what is known of when it was captured.
+	Capture Capture
 	// Layer is that of the frame, where InboundConfig.Layers is set.
 	Layer framing.Layer
 }
@@ -86,9 +85,6 @@ const (
 	// assumedRTT spaces repeated requests at the least. A lite agent does not measure
 	// it; too small only costs duplicates.
 	assumedRTT = 60 * time.Millisecond
-	// captureSlots is how many frames may be in flight between the packet that
-	// brought their capture time and their delivery.
-	captureSlots = 64
 )
 
 // Inbound receives one stream: it orders packets, asks for what is missing and makes
@@ -113,13 +109,7 @@ type Inbound struct {
 	depacketizer framing.Depacketizer
 	events       []framing.Event
 	due          []uint16
-	captured     [captureSlots]capturedFrame
-	nextCaptured int
-}
-
-type capturedFrame struct {
-	timestamp uint32
-	at        time.Time
+	captures     captures
 }
 
 type inboundCounters struct {
@@ -178,7 +168,7 @@ func (in *Inbound) Moved(ssrc uint32, f Format, sink Sink) error {
 	before := in.codec
 	in.redundant = 0
 	in.use(f)
-	in.sounds, in.captured = sounds{}, [captureSlots]capturedFrame{}
+	in.sounds, in.captures = sounds{}, captures{}
 	in.timeline = in.cfg.Timeline.track(f.Codec)
 	if err := in.reset(); err != nil {
 		return err
@@ -221,8 +211,10 @@ func (in *Inbound) Next() (time.Time, bool) {
 	return at, waits
 }
 
-// Report feeds a sender report of the stream to the timeline.
-func (in *Inbound) Report(ntp uint64, timestamp uint32) { in.timeline.report(ntp, timestamp) }
+// Report feeds a sender report of the stream to the timeline, and when it arrived.
+func (in *Inbound) Report(ntp uint64, timestamp uint32, arrival time.Time) {
+	in.timeline.report(ntp, timestamp, arrival)
+}
 
 // packet takes one RTP packet.
 func (in *Inbound) packet(p *packet.Packet, sink Sink) {
@@ -234,11 +226,8 @@ func (in *Inbound) packet(p *packet.Packet, sink Sink) {
 	payload := p.Unpadded()
 	in.count.packets.Add(1)
 	in.count.bytes.Add(uint64(len(payload)))
-	if ext := p.Extension(in.cfg.Capture); len(ext) >= 8 {
-		in.captured[in.nextCaptured%captureSlots] = capturedFrame{
-			timestamp: p.Timestamp, at: NTPTime(binary.BigEndian.Uint64(ext)),
-		}
-		in.nextCaptured++
+	if ext := p.Extension(in.cfg.Capture); ext != nil {
+		in.captures.note(p.Timestamp, ext)
 	}
 	if pt == in.redundant && pt != 0 {
 		in.sounds.note(p.Seq, p.Timestamp, len(payload) == 0)
@@ -315,7 +304,7 @@ func (in *Inbound) deliver(sink Sink) {
 			}
 			sink.Begin(FrameInfo{
 				PTS: in.timeline.pts(e.Timestamp, e.Arrival), Key: e.Key,
-				Arrival: e.Arrival, Captured: in.capturedAt(e.Timestamp), Layer: e.Layer,
+				Arrival: e.Arrival, Capture: in.capture(e.Timestamp, e.Arrival), Layer: e.Layer,
 			})
 		case framing.FrameData:
 			last := i+1 < len(in.events) && in.events[i+1].Kind == framing.FrameEnd
@@ -335,13 +324,20 @@ func (in *Inbound) deliver(sink Sink) {
 	}
 }
 
-func (in *Inbound) capturedAt(timestamp uint32) time.Time {
-	for i := range in.captured {
-		if c := &in.captured[i]; c.timestamp == timestamp && !c.at.IsZero() {
-			return c.at
-		}
+// capture returns what is known of when a frame was captured.
+func (in *Inbound) capture(timestamp uint32, arrival time.Time) Capture {
+	c := in.timeline.captured(timestamp, arrival)
+	e, ok := in.captures.of(timestamp, in.codec.ClockRate())
+	if !ok {
+		return c
 	}
-	return time.Time{}
+	if d := e.at.Sub(c.At) - e.offset; c.At.IsZero() || d > captureApart || d < -captureApart {
+		c.Now = time.Time{}
+	} else {
+		c.Now = c.Now.Add(e.offset)
+	}
+	c.At, c.Extended, c.Offset = e.at, true, e.hasOffset
+	return c
 }
 
 // ask requests what is missing and due: RFC 4585, Section 6.2.1.

@@ -25,6 +25,9 @@ type RemoteConfig struct {
 	Timeline  *Timeline
 	WriteRTCP func([]rtcp.Packet) error
 	MaxWait   time.Duration
+	// RoundTrip is asked for the last round trip to the peer with each of its sender
+	// reports; false: none was measured.
+	RoundTrip func() (time.Duration, bool)
 	Log       *slog.Logger
 }
 
@@ -33,6 +36,8 @@ type Remote struct {
 	*Inbound
 	track    *webrtc.TrackRemote
 	receiver *webrtc.RTPReceiver
+	timeline *Timeline
+	trip     func() (time.Duration, bool)
 	armed    bool // a read deadline is set
 }
 
@@ -46,7 +51,7 @@ const (
 // NewRemote returns a Remote for a track whose first packet has been seen, so that its
 // codec is known.
 func NewRemote(cfg RemoteConfig) (*Remote, error) {
-	r := &Remote{track: cfg.Track, receiver: cfg.Receiver}
+	r := &Remote{track: cfg.Track, receiver: cfg.Receiver, timeline: cfg.Timeline, trip: cfg.RoundTrip}
 	exts := cfg.Receiver.GetParameters().HeaderExtensions
 	format, ok := r.format(uint8(cfg.Track.PayloadType()))
 	if !ok {
@@ -147,13 +152,17 @@ func (r *Remote) readReports() {
 		if err != nil {
 			return
 		}
+		now := time.Now()
 		packets, err := rtcp.Unmarshal(buf[:n])
 		if err != nil {
 			continue // an RTCP type that pion cannot read concerns nobody here
 		}
 		for _, p := range packets {
 			if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC == r.SSRC() {
-				r.Report(sr.NTPTime, sr.RTPTime)
+				if trip, ok := r.trip(); ok {
+					r.timeline.RoundTrip(trip)
+				}
+				r.Report(sr.NTPTime, sr.RTPTime, now)
 			}
 		}
 	}

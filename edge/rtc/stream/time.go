@@ -18,6 +18,9 @@ func NTPTime(ntp uint64) time.Time {
 	return time.Unix(int64(ntp>>32)+ntpEpoch, int64(nanos))
 }
 
+// ntpMicros returns the time that is so many microseconds into the NTP era.
+func ntpMicros(us int64) time.Time { return time.UnixMicro(us + ntpEpoch*1_000_000) }
+
 // Ticks converts microseconds to RTP clock units, modulo 2^32 as timestamps are.
 func Ticks(us int64, clockRate uint32) uint32 {
 	const second = 1_000_000

@@ -12,6 +12,7 @@ import (
 type Timeline struct {
 	mu    sync.Mutex
 	clock *framing.Clock
+	trips leastOf // to the peer and back
 }
 
 // NewTimeline returns a Timeline that begins now, at the time of day: whoever
@@ -23,16 +24,24 @@ func NewTimeline() *Timeline {
 	return &Timeline{clock: framing.NewClock(now, now.UnixMicro())}
 }
 
+// RoundTrip takes a round trip to the peer, by which its clock is known better.
+func (t *Timeline) RoundTrip(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.trips.add(max(d, 0))
+}
+
 // trackTimeline is one track's part of a Timeline.
 type trackTimeline struct {
 	timeline *Timeline
 	clock    *framing.TrackClock
+	peer     *peerClock // its own: senders exist whose reports are not of one clock
 }
 
 func (t *Timeline) track(c framing.Codec) trackTimeline {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return trackTimeline{timeline: t, clock: t.clock.Track(c.ClockRate(), c.Audio())}
+	return trackTimeline{timeline: t, clock: t.clock.Track(c.ClockRate(), c.Audio()), peer: &peerClock{}}
 }
 
 func (t trackTimeline) pts(timestamp uint32, arrival time.Time) int64 {
@@ -41,8 +50,25 @@ func (t trackTimeline) pts(timestamp uint32, arrival time.Time) int64 {
 	return max(t.clock.PTS(timestamp, arrival), 0)
 }
 
-func (t trackTimeline) report(ntp uint64, timestamp uint32) {
+func (t trackTimeline) report(ntp uint64, timestamp uint32, arrival time.Time) {
 	t.timeline.mu.Lock()
 	defer t.timeline.mu.Unlock()
-	t.clock.SenderReport(ntp, timestamp)
+	if t.clock.SenderReport(ntp, timestamp) {
+		t.peer.set()
+	}
+	if ntp != 0 {
+		t.peer.reported(NTPTime(ntp), arrival)
+	}
+}
+
+// captured returns when a frame was captured by the peer's reports, and what its clock
+// said at the time of arrival.
+func (t trackTimeline) captured(timestamp uint32, arrival time.Time) (c Capture) {
+	t.timeline.mu.Lock()
+	defer t.timeline.mu.Unlock()
+	if us, ok := t.clock.NTP(timestamp); ok {
+		c.At = ntpMicros(us)
+	}
+	c.Now, c.Error = t.peer.at(arrival, &t.timeline.trips)
+	return c
 }

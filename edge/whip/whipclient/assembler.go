@@ -36,7 +36,11 @@ func (a *assembler) Begin(f stream.FrameInfo) {
 	a.wait = false
 	a.frame = Received{
 		Codec: a.codec, PTS: time.Duration(f.PTS) * time.Microsecond, Key: f.Key,
-		FirstArrival: f.Arrival, Captured: f.Captured, Gap: a.gap,
+		FirstArrival: f.Arrival, Gap: a.gap,
+	}
+	if c := f.Capture; c.Extended {
+		a.frame.Captured = c.At
+		a.frame.Age, a.frame.Aged = c.Now.Sub(c.At), c.Offset && !c.Now.IsZero()
 	}
 	a.gap = false
 }
@@ -49,6 +53,7 @@ func (a *assembler) Data(b []byte, last bool) {
 	a.frame.Data = append(a.frame.Data, b...)
 	if last {
 		a.frame.Arrival = time.Now()
+		a.frame.Age += a.frame.Arrival.Sub(a.frame.FirstArrival)
 		a.player.push(a.kind, a.frame)
 		a.frame = Received{}
 	}

@@ -21,6 +21,8 @@ type Config struct {
 	Log *slog.Logger
 	// Net replaces the host's network, for simulations. Nil: the host's.
 	Net transport.Net
+	// Clock is the wall clock that published frames are stamped with. Nil: time.Now.
+	Clock func() time.Time
 	// ConnectTimeout bounds the time from the answer until media can flow.
 	// Default 10 s.
 	ConnectTimeout time.Duration
@@ -39,6 +41,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = defaultConnectTimeout

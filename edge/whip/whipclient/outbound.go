@@ -24,6 +24,8 @@ type outbound struct {
 	codec framing.Codec
 	id    string
 	pc    *webrtc.PeerConnection
+	clock func() time.Time // that frames are stamped with
+	asked *references
 	bound atomic.Bool
 	count counters
 
@@ -41,13 +43,13 @@ type outbound struct {
 	reported   time.Time
 }
 
-func newOutbound(codec framing.Codec, pc *webrtc.PeerConnection) (*outbound, error) {
+func newOutbound(codec framing.Codec, s *session, asked *references) (*outbound, error) {
 	p, err := framing.NewPacketizer(codec, framing.PacketizerConfig{})
 	if err != nil {
 		return nil, err
 	}
 	return &outbound{
-		codec: codec, id: codec.String(), pc: pc, packetizer: p,
+		codec: codec, id: codec.String(), pc: s.pc, clock: s.cfg.Clock, asked: asked, packetizer: p,
 		seq: uint16(rand.Uint32()), tsBase: rand.Uint32(),
 	}, nil
 }
@@ -109,7 +111,7 @@ func (o *outbound) write(f Frame) error {
 		}
 		if i == 0 && o.capture != 0 {
 			var ext [8]byte
-			binary.BigEndian.PutUint64(ext[:], stream.NTP(now))
+			binary.BigEndian.PutUint64(ext[:], stream.NTP(o.clock()))
 			if err := h.SetExtension(o.capture, ext[:]); err != nil {
 				return fmt.Errorf("write %s: %w", o.codec, err)
 			}
@@ -129,10 +131,14 @@ func (o *outbound) write(f Frame) error {
 // report sends a sender report: the frame that is due now has this timestamp.
 // RFC 3550, Section 6.4.1.
 func (o *outbound) report(now time.Time, ts uint32) error {
-	return o.pc.WriteRTCP([]rtcp.Packet{&rtcp.SenderReport{
-		SSRC: o.ssrc, NTPTime: stream.NTP(now), RTPTime: ts,
+	packets := []rtcp.Packet{&rtcp.SenderReport{
+		SSRC: o.ssrc, NTPTime: stream.NTP(o.clock()), RTPTime: ts,
 		PacketCount: uint32(o.count.packets.Load()), OctetCount: uint32(o.count.bytes.Load()),
-	}})
+	}}
+	if answer := o.asked.answer(o.ssrc, now); answer != nil {
+		packets = append(packets, answer)
+	}
+	return o.pc.WriteRTCP(packets)
 }
 
 // readFeedback counts what the server asks for until the session ends. NACKs are

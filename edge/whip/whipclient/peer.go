@@ -116,6 +116,12 @@ func (s *session) negotiate(ctx context.Context) error {
 	}
 }
 
+// roundTrip returns the last round trip of a connectivity check.
+func (s *session) roundTrip() (time.Duration, bool) {
+	pair, ok := s.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
+	return time.Duration(pair.CurrentRoundTripTime * float64(time.Second)), ok && pair.ResponsesReceived > 0
+}
+
 // restart begins a new ICE session, as after a change of network. Media goes on.
 func (s *session) restart(ctx context.Context) error {
 	offer, err := s.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: true})

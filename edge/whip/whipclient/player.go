@@ -46,10 +46,14 @@ type Received struct {
 	Data []byte
 	// FirstArrival and Arrival are when the frame's first and last packet came.
 	FirstArrival, Arrival time.Time
-	// Captured is what the sender's capture time extension says, in the sender's
-	// clock; from a Trellis edge: when the frame entered the backbone. Zero if
-	// unknown.
+	// Captured is what the capture time extension says, zero if it is not there: on the
+	// capturer's clock, or, from a Trellis edge that does not know that, when the frame
+	// entered the backbone, on the clock of the edge.
 	Captured time.Time
+	// Age is the time from capture until Arrival, whatever clocks say, if Aged: from an edge
+	// that knows how the capturer's clock goes.
+	Age  time.Duration
+	Aged bool
 	// Gap says that frames right before this one were lost for good. Video then
 	// goes on with a key frame, which is asked for: every frame can be decoded.
 	Gap bool
@@ -154,7 +158,7 @@ func (p *Player) connect(ctx context.Context, cfg PlayConfig) error {
 func (p *Player) receive(t *webrtc.TrackRemote, r *webrtc.RTPReceiver, clock *stream.Timeline) {
 	in, err := stream.NewRemote(stream.RemoteConfig{
 		Track: t, Receiver: r, Timeline: clock, Log: p.session.cfg.Log,
-		WriteRTCP: p.session.pc.WriteRTCP, MaxWait: p.wait,
+		WriteRTCP: p.session.pc.WriteRTCP, MaxWait: p.wait, RoundTrip: p.session.roundTrip,
 	})
 	if err != nil {
 		p.session.end(fmt.Errorf("play: %w", err))

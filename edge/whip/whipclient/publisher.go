@@ -82,20 +82,22 @@ func Publish(ctx context.Context, cfg PublishConfig) (*Publisher, error) {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
 	ir.Add(responder)
+	asked := &references{}
+	ir.Add(asked)
 	s, err := newSession(cfg.Config, me, ir)
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
 	p := &Publisher{session: s, keyframe: make(chan struct{}, 1)}
-	if err := p.connect(ctx, cfg.Tracks); err != nil {
+	if err := p.connect(ctx, cfg.Tracks, asked); err != nil {
 		return nil, errors.Join(fmt.Errorf("publish %s: %w", cfg.URL, err), p.Close(context.WithoutCancel(ctx)))
 	}
 	return p, nil
 }
 
-func (p *Publisher) connect(ctx context.Context, sources []Source) error {
+func (p *Publisher) connect(ctx context.Context, sources []Source, asked *references) error {
 	for _, src := range sources {
-		t, err := newOutbound(src.Codec, p.session.pc)
+		t, err := newOutbound(src.Codec, p.session, asked)
 		if err != nil {
 			return err
 		}
