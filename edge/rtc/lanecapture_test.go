@@ -44,7 +44,7 @@ func (w *captureWatch) Send(b *transport.Batch, header, payload []byte, ssrc uin
 	return err
 }
 
-func (w *captureWatch) WriteRTCP(b []byte) error {
+func (w *captureWatch) SendRTCP(_ *transport.Batch, b []byte) error {
 	w.reports = append(w.reports, append([]byte(nil), b...))
 	return nil
 }
