@@ -67,6 +67,7 @@ type Conn struct {
 	stream atomic.Pointer[ice.Conn] // for DTLS, and for media over TCP
 	keys   atomic.Pointer[keys]
 	assoc  atomic.Pointer[dtls.Conn]
+	path   chan struct{} // closed once there is a dest
 	ready  chan struct{} // closed once media can flow
 	ctx    context.Context
 	end    context.CancelCauseFunc
@@ -108,7 +109,7 @@ type keys struct {
 }
 
 func newConn(p *Port, agent *ice.Agent) *Conn {
-	c := &Conn{port: p, agent: agent, ready: make(chan struct{})}
+	c := &Conn{port: p, agent: agent, path: make(chan struct{}), ready: make(chan struct{})}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	c.client = p.cfg.Demux.newClient(c)
 	return c
@@ -128,7 +129,9 @@ func (c *Conn) watch() error {
 		}),
 		c.agent.OnSelectedCandidatePairChange(func(_, remote ice.Candidate) {
 			if d, ok := destOf(remote, c.port.cfg.Demux); ok {
-				c.dest.Store(d)
+				if c.dest.Swap(d) == nil {
+					close(c.path)
+				}
 				c.readTCP(d)
 			}
 		}),
@@ -272,6 +275,13 @@ func (c *Conn) associate(r Remote, p *pipe, h Handler) {
 		return
 	}
 	c.assoc.Store(conn)
+	// The agent tells of the path on a goroutine of its own, which may be the later one.
+	select {
+	case <-c.path:
+	case <-c.ctx.Done():
+		_ = conn.Close() // nobody reads it
+		return
+	}
 	close(c.ready)
 	h.Ready()
 	if r.Inside != nil {
