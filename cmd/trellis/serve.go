@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,9 +47,6 @@ func (a *app) serveCommand() *cobra.Command {
 
 // serve runs the node that c describes until ctx ends.
 func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(node.GCPercent)
-	}
 	b := builder{c: c, log: log, now: time.Now()}
 	cfg, err := b.build(ctx)
 	if err != nil {
@@ -67,6 +63,12 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) error {
 		}
 		return errDone // ends the reloaders too
 	})
+	if os.Getenv("GOGC") == "" { // else it is the operator's
+		g.Go(func() error {
+			node.TendMemory(gctx)
+			return nil
+		})
+	}
 	for _, r := range b.reload {
 		g.Go(func() error { return r.Run(gctx, log) })
 	}

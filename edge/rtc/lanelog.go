@@ -9,8 +9,10 @@ import (
 
 const (
 	// laneObjects bounds the objects that a lane keeps: a group of 17 s at 60
-	// frames per second. A power of two.
-	laneObjects = 1024
+	// frames per second. A power of two. There is room for a few at first, another
+	// power of two: most groups take two seconds.
+	laneObjects      = 1024
+	laneObjectsFirst = 64
 	// laneBytes bounds their payload: a group of 8 s at 16 Mbit/s.
 	laneBytes = 16 << 20
 	// laneHistory is how long packets of earlier groups are kept for viewers that
@@ -38,9 +40,9 @@ type laneObject struct {
 // that lost some of it. Objects and packets are numbered from the lane's start.
 // It belongs to the lane's goroutine.
 type laneLog struct {
-	ring       []laneObject
-	tail, head uint64 // objects that are kept: tail <= i < head
-	packets    uint64 // number of the next packet
+	ring       []laneObject // its length is a power of two
+	tail, head uint64       // objects that are kept: tail <= i < head
+	packets    uint64       // number of the next packet
 	bytes      int
 	groupStart uint64 // first object of the newest group
 	whole      bool   // groupStart is kept: a viewer can begin there
@@ -48,15 +50,27 @@ type laneLog struct {
 	free []framing.Payloads // memory of evicted objects
 }
 
-func newLaneLog() *laneLog { return &laneLog{ring: make([]laneObject, laneObjects)} }
+func newLaneLog() *laneLog { return &laneLog{ring: make([]laneObject, laneObjectsFirst)} }
 
-func (l *laneLog) at(i uint64) *laneObject { return &l.ring[i&(laneObjects-1)] }
+func (l *laneLog) at(i uint64) *laneObject { return &l.ring[i&uint64(len(l.ring)-1)] }
+
+// grow makes room for twice as many objects. Pointers to those that are there are void.
+func (l *laneLog) grow() {
+	before := *l
+	l.ring = make([]laneObject, 2*len(l.ring))
+	for i := l.tail; i < l.head; i++ {
+		*l.at(i) = *before.at(i)
+	}
+}
 
 // slot returns the place for the next object, with memory to reuse. It counts
 // only after commit.
 func (l *laneLog) slot() *laneObject {
-	if l.head-l.tail == laneObjects {
+	switch n := l.head - l.tail; {
+	case n == laneObjects:
 		l.evict()
+	case n == uint64(len(l.ring)):
+		l.grow()
 	}
 	o := l.at(l.head)
 	if n := len(l.free); n > 0 {

@@ -39,8 +39,8 @@ func TestLaneLogIsBounded(t *testing.T) {
 		packetize(t, o, 10)
 		l.commit(l.head == 0, now)
 	}
-	if n := l.head - l.tail; n > laneObjects {
-		t.Errorf("%d objects", n)
+	if n := l.head - l.tail; n != laneObjects || len(l.ring) != laneObjects {
+		t.Errorf("%d objects, room for %d", n, len(l.ring))
 	}
 	if l.whole {
 		t.Error("a group whose start is gone counts as whole")
@@ -53,6 +53,35 @@ func TestLaneLogIsBounded(t *testing.T) {
 	}
 	if l.bytes > laneBytes {
 		t.Errorf("%d bytes kept", l.bytes)
+	}
+}
+
+// TestLaneLogGrows: objects are where they were when there comes to be room for more, and a log
+// of short groups has little room.
+func TestLaneLogGrows(t *testing.T) {
+	l, now := newLaneLog(), time.Unix(1_700_000_000, 0)
+	fill(t, l, 10, 0, now)
+	fill(t, l, 1, 30_000, now.Add(2*laneHistory)) // the first begins in the middle of the ring
+	if l.tail == 0 {
+		t.Fatal("nothing was evicted")
+	}
+	fill(t, l, 3*laneObjectsFirst, 33_000, now.Add(2*laneHistory))
+	for p := l.at(l.tail).firstPacket; p < l.packets; p++ {
+		object, i, ok := l.find(p)
+		if o := l.at(object); !ok || o.firstPacket+uint64(i) != p || o.payloads.Len() == 0 {
+			t.Fatalf("packet %d found at object %d, %d: %v", p, object, i, ok)
+		}
+	}
+	if n := int(l.head - l.tail); n <= 2*laneObjectsFirst || len(l.ring) != 4*laneObjectsFirst {
+		t.Errorf("%d objects, room for %d", n, len(l.ring))
+	}
+	l = newLaneLog()
+	for i := range 3 * laneObjects { // of sound: each a group, 20 ms apart
+		packetize(t, l.slot(), 10)
+		l.commit(true, now.Add(time.Duration(i)*20*time.Millisecond))
+	}
+	if len(l.ring) != laneObjectsFirst {
+		t.Errorf("sound of a second has room for %d objects", len(l.ring))
 	}
 }
 

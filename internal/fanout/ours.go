@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"runtime/debug"
+	"sync"
 	"time"
 
 	"trellis/internal/auth"
@@ -16,7 +16,6 @@ import (
 
 // serveOurs runs one node until ctx ends, as "trellis serve" does.
 func serveOurs(ctx context.Context, ready func(Served)) error {
-	debug.SetGCPercent(node.GCPercent)
 	socks, err := node.Listen(ctx, node.Addresses{QUIC: "127.0.0.1:0", HTTP: "127.0.0.1:0", WebRTC: "127.0.0.1:0"})
 	if err != nil {
 		return err
@@ -48,6 +47,11 @@ func serveOurs(ctx context.Context, ready func(Served)) error {
 		return err
 	}
 	ready(Served{URL: "http://" + socks.HTTP.Addr().String(), PID: os.Getpid(), Media: media, MoQ: "https://" + socks.QUIC.LocalAddr().String()})
+	ctx, end := context.WithCancel(ctx)
+	var tending sync.WaitGroup
+	defer tending.Wait()
+	defer end()
+	tending.Go(func() { node.TendMemory(ctx) })
 	return n.Run(ctx)
 }
 
