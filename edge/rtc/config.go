@@ -82,11 +82,11 @@ type Config struct {
 }
 
 // wall returns what the node's wall clock says at a time of the process's.
-func (c *Config) wall(at time.Time) time.Time {
+func (c Config) wall(at time.Time) time.Time {
 	if c.Clock == nil {
 		return at
 	}
-	return at.Add(c.Clock().Sub(time.Now()))
+	return at.Add(time.Until(c.Clock()))
 }
 
 func (c Config) withDefaults() (Config, error) {

@@ -69,6 +69,7 @@ func (s *captureStory) step() {
 }
 
 func newCaptureStory(t *testing.T, out packetOut) (*captureStory, *viewer) {
+	t.Helper()
 	l := newTestLane(t, 1, out)
 	return &captureStory{l: l, now: time.Unix(1_700_000_000, 0), age: 70 * time.Millisecond}, l.viewers[0]
 }

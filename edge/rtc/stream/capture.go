@@ -111,8 +111,8 @@ func (c *captures) of(timestamp, clockRate uint32) (best capture, ok bool) {
 		}
 	}
 	if ok {
-		d := time.Duration(int32(timestamp - best.timestamp))
-		best.at = best.at.Add(d * time.Second / time.Duration(clockRate))
+		ticks := int64(int32(timestamp - best.timestamp))
+		best.at = best.at.Add(time.Duration(ticks * int64(time.Second) / int64(clockRate)))
 	}
 	return best, ok
 }

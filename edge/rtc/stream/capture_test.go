@@ -111,10 +111,10 @@ func TestPeerClock(t *testing.T) {
 	if at, _ := c.at(now, &trips); !at.IsZero() {
 		t.Errorf("%v before any report", at)
 	}
-	ways := []time.Duration{80, 30, 45, 200, 31, 500}
+	ways := []int{80, 30, 45, 200, 31, 500}
 	for i, way := range ways {
 		sent := now.Add(time.Duration(i) * time.Second)
-		c.reported(sent.Add(ahead), sent.Add(way*time.Millisecond))
+		c.reported(sent.Add(ahead), sent.Add(time.Duration(way)*time.Millisecond))
 	}
 	want := func(when string, at, truth time.Time, bound, within time.Duration) {
 		t.Helper()
@@ -124,8 +124,8 @@ func TestPeerClock(t *testing.T) {
 	}
 	at, bound := c.at(now, &trips)
 	want("without a round trip", at, now.Add(ahead), bound, -1)
-	for _, trip := range []time.Duration{90, 52, 300} {
-		trips.add(trip * time.Millisecond)
+	for _, trip := range []int{90, 52, 300} {
+		trips.add(time.Duration(trip) * time.Millisecond)
 	}
 	at, bound = c.at(now, &trips)
 	want("with one", at, now.Add(ahead), bound, 26*time.Millisecond)
