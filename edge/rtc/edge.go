@@ -99,8 +99,8 @@ func certificate(cfg Config) (tls.Certificate, error) {
 // listen puts a multiplexer on each port, which start to read from it.
 func (e *Edge) listen() error {
 	logger := stream.LoggerFactory{Log: e.log}
-	profiles := []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM}
-	if e.cfg.AllowSHA1 {
+	profiles := []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM} // which we choose where there is a choice
+	if !e.cfg.OnlyGCM {
 		profiles = append(profiles, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	}
 	if e.cfg.TCP != nil {
