@@ -15,7 +15,7 @@ import (
 
 // serveOurs runs one node until ctx ends.
 func serveOurs(ctx context.Context, ready func(Served)) error {
-	socks, err := node.Listen(ctx, node.Addresses{QUIC: "127.0.0.1:0", HTTP: "127.0.0.1:0", WebRTC: "127.0.0.1:0"})
+	socks, err := node.Listen(ctx, node.Addresses{QUIC: "127.0.0.1:0", HTTP: "127.0.0.1:0", WebRTC: "127.0.0.1:0", Admin: "127.0.0.1:0"})
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,10 @@ func serveOurs(ctx context.Context, ready func(Served)) error {
 	if err != nil {
 		return err
 	}
-	ready(Served{URL: "http://" + socks.HTTP.Addr().String(), PID: os.Getpid(), Media: media, MoQ: "https://" + socks.QUIC.LocalAddr().String()})
+	ready(Served{
+		URL: "http://" + socks.HTTP.Addr().String(), PID: os.Getpid(), Media: media,
+		MoQ: "https://" + socks.QUIC.LocalAddr().String(), Admin: "http://" + socks.Admin.Addr().String(),
+	})
 	return n.Run(ctx)
 }
 
