@@ -9,7 +9,7 @@ import { openEncodings, sent, simulcast } from "../lib/svc.mjs";
 
 const seconds = 6;
 
-// Firefox counts what it sends up to a second late, and renders no Web Audio on a machine without a sound card.
+// The window is short, and the counts of two browsers are not of the same instant. Firefox renders no Web Audio on a machine without a sound card.
 const sentByFirefox = { share: 0.85 };
 const seenByFirefox = { share: 0.85, heard: false };
 const [a, b, c] = ["us-east", "eu-west", "ap-southeast"];

@@ -84,7 +84,7 @@ func (ss *session) run(ctx context.Context) {
 		defer expiry.Stop()
 	}
 	if ss.version == moqlite.Version02 {
-		if err := ss.agree(); err != nil {
+		if err := ss.agree(); err != nil { //nolint:contextcheck // it ends with the session
 			if _, counted := asRefusal(err); !counted { // below, as the cause
 				ss.note(err)
 			}

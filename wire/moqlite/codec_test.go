@@ -59,7 +59,7 @@ var codecs = map[string]codec{
 	"AnnounceInit": {parse: parser(ParseAnnounceInit), values: []Message{
 		AnnounceInit{}, AnnounceInit{Suffixes: []string{longPath, "", "a"}},
 	}},
-	"AnnounceOK":      {parse: parser(ParseAnnounceOK), values: []Message{AnnounceOK{}, AnnounceOK{maxVarint, 70}}},
+	"AnnounceOK": {parse: parser(ParseAnnounceOK), values: []Message{AnnounceOK{}, AnnounceOK{maxVarint, 70}}},
 	"Announce": {parse: parser(ParseAnnounce), values: []Message{
 		Announce{}, Announce{Active: true, Suffix: longPath, Hops: make([]uint64, 32)},
 	}},
