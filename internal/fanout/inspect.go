@@ -17,7 +17,8 @@ import (
 type tally struct {
 	packets   atomic.Uint64
 	unopened  atomic.Uint64 // SRTP: a wrong key, index or roll-over counter
-	holes     atomic.Uint64 // sequence numbers that never came, but for
+	gaps      atomic.Uint64 // places where sequence numbers never came,
+	holes     atomic.Uint64 // and how many those are, but for
 	signs     atomic.Uint64 // single ones, by which the node says that a frame has no end
 	doubles   atomic.Uint64
 	backwards atomic.Uint64 // timestamps before an earlier packet's
@@ -27,7 +28,7 @@ type tally struct {
 	asked     atomic.Uint64 // of those that were lost by chance, that they asked for again
 	repaired  atomic.Uint64 // and that came again
 	unasked   atomic.Uint64 // that came again for nothing: they probe the path
-	overflow  atomic.Uint64 // that the kernel dropped, for a viewer was too slow
+	overflow  atomic.Uint64 // messages that the kernel dropped, for a viewer was too slow
 	objects   atomic.Uint64 // over MoQ
 
 	mu    sync.Mutex
@@ -143,6 +144,7 @@ func (i *inspector) check(ssrc uint32, pt byte, seq uint16, ts uint32) {
 	case step == 2:
 		i.all.signs.Add(1)
 	case step > 2:
+		i.all.gaps.Add(1)
 		i.all.holes.Add(uint64(step - 1))
 		i.all.note("%s: packet %d of format %d after %d, packet %d of its stream", i.name, seq, pt, s.seq, s.packets)
 	}

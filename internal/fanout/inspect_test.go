@@ -66,7 +66,7 @@ func TestInspector(t *testing.T) {
 	i.send(videoType, last+6, at) // again
 	i.send(videoType, last+7, at-1)
 	a := i.all
-	if a.signs.Load() != 1 || a.holes.Load() != 3 || a.doubles.Load() != 1 || a.backwards.Load() != 1 || a.unopened.Load() != 0 {
+	if a.signs.Load() != 1 || a.gaps.Load() != 1 || a.holes.Load() != 3 || a.doubles.Load() != 1 || a.backwards.Load() != 1 || a.unopened.Load() != 0 {
 		t.Errorf("%d signs, %d holes, %d doubles, %d backwards, %d unopened", a.signs.Load(), a.holes.Load(), a.doubles.Load(), a.backwards.Load(), a.unopened.Load())
 	}
 	forged := make([]byte, 60)

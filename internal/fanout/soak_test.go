@@ -29,7 +29,7 @@ func TestSoakVerdict(t *testing.T) {
 	}{
 		"well":            {func(*SoakReport) {}, ""},
 		"signs explained": {func(r *SoakReport) { r.Counts.Signs = 3 }, ""},
-		"holes explained": {func(r *SoakReport) { r.Counts.Holes, r.Counts.Overflow = 5, 5 }, ""},
+		"holes explained": {func(r *SoakReport) { r.Counts.Gaps, r.Counts.Holes, r.Counts.Overflow = 2, 48, 2 }, ""},
 		"a slow leak": {func(r *SoakReport) {
 			for i := range r.Samples {
 				r.Samples[i].Heap += uint64(9000 * r.Samples[i].At.Minutes())
@@ -58,7 +58,7 @@ func TestSoakVerdict(t *testing.T) {
 		"roll-over":     {func(r *SoakReport) { r.Counts.Unopened = 1 }, "1 packets did not open"},
 		"twice":         {func(r *SoakReport) { r.Counts.Doubles = 1 }, "came twice"},
 		"backwards":     {func(r *SoakReport) { r.Counts.Backwards = 1 }, "before an earlier one"},
-		"a hole":        {func(r *SoakReport) { r.Counts.Holes, r.Counts.Overflow = 6, 5 }, "are missing, of which"},
+		"a hole":        {func(r *SoakReport) { r.Counts.Gaps, r.Counts.Holes, r.Counts.Overflow = 3, 72, 2 }, "are missing in 3 places"},
 		"a sign":        {func(r *SoakReport) { r.Counts.Signs = 4 }, "missing by themselves"},
 		"not repaired":  {func(r *SoakReport) { r.Counts.Repaired = 90 }, "asked for again"},
 		"nobody came":   {func(r *SoakReport) { r.Counts.Joins = 3 }, "3 joined"},

@@ -39,7 +39,8 @@ type SoakLoad struct {
 type SoakCounts struct {
 	Packets   uint64 `json:"packets"`   // opened by SRTP
 	Unopened  uint64 `json:"unopened"`  // that did not open: a wrong key, index or roll-over counter
-	Holes     uint64 `json:"holes"`     // sequence numbers that never came, but for
+	Gaps      uint64 `json:"gaps"`      // places where sequence numbers never came,
+	Holes     uint64 `json:"holes"`     // and how many those are, but for
 	Signs     uint64 `json:"signs"`     // single ones, by which the node says that a frame has no end
 	Doubles   uint64 `json:"doubles"`   // that came twice in one stream
 	Backwards uint64 `json:"backwards"` // timestamps before an earlier packet's
@@ -49,7 +50,7 @@ type SoakCounts struct {
 	Asked     uint64 `json:"asked"`    // by chance and not for a narrow path, and asked for again,
 	Repaired  uint64 `json:"repaired"` // and that came again
 	Unasked   uint64 `json:"unasked"`  // that came again to probe the path
-	Overflow  uint64 `json:"overflow"` // that the kernel dropped
+	Overflow  uint64 `json:"overflow"` // messages that the kernel dropped; one may be many packets
 	Objects   uint64 `json:"objects"`  // over MoQ
 
 	Viewers    int64  `json:"viewers"` // there just now
@@ -226,7 +227,7 @@ func (c *crowd) spell(rng *rand.Rand) time.Duration {
 func (c *crowd) counts() SoakCounts {
 	s := &c.seen
 	n := SoakCounts{
-		Packets: s.packets.Load(), Unopened: s.unopened.Load(), Holes: s.holes.Load(), Signs: s.signs.Load(),
+		Packets: s.packets.Load(), Unopened: s.unopened.Load(), Gaps: s.gaps.Load(), Holes: s.holes.Load(), Signs: s.signs.Load(),
 		Doubles: s.doubles.Load(), Backwards: s.backwards.Load(), Wraps: s.wraps.Load(), MostWraps: s.most.Load(),
 		Lost: s.lost.Load(), Asked: s.asked.Load(), Repaired: s.repaired.Load(), Unasked: s.unasked.Load(),
 		Overflow: s.overflow.Load(), Objects: s.objects.Load(),
