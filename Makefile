@@ -14,6 +14,7 @@ BENCHTIME ?= 1s
 BENCHRUNS ?= 1
 RESULTS   ?= bench/results
 BENCHFLAGS ?=
+SOAKFLAGS ?=
 DEMOFLAGS ?=
 BIN       := bin/trellis
 # The Consul agent of the tests is built once for each version and machine, outside the checkout.
@@ -54,7 +55,7 @@ race: ## the same tests under the race detector
 	$(GOTEST) -race -timeout 20m ./...
 
 .PHONY: e2e
-e2e: e2e-rolling e2e-consul e2e-browser ## what needs real processes, agents and browsers
+e2e: e2e-rolling e2e-consul e2e-browser e2e-firefox e2e-soak ## what needs real processes, agents and browsers
 
 .PHONY: e2e-rolling
 e2e-rolling: build ## six nodes restarted one after the other under viewers; a second signal
@@ -100,6 +101,16 @@ e2e-browser: build e2e/node_modules/.package-lock.json ## real Chromium against 
 	@command -v "$${CHROMIUM:-chromium}" >/dev/null || { echo 'make e2e: no chromium; install it with: apt-get install chromium' >&2; exit 1; }
 	cd e2e && npm run --silent build && TRELLIS=$(CURDIR)/$(BIN) npm test --silent
 
+.PHONY: e2e-firefox
+e2e-firefox: build e2e/node_modules/.package-lock.json ## real Firefox, and Chromium, in a network of their own
+	@command -v "$${FIREFOX:-firefox-esr}" >/dev/null || { echo 'make e2e: no Firefox; install it with: apt-get install firefox-esr' >&2; exit 1; }
+	@command -v ip >/dev/null || { echo 'make e2e: no ip, which lays the network; install it with: apt-get install iproute2' >&2; exit 1; }
+	cd e2e && npm run --silent build && TRELLIS=$(CURDIR)/$(BIN) npm run --silent test:firefox
+
+.PHONY: e2e-soak
+e2e-soak: ## a node and its clients for a minute: nothing is left, nothing is missing
+	$(GOTEST) -tags e2e -count=1 -timeout 5m -v -run '^TestSoak$$' ./internal/fanout
+
 e2e/node_modules/.package-lock.json: e2e/package.json e2e/package-lock.json e2e/.npmrc
 	cd e2e && npm ci --ignore-scripts
 	@touch $@
@@ -119,6 +130,10 @@ bench-fanout: ## what a WebRTC viewer costs beside plain pion, kept in bench/res
 .PHONY: bench-fanout-check
 bench-fanout-check: ## the same, against the recorded ratios to plain pion: fails if one is smaller by more than a fifth
 	$(GO) run ./cmd/trellis-bench fanout --viewers 100 --rounds 5 --seconds 3 --check '$(RESULTS)/fanout-baseline.json' $(FANOUTFLAGS)
+
+.PHONY: bench-soak
+bench-soak: ## a node and its clients for an hour, kept in bench/results (SOAKFLAGS="--minutes 10 --viewers 40")
+	$(GO) run ./cmd/trellis-bench soak --out '$(RESULTS)' $(SOAKFLAGS)
 
 .PHONY: micro
 micro: ## the Go benchmarks beside the code, kept in bench/results (BENCH=regexp BENCHRUNS=10 for benchstat)

@@ -101,13 +101,8 @@ func (f *fanoutFlags) run(c *cobra.Command) error {
 		return err
 	}
 	if f.out != "" {
-		if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // a report is for everybody
+		if err := writeReport(f.out, map[string][]byte{"fanout.json": doc, "fanout.html": r.HTML()}); err != nil {
 			return err
-		}
-		for name, b := range map[string][]byte{"fanout.json": doc, "fanout.html": r.HTML()} {
-			if err := os.WriteFile(filepath.Join(f.out, name), b, 0o644); err != nil { //nolint:gosec // as above
-				return err
-			}
 		}
 	}
 	if f.benchstat != "" {
@@ -124,6 +119,19 @@ func (f *fanoutFlags) run(c *cobra.Command) error {
 	}
 	if worse := r.Regressions(earlier); len(worse) > 0 {
 		return fmt.Errorf("worse than in %s: %s", f.check, strings.Join(worse, "; "))
+	}
+	return nil
+}
+
+// writeReport writes files into a directory, which is made if it is not there.
+func writeReport(dir string, files map[string][]byte) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a report is for everybody
+		return err
+	}
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil { //nolint:gosec // as above
+			return err
+		}
 	}
 	return nil
 }
@@ -184,5 +192,15 @@ func fanoutProcesses() []*cobra.Command {
 			return fanout.RunLoad(c.Context(), l, args[0], args[1], os.Stdin, os.Stdout)
 		},
 	}
-	return []*cobra.Command{server, load}
+	soakers := &cobra.Command{
+		Use: fanout.SoakLoadCommand + " URL LOAD", Hidden: true, Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			var l fanout.SoakLoad
+			if err := json.Unmarshal([]byte(args[1]), &l); err != nil {
+				return err
+			}
+			return fanout.RunSoakLoad(c.Context(), l, args[0], os.Stdin, os.Stdout)
+		},
+	}
+	return []*cobra.Command{server, load, soakers}
 }

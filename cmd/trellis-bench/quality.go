@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -83,13 +82,8 @@ func (f *qualityFlags) run(c *cobra.Command) error {
 		return err
 	}
 	if f.out != "" {
-		if err := os.MkdirAll(f.out, 0o755); err != nil { //nolint:gosec // a report is for everybody
+		if err := writeReport(f.out, map[string][]byte{"quality.json": doc, "quality.html": r.HTML()}); err != nil {
 			return err
-		}
-		for name, b := range map[string][]byte{"quality.json": doc, "quality.html": r.HTML()} {
-			if err := os.WriteFile(filepath.Join(f.out, name), b, 0o644); err != nil { //nolint:gosec // as above
-				return err
-			}
 		}
 	}
 	text := r.Text()

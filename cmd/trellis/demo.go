@@ -27,12 +27,13 @@ func (a *app) demoCommand() *cobra.Command {
 	regions := f.StringSlice("regions", nil, "`NAMES` of AWS regions or cities, by commas (default us-east,eu-west,ap-southeast)")
 	noWAN := f.Bool("no-wan", false, "apply no delays between the regions")
 	port := f.Int("port", 0, "the page's `PORT`; the nodes take those after it (default any free ones)")
+	media := f.String("media-address", "", "an IP `ADDRESS` of this machine at which the nodes take WebRTC; Firefox makes no connection to loopback (default loopback)")
 	via := f.String("via", "", "publish the film by whip or moq (default whip)")
 	asJSON := f.Bool("json", false, "print one line of JSON when all is up")
 	level := f.String("log-level", "warn", "debug, info, warn or error")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		d, err := demo.New(cmd.Context(), demo.Config{
-			Regions: *regions, NoWAN: *noWAN, Port: *port, Via: client.Protocol(*via), Page: web.Files(),
+			Regions: *regions, NoWAN: *noWAN, Port: *port, Media: *media, Via: client.Protocol(*via), Page: web.Files(),
 			Version: readBuild().Version, Log: newLog(a.stderr, config.Log{Level: *level}),
 		})
 		if err != nil {

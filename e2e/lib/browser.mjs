@@ -1,5 +1,5 @@
-// Debian's Chromium, headless, with a camera and a microphone that are made up.
-import { chromium } from "playwright-core";
+// Debian's Chromium and Firefox, headless, with a camera and a microphone that are made up.
+import { chromium, firefox } from "playwright-core";
 import path from "node:path";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -21,6 +21,25 @@ export async function startBrowser() {
 			"--use-fake-ui-for-media-stream",
 			"--autoplay-policy=no-user-gesture-required",
 		],
+	});
+}
+
+/** Firefox as it comes, by WebDriver BiDi. Its camera is a picture of changing color, its microphone a tone. */
+export async function startFirefox() {
+	return firefox.launch({
+		channel: "moz-firefox",
+		executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr",
+		firefoxUserPrefs: {
+			"media.navigator.streams.fake": true,
+			"media.navigator.permission.disabled": true,
+			"media.peerconnection.ice.loopback": true, // which it leaves out otherwise
+			"media.peerconnection.ice.obfuscate_host_addresses": false, // names by mDNS, which nobody here answers
+			"media.autoplay.default": 0,
+			"media.autoplay.blocking_policy": 0,
+			"media.autoplay.block-webaudio": false,
+			"media.gmp-manager.url": "data:text/plain,", // no plugins from the network
+			"app.update.enabled": false,
+		},
 	});
 }
 
@@ -59,6 +78,7 @@ export async function openPublisher(t, browser, demo, what, devices) {
 
 function simulateDevices(camera) {
 	const devices = navigator.mediaDevices;
+	if (!devices) return; // about:blank, in Firefox
 	const getUserMedia = devices.getUserMedia.bind(devices);
 	devices.getUserMedia = (constraints) => {
 		if (constraints.video) {

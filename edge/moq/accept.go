@@ -59,9 +59,13 @@ func (ss *session) handler(t moqlite.StreamType) (serve func(*stream) error, cou
 	case moqlite.StreamSubscribe:
 		return ss.serveSubscribe, &ss.views
 	case moqlite.StreamFetch:
-		return ss.serveFetch, &ss.requests
+		if ss.version.HasProbe() {
+			return ss.serveFetch, &ss.requests
+		}
 	case moqlite.StreamProbe:
-		return ss.serveProbe, &ss.requests
+		if ss.version.HasProbe() {
+			return ss.serveProbe, &ss.requests
+		}
 	case moqlite.StreamGoaway:
 		if ss.version.HasGoaway() {
 			return ss.serveGoaway, &ss.requests

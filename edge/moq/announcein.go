@@ -55,6 +55,12 @@ func (d *discovery) run() error {
 		}
 		d.hop = ok.Hop
 	}
+	if ss.version.HasInitial() {
+		if err := d.initial(st); err != nil {
+			st.reset(codeOf(err))
+			return err
+		}
+	}
 	for {
 		body, err := st.message(0)
 		if endOfStream(err) {
@@ -73,6 +79,24 @@ func (d *discovery) run() error {
 			return err
 		}
 	}
+}
+
+// initial takes what a client of 02 publishes already.
+func (d *discovery) initial(st *stream) error {
+	body, err := st.message(0) // as above
+	if err != nil {
+		return err
+	}
+	m, err := moqlite.ParseAnnounceInit(body, d.session.version)
+	if err != nil {
+		return err
+	}
+	for _, suffix := range m.Suffixes {
+		if err := d.apply(moqlite.Announce{Active: true, Suffix: suffix}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // apply takes one announcement. An error ends the session; what only concerns

@@ -62,7 +62,8 @@ func (ss *session) serveAnnounce(st *stream) error {
 	}
 }
 
-// sendInitial sends what is there already, on 05 with its number in front.
+// sendInitial sends what is there already, on 05 with its number in front, on 02 in one
+// message.
 func (a *announcer) sendInitial(watch *relay.AnnounceWatch) error {
 	var initial []byte
 	for {
@@ -76,6 +77,14 @@ func (a *announcer) sendInitial(watch *relay.AnnounceWatch) error {
 		initial = a.update(initial, event)
 	}
 	var b []byte
+	if a.session.version.HasInitial() {
+		var init moqlite.AnnounceInit
+		for name := range a.live {
+			suffix, _ := name.Suffix(a.prefix) // it was below when it was announced
+			init.Suffixes = append(init.Suffixes, suffix)
+		}
+		return a.stream.send(init)
+	}
 	if a.session.version >= moqlite.Version05 {
 		ok := moqlite.AnnounceOK{Hop: a.session.server.hop, Active: uint64(len(a.live))}
 		b = moqlite.AppendMessage(nil, ok, a.session.version)

@@ -1,5 +1,5 @@
 // Package moq lets browsers and other MoQ clients publish and watch, over
-// WebTransport, in moq-lite 05, 04 and 03. One client may publish in one version
+// WebTransport, in moq-lite 05, 04 and 03, and in 02 where the browser offers no subprotocols. One client may publish in one version
 // and another watch in the next: a session translates between its own version
 // and the tracks of internal/relay, which know none.
 //

@@ -138,7 +138,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		bytesIn:       counter("received_bytes_total", "Payload bytes received from MoQ publishers."),
 	}
 	sessions := vec("sessions_total", "MoQ sessions begun, by version.", "version")
-	for _, v := range moqlite.Versions() {
+	for _, v := range moqlite.Spoken() {
 		m.sessions[v] = sessions.WithLabelValues(v.String())
 	}
 	refused := vec("refused_total", "Clients, streams and names refused, by reason.", "reason")

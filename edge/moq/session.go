@@ -83,6 +83,14 @@ func (ss *session) run(ctx context.Context) {
 		expiry := time.AfterFunc(left, func() { ss.end(refuse(wire.CodeUnauthorized, refuseToken, "token expired")) })
 		defer expiry.Stop()
 	}
+	if ss.version == moqlite.Version02 {
+		if err := ss.agree(); err != nil { //nolint:contextcheck // it ends with the session
+			if _, counted := asRefusal(err); !counted { // below, as the cause
+				ss.note(err)
+			}
+			ss.end(err)
+		}
+	}
 	ss.start(ss.acceptStreams)
 	ss.start(ss.acceptUniStreams)
 	ss.start(func() { ss.outbox.run(ss.ctx) })

@@ -59,7 +59,11 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		log.Debug("upgrade", slog.Any("err", err))
 		return
 	}
-	version, ok := moqlite.ParseVersion(wt.SessionState().ApplicationProtocol)
+	protocol := wt.SessionState().ApplicationProtocol
+	version, ok := moqlite.ParseVersion(protocol)
+	if protocol == "" {
+		version, ok = moqlite.Version02, true // to be agreed on when the session runs
+	}
 	ss := newSession(s, c.conn, wt, id, version, root, grant, log)
 	ss.at = r.URL.RequestURI()
 	err = s.add(ss)
@@ -109,9 +113,14 @@ func (s *Server) allowsOrigin(r *http.Request) bool {
 	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-// offersVersion reports whether the client offers a version spoken here. The
-// choice itself is the library's: the client's first that we speak.
+// offersVersion reports whether the client offers a version spoken here, or offers
+// none at all: browsers that know no subprotocols, such as Firefox 153, cannot, and
+// their clients agree on one later. The choice itself is the library's: the client's
+// first that we speak.
 func offersVersion(h http.Header) bool {
+	if len(h.Values("WT-Available-Protocols")) == 0 {
+		return true
+	}
 	for _, line := range h.Values("WT-Available-Protocols") {
 		// A list of strings, perhaps with parameters. RFC 8941, Section 3.1
 		for item := range strings.SplitSeq(line, ",") {

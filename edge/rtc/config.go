@@ -36,10 +36,10 @@ type Config struct {
 	PublicAddrs []netip.Addr
 	// Key is the DTLS key, one for all sessions. Nil: a fresh ECDSA P-256 key.
 	Key crypto.PrivateKey
-	// AllowSHA1 also offers AES_CM_128_HMAC_SHA1_80, five times the CPU cost per
-	// packet, for clients without AEAD_AES_128_GCM. Those that have both choose
-	// it then: Chromium does.
-	AllowSHA1 bool
+	// OnlyGCM turns away clients without AEAD_AES_128_GCM, such as GStreamer's. Others
+	// are taken with AES_CM_128_HMAC_SHA1_80, which all clients have (RFC 8827,
+	// Section 6.5), at five times the CPU cost per packet.
+	OnlyGCM bool
 
 	// NoGSO sends packet by packet even where the kernel could segment.
 	NoGSO bool

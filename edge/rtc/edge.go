@@ -100,8 +100,8 @@ func certificate(cfg Config) (tls.Certificate, error) {
 // listen puts a multiplexer on each port, which start to read from it.
 func (e *Edge) listen() error {
 	logger := stream.LoggerFactory{Log: e.log}
-	profiles := []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM}
-	if e.cfg.AllowSHA1 {
+	profiles := []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM} // which we choose where there is a choice
+	if !e.cfg.OnlyGCM {
 		profiles = append(profiles, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	}
 	if e.cfg.TCP != nil {
@@ -147,19 +147,25 @@ func (e *Edge) steer(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			all = all[:0]
-			e.mu.Lock()
-			for _, s := range e.sessions {
-				if st := s.steering.Load(); st != nil && s.isConnected() {
-					all = append(all, st)
-				}
-			}
-			e.mu.Unlock()
+			all = e.steerings(all[:0])
 			for _, st := range all {
 				st.tick(now)
 			}
+			clear(all) // or it holds who has left, lanes and all, until as many come again
 		}
 	}
+}
+
+// steerings appends those of all viewers that are connected.
+func (e *Edge) steerings(all []*steering) []*steering {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.sessions {
+		if st := s.steering.Load(); st != nil && s.isConnected() {
+			all = append(all, st)
+		}
+	}
+	return all
 }
 
 // Run serves until ctx ends, then ends all sessions and waits for them.

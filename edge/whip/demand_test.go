@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -51,6 +52,15 @@ type browserLayer struct {
 
 func newBrowser(w *world, onDemand func([]rtc.LayerDemand)) *browser {
 	w.t.Helper()
+	b := offerBrowser(w, onDemand)
+	b.connect()
+	return b
+}
+
+// offerBrowser returns one that is not connected. It has these SRTP profiles, all of pion's
+// without any.
+func offerBrowser(w *world, onDemand func([]rtc.LayerDemand), profiles ...dtls.SRTPProtectionProfile) *browser {
+	w.t.Helper()
 	b := &browser{w: w, onDemand: onDemand, pli: map[uint32]bool{}, layers: []*browserLayer{
 		{rid: "q", height: 180, least: 30_000, target: 110_000},
 		{rid: "h", height: 360, least: 150_000, target: 380_000},
@@ -60,6 +70,7 @@ func newBrowser(w *world, onDemand func([]rtc.LayerDemand)) *browser {
 	w.must(err)
 	se := webrtc.SettingEngine{LoggerFactory: rtcstream.LoggerFactory{Log: testLog(w.t)}}
 	se.SetNet(w.host())
+	se.SetSRTPProtectionProfiles(profiles...)
 	b.pc, err = webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithInterceptorRegistry(&interceptor.Registry{}),
 		webrtc.WithSettingEngine(se)).NewPeerConnection(webrtc.Configuration{BundlePolicy: webrtc.BundlePolicyMaxBundle})
 	w.must(err)
@@ -76,15 +87,10 @@ func newBrowser(w *world, onDemand func([]rtc.LayerDemand)) *browser {
 		w.must(err)
 		sender = tr.Sender()
 	}
-	b.connect()
-	for i, e := range sender.GetParameters().Encodings {
-		b.layers[i].ssrc = uint32(e.SSRC)
-		b.wg.Go(func() { b.listen(sender, b.layers[i].rid) })
-	}
 	return b
 }
 
-// connect exchanges descriptions and waits for the transport.
+// connect exchanges descriptions and waits for the transport. Feedback is then listened to.
 func (b *browser) connect() {
 	w := b.w
 	offer, err := b.pc.CreateOffer(nil)
@@ -101,6 +107,11 @@ func (b *browser) connect() {
 	})
 	w.must(b.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}))
 	<-connected
+	sender := b.pc.GetSenders()[0]
+	for i, e := range sender.GetParameters().Encodings {
+		b.layers[i].ssrc = uint32(e.SSRC)
+		b.wg.Go(func() { b.listen(sender, b.layers[i].rid) })
+	}
 }
 
 // publish returns the node's answer.

@@ -1,10 +1,12 @@
 package demo
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 
 	"trellis/internal/client"
 )
@@ -19,6 +21,9 @@ type Config struct {
 	// Port is the page's; the nodes take those after it, ten for each. Default:
 	// free ones.
 	Port int
+	// Media is the address of this machine at which nodes take WebRTC. Default:
+	// loopback, to which Firefox makes no connection.
+	Media string
 	// Via is how the film is published, client.WHIP or client.MoQ. Default: WHIP.
 	Via client.Protocol
 	// Page is what the page's server serves, index.html at its root. Required.
@@ -43,6 +48,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Via == "" {
 		c.Via = client.WHIP
 	}
+	c.Media = cmp.Or(c.Media, loopback)
 	switch {
 	case c.Page == nil:
 		return c, errors.New("demo.Config.Page is nil")
@@ -50,6 +56,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%d regions, at most %d", len(c.Regions), maxRegions)
 	case c.Port < 0 || c.Port > 0xffff-portsPerNode*(len(c.Regions)+1):
 		return c, fmt.Errorf("port %d leaves no room for the nodes' below 65536", c.Port)
+	case net.ParseIP(c.Media) == nil:
+		return c, fmt.Errorf("media at %q: want an IP address of this machine", c.Media)
 	case c.Via != client.WHIP && c.Via != client.MoQ:
 		return c, fmt.Errorf("a film is published by whip or moq, not by %q", c.Via)
 	}

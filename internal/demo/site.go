@@ -41,14 +41,16 @@ func (s *site) url(path string) string {
 
 // openSite opens the ports of the i-th node.
 func openSite(ctx context.Context, cfg Config, i int, r Region) (*site, error) {
-	at := func(offset int) string {
+	at := func(host string, offset int) string {
 		port := 0
 		if cfg.Port != 0 {
 			port = cfg.Port + portsPerNode*(i+1) + offset
 		}
-		return net.JoinHostPort(loopback, strconv.Itoa(port))
+		return net.JoinHostPort(host, strconv.Itoa(port))
 	}
-	sockets, err := node.Listen(ctx, node.Addresses{QUIC: at(0), HTTP: at(0), WebRTC: at(1), WebRTCTCP: at(1), Admin: at(2)})
+	sockets, err := node.Listen(ctx, node.Addresses{
+		QUIC: at(loopback, 0), HTTP: at(loopback, 0), WebRTC: at(cfg.Media, 1), WebRTCTCP: at(cfg.Media, 1), Admin: at(loopback, 2),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("node of %s: %w", r.Name, err)
 	}

@@ -27,13 +27,14 @@ func doorOf(server, base string) (door, error) {
 	return door{
 		publish: whipclient.Config{URL: base + "/whip/" + broadcast, Token: "publisher"},
 		enter: func(ctx context.Context, v *viewer, _ int, us local) (answered, error) {
-			return post(ctx, base+"/whep/"+broadcast, offer(us, v.arrivals != nil))
+			return post(ctx, base+"/whep/"+broadcast, offer(us, v.arrivals != nil, false))
 		},
 	}, nil
 }
 
-// offer asks for a VP8 picture and an Opus sound on one transport.
-func offer(l local, arrivals bool) string {
+// offer asks for a VP8 picture and an Opus sound on one transport, and that packets of
+// the picture be sent again in a stream of their own.
+func offer(l local, arrivals, rtx bool) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("v=0")
@@ -50,12 +51,21 @@ func offer(l local, arrivals bool) string {
 		{"video", videoType, "VP8/90000", []string{"nack", "nack pli"}},
 		{"audio", audioType, "opus/48000/2", nil},
 	} {
-		line("m=%s 9 UDP/TLS/RTP/SAVPF %d", m.kind, m.number)
+		again := rtx && m.number == videoType
+		if again {
+			line("m=%s 9 UDP/TLS/RTP/SAVPF %d %d", m.kind, m.number, rtxType)
+		} else {
+			line("m=%s 9 UDP/TLS/RTP/SAVPF %d", m.kind, m.number)
+		}
 		line("c=IN IP4 0.0.0.0")
 		line("a=mid:%d", mid)
 		line("a=recvonly")
 		line("a=rtcp-mux")
 		line("a=rtpmap:%d %s", m.number, m.codec)
+		if again {
+			line("a=rtpmap:%d rtx/90000", rtxType)
+			line("a=fmtp:%d apt=%d", rtxType, m.number)
+		}
 		for _, fb := range m.more {
 			line("a=rtcp-fb:%d %s", m.number, fb)
 		}
@@ -81,6 +91,7 @@ func offer(l local, arrivals bool) string {
 type answered struct {
 	ufrag, pwd string
 	candidates []string
+	resource   string // the address of the session
 }
 
 // post sends the offer, again while the broadcast is not on air yet.
@@ -120,6 +131,9 @@ func postOnce(ctx context.Context, url, sdp string) (answered, error) {
 		return a, fmt.Errorf("POST %s: %s: %w", url, resp.Status, errNotYet)
 	default:
 		return a, fmt.Errorf("POST %s: %s: %.200s", url, resp.Status, body)
+	}
+	if location, err := resp.Location(); err == nil {
+		a.resource = location.String()
 	}
 	for line := range strings.Lines(string(body)) {
 		line = strings.TrimSpace(line)

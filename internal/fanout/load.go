@@ -123,57 +123,14 @@ func (l *load) fail(err error) {
 	}
 }
 
-// publish writes each frame when it is due; the picture and the sound in turn, by
-// whichever is due first.
 func (l *load) publish(ctx context.Context, p *whipclient.Publisher) error {
 	every, size := l.cfg.video()
-	start := time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var buf []byte
-	var pictures, sounds int
-	lastKey := -gop
-	for {
-		pts, sound := time.Duration(pictures)*every, false
-		if at := time.Duration(sounds) * audioEvery; at < pts {
-			pts, sound = at, true
-		}
-		due := start.Add(pts)
-		timer.Reset(time.Until(due))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-p.Done():
-			return fmt.Errorf("the publisher's session ended: %w", p.Err())
-		case <-timer.C:
-		}
-		if sound {
-			sounds++
-			buf = audioFrame(buf, due)
-			if err := p.Write(1, whipclient.Frame{PTS: pts, Key: true, Data: buf}); err != nil {
-				return err
-			}
-			continue
-		}
-		pictures++
-		key := pts-lastKey >= gop
-		select {
-		case <-p.KeyframeRequests(): // as encoders do
-			key = true
-		default:
-		}
-		if key {
-			lastKey = pts
-		}
-		buf = videoFrame(buf, key, due, size)
+	return publish(ctx, p, every, []picture{{360, size}}, func(due time.Time) {
 		l.mu.Lock()
+		defer l.mu.Unlock()
 		l.published++
 		l.late.Add(time.Since(due))
-		l.mu.Unlock()
-		if err := p.Write(0, whipclient.Frame{PTS: pts, Key: key, Data: buf}); err != nil {
-			return err
-		}
-	}
+	})
 }
 
 // reports sends each viewer's receiver report once a second, evenly spread.
@@ -229,9 +186,9 @@ func (l *load) one(ctx context.Context, number int) (member, error) {
 	case l.server == QUICBulk || l.server == QUICFrames:
 		return joinQUIC(ctx, l.base, &l.all)
 	case l.cfg.Kind == MoQ || l.cfg.Kind == Mixed && number%2 == 1:
-		return joinMoQ(ctx, l.cfg, &l.all)
+		return joinMoQ(ctx, l.cfg, &l.all, broadcast, nil)
 	}
-	return join(ctx, l.door, number, l.id, l.cfg, &l.all)
+	return join(ctx, l.door, number, l.id, l.cfg, &l.all, nil)
 }
 
 func (l *load) counts() Counts {

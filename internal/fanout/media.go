@@ -91,9 +91,11 @@ const stampBytes = 16
 
 // videoFrame builds a VP8 frame that no decoder would enjoy, but whose header is
 // right (RFC 6386, Section 9.1).
-func videoFrame(buf []byte, key bool, due time.Time, size int) []byte {
+func videoFrame(buf []byte, key bool, height int, due time.Time, size int) []byte {
 	if key {
-		buf = append(buf[:0], 0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01)
+		buf = append(buf[:0], 0x10, 0, 0, 0x9d, 0x01, 0x2a)
+		buf = binary.LittleEndian.AppendUint16(buf, uint16(height*16/9))
+		buf = binary.LittleEndian.AppendUint16(buf, uint16(height))
 	} else {
 		buf = append(buf[:0], 0x11, 0, 0)
 	}

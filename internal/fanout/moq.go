@@ -24,16 +24,19 @@ type moqViewer struct {
 	end     context.CancelFunc
 	tasks   sync.WaitGroup
 	all     *counters
+	of      string
+	seen    func(track string, o *moqclient.Object) // may be nil
 }
 
-// joinMoQ opens a session and returns when the picture comes.
-func joinMoQ(ctx context.Context, cfg Load, all *counters) (*moqViewer, error) {
+// joinMoQ opens a session for a broadcast and returns when the picture comes. seen is
+// told of each object, if it is not nil.
+func joinMoQ(ctx context.Context, cfg Load, all *counters, of string, seen func(string, *moqclient.Object)) (*moqViewer, error) {
 	session, err := moqclient.Dial(ctx, moqclient.Config{URL: cfg.MoQ, Insecure: true}) // both ends are ours
 	if err != nil {
 		return nil, err
 	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	v := &moqViewer{session: session, end: end, all: all}
+	v := &moqViewer{session: session, end: end, all: all, of: of, seen: seen}
 	if err := v.subscribe(ctx, life, !cfg.Silent); err != nil {
 		return nil, errors.Join(err, v.close())
 	}
@@ -72,7 +75,7 @@ func (v *moqViewer) catalog(ctx context.Context) (hang.Catalog, error) {
 	var sub *moqclient.Subscription
 	for {
 		var err error
-		if sub, err = v.session.Subscribe(ctx, broadcast, hang.CatalogTrack, moqlite.Delivery{Priority: 100}); err == nil {
+		if sub, err = v.session.Subscribe(ctx, v.of, hang.CatalogTrack, moqlite.Delivery{Priority: 100}); err == nil {
 			break
 		}
 		if settle(ctx, 100*time.Millisecond) != nil { // it is not on air yet
@@ -98,7 +101,7 @@ func (v *moqViewer) catalog(ctx context.Context) (hang.Catalog, error) {
 func (v *moqViewer) watch(
 	ctx, life context.Context, track string, priority uint8, container hang.Container, begun chan struct{},
 ) error {
-	sub, err := v.session.Subscribe(ctx, broadcast, track, moqlite.Delivery{Priority: priority, MaxLatency: time.Second})
+	sub, err := v.session.Subscribe(ctx, v.of, track, moqlite.Delivery{Priority: priority, MaxLatency: time.Second})
 	if err != nil {
 		return err
 	}
@@ -110,6 +113,9 @@ func (v *moqViewer) watch(
 				return
 			}
 			v.all.streamed.Add(uint64(len(o.Payload)))
+			if v.seen != nil {
+				v.seen(track, &o)
+			}
 			if begun == nil {
 				continue
 			}

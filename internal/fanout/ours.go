@@ -16,7 +16,7 @@ import (
 
 // serveOurs runs one node until ctx ends, as "trellis serve" does.
 func serveOurs(ctx context.Context, ready func(Served)) error {
-	socks, err := node.Listen(ctx, node.Addresses{QUIC: "127.0.0.1:0", HTTP: "127.0.0.1:0", WebRTC: "127.0.0.1:0"})
+	socks, err := node.Listen(ctx, node.Addresses{QUIC: "127.0.0.1:0", HTTP: "127.0.0.1:0", WebRTC: "127.0.0.1:0", Admin: "127.0.0.1:0"})
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,10 @@ func serveOurs(ctx context.Context, ready func(Served)) error {
 	if err != nil {
 		return err
 	}
-	ready(Served{URL: "http://" + socks.HTTP.Addr().String(), PID: os.Getpid(), Media: media, MoQ: "https://" + socks.QUIC.LocalAddr().String()})
+	ready(Served{
+		URL: "http://" + socks.HTTP.Addr().String(), PID: os.Getpid(), Media: media,
+		MoQ: "https://" + socks.QUIC.LocalAddr().String(), Admin: "http://" + socks.Admin.Addr().String(),
+	})
 	ctx, end := context.WithCancel(ctx)
 	var tending sync.WaitGroup
 	defer tending.Wait()

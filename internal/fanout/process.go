@@ -50,3 +50,26 @@ func rssOf(pid int) (uint64, error) {
 	}
 	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
 }
+
+// fdsOf returns how many files a process has open.
+func fdsOf(pid int) (int, error) {
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	return len(all), err
+}
+
+// dropsAt returns how many packets the kernel has dropped at the UDP socket with a
+// port, since its buffer was full: the last field of /proc/net/udp.
+func dropsAt(port int) uint64 {
+	data, err := os.ReadFile("/proc/net/udp")
+	if err != nil {
+		return 0 // it excuses nothing, then
+	}
+	suffix := fmt.Sprintf(":%04X", port)
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) > 2 && strings.HasSuffix(f[1], suffix) {
+			n, _ := strconv.ParseUint(f[len(f)-1], 10, 64) // zero for what is no number
+			return n
+		}
+	}
+	return 0
+}

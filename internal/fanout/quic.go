@@ -80,7 +80,7 @@ func frames(l Load) func(context.Context, *quic.Conn) error {
 		track := func(every time.Duration, group int, frame func(buf []byte, key bool, due time.Time) []byte) {
 			tracks.Go(func() { cancel(writeTrack(ctx, conn, every, group, frame)) })
 		}
-		track(every, int(gop/every), func(buf []byte, key bool, due time.Time) []byte { return videoFrame(buf, key, due, size) })
+		track(every, int(gop/every), func(buf []byte, key bool, due time.Time) []byte { return videoFrame(buf, key, 360, due, size) })
 		if !l.Silent {
 			track(audioEvery, 5, func(buf []byte, _ bool, due time.Time) []byte { return audioFrame(buf, due) })
 		}

@@ -107,7 +107,12 @@ type process struct {
 }
 
 func (cfg *Config) start(ctx context.Context, args ...string) (*process, error) {
-	args = append(slices.Clone(cfg.Self), args...)
+	return start(ctx, cfg.Self, args...)
+}
+
+// start runs a process of this package; self is the command that does so.
+func start(ctx context.Context, self []string, args ...string) (*process, error) {
+	args = append(slices.Clone(self), args...)
 	p := &process{cmd: exec.CommandContext(ctx, args[0], args[1:]...)} //nolint:gosec // it is ourselves
 	p.cmd.Stderr = os.Stderr
 	var err error

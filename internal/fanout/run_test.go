@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"runtime"
@@ -26,6 +27,11 @@ func TestMain(m *testing.M) {
 		var l Load
 		if l, err = ParseLoad(os.Args[4]); err == nil {
 			err = RunLoad(ctx, l, os.Args[2], os.Args[3], os.Stdin, os.Stdout)
+		}
+	case SoakLoadCommand:
+		var l SoakLoad
+		if err = json.Unmarshal([]byte(os.Args[3]), &l); err == nil {
+			err = RunSoakLoad(ctx, l, os.Args[2], os.Stdin, os.Stdout)
 		}
 	default:
 		os.Exit(m.Run())

@@ -68,6 +68,8 @@ type Served struct {
 	Media netip.AddrPort `json:"media"`
 	// MoQ is where viewers over WebTransport go; empty for nowhere.
 	MoQ string `json:"moq,omitempty"`
+	// Admin is where it tells of itself; empty for nowhere.
+	Admin string `json:"admin,omitempty"`
 }
 
 // RunServer is the process of a server. It prints Served as a line of JSON, obeys

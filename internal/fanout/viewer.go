@@ -47,6 +47,8 @@ type viewer struct {
 	leave   func() error
 	channel func(context.Context, *dtls.Conn) error
 
+	inspect *inspector // opens all packets; nil: some are opened, for the time they bring
+
 	mu       sync.Mutex
 	picture  uint8          // payload type
 	arrivals *twcc.Recorder // nil unless the arrival of all packets is reported
@@ -67,6 +69,7 @@ type inbound struct {
 const (
 	videoType = 96
 	audioType = 97
+	rtxType   = 98
 	// openEvery is of how many frames one is opened to see when it was due.
 	openEvery = 4
 	mtu       = 1600
@@ -78,10 +81,10 @@ type identity struct {
 	fingerprint string
 }
 
-// join opens a session and returns when packets come.
-func join(ctx context.Context, d door, number int, id identity, cfg Load, all *counters) (*viewer, error) {
+// join opens a session and returns when packets come. What inspects them may be nil.
+func join(ctx context.Context, d door, number int, id identity, cfg Load, all *counters, inspect *inspector) (*viewer, error) {
 	v := &viewer{
-		all: all, picture: videoType, streams: map[uint32]*inbound{}, begun: make(chan struct{}), ended: make(chan struct{}),
+		all: all, inspect: inspect, picture: videoType, streams: map[uint32]*inbound{}, begun: make(chan struct{}), ended: make(chan struct{}),
 		inbox: packetio.NewBuffer(), keyed: make(chan struct{}), plain: make([]byte, 0, mtu),
 	}
 	if cfg.Arrivals {
@@ -276,7 +279,19 @@ func (v *viewer) rtp(b, plain []byte, now time.Time) {
 	v.all.packets.Add(1)
 	v.all.bytes.Add(uint64(len(b)))
 	seq, ssrc := binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[8:])
+	fate := fateMedia
+	if v.inspect != nil {
+		fate = v.inspect.packet(v.in, b, now)
+	}
+	if fate == fateLost {
+		return
+	}
 	v.mu.Lock()
+	if fate == fateRepair {
+		v.arrived(ssrc, b, now)
+		v.mu.Unlock()
+		return
+	}
 	s := v.streams[ssrc]
 	if s == nil {
 		s = &inbound{first: seq, last: seq - 1, video: b[1]&0x7f == v.picture}
@@ -292,11 +307,7 @@ func (v *viewer) rtp(b, plain []byte, now time.Time) {
 	}
 	s.last = seq
 	s.received++
-	if v.arrivals != nil {
-		if n, ok := arrivalSeq(b); ok {
-			v.arrivals.Record(ssrc, n, now.UnixMicro())
-		}
-	}
+	v.arrived(ssrc, b, now)
 	v.mu.Unlock()
 	if len(v.streams) == 2 {
 		select {
@@ -309,8 +320,18 @@ func (v *viewer) rtp(b, plain []byte, now time.Time) {
 		v.all.lost.Add(uint64(step - 1))
 		s.fresh, s.due = false, time.Time{}
 	}
-	if s.video {
+	if s.video && v.inspect == nil {
 		v.frame(s, b, plain, now)
+	}
+}
+
+// arrived notes when a packet came, for the next feedback. It is called with mu held.
+func (v *viewer) arrived(ssrc uint32, b []byte, now time.Time) {
+	if v.arrivals == nil {
+		return
+	}
+	if n, ok := arrivalSeq(b); ok {
+		v.arrivals.Record(ssrc, n, now.UnixMicro())
 	}
 }
 
@@ -420,12 +441,20 @@ func (v *viewer) close() error {
 	if v.dtls != nil {
 		errs = append(errs, v.dtls.Close())
 	}
-	errs = append(errs, v.agent.Close(), v.inbox.Close())
+	return errors.Join(append(errs, v.vanish())...)
+}
+
+// vanish closes what there is here and says nothing to the server.
+func (v *viewer) vanish() error {
+	errs := []error{v.agent.Close(), v.inbox.Close()}
 	if v.mux != nil {
 		errs = append(errs, v.mux.Close())
 	}
 	if v.conn != nil {
 		<-v.ended
+	}
+	if v.dtls != nil {
+		_ = v.dtls.Close() // its alert has no way out any more
 	}
 	return errors.Join(errs...)
 }

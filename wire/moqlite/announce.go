@@ -70,7 +70,7 @@ func ParseAnnounceOK(b []byte, _ Version) (AnnounceOK, error) {
 
 // Announce says that a broadcast began or ended:
 //
-//	ANNOUNCE { status u8, suffix str, [03: hop_count varint]
+//	ANNOUNCE { status u8, suffix str, [02: nothing more] [03: hop_count varint]
 //	           [04+: hop_count varint, hop_count x hop varint] }
 type Announce struct {
 	Active bool
@@ -97,6 +97,9 @@ func (m Announce) Append(b []byte, v Version) []byte {
 		status = announceActive
 	}
 	b = appendString(append(b, status), m.Suffix)
+	if !v.HasHops() {
+		return b
+	}
 	b = quicvarint.Append(b, uint64(len(m.Hops)))
 	if v.HasHopIDs() {
 		for _, hop := range m.Hops {
@@ -118,7 +121,10 @@ func ParseAnnounce(b []byte, v Version) (Announce, error) {
 		c.fail(wire.CodeDecode, "announce: status %d", status)
 	}
 	m.Suffix = c.path("announce suffix")
-	count := c.varint("announce hop count")
+	var count uint64
+	if v.HasHops() {
+		count = c.varint("announce hop count")
+	}
 	if count > maxHops {
 		c.fail(wire.CodeBounds, "announce: %d hops, at most %d", count, maxHops)
 		return Announce{}, c.err
@@ -133,6 +139,43 @@ func ParseAnnounce(b []byte, v Version) (Announce, error) {
 	}
 	if err := c.end("announce"); err != nil {
 		return Announce{}, err
+	}
+	return m, nil
+}
+
+// AnnounceInit is the first reply to a request (02): what is there already.
+//
+//	ANNOUNCE_INIT { count varint, count x suffix str }
+type AnnounceInit struct{ Suffixes []string }
+
+// maxInitial bounds what one message announces; each takes a byte at least.
+const maxInitial = MaxMessage / 2
+
+// Append writes the body of ANNOUNCE_INIT.
+func (m AnnounceInit) Append(b []byte, _ Version) []byte {
+	b = quicvarint.Append(b, uint64(len(m.Suffixes)))
+	for _, s := range m.Suffixes {
+		b = appendString(b, s)
+	}
+	return b
+}
+
+// ParseAnnounceInit reads the body of ANNOUNCE_INIT.
+func ParseAnnounceInit(b []byte, _ Version) (AnnounceInit, error) {
+	c := cursor{b: b}
+	count := c.varint("announce init count")
+	if count > maxInitial {
+		c.fail(wire.CodeBounds, "announce init: %d broadcasts, at most %d", count, maxInitial)
+	}
+	var m AnnounceInit
+	for range count {
+		if c.err != nil {
+			break
+		}
+		m.Suffixes = append(m.Suffixes, c.path("announce init suffix"))
+	}
+	if err := c.end("announce init"); err != nil {
+		return AnnounceInit{}, err
 	}
 	return m, nil
 }

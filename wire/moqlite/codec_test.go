@@ -56,7 +56,10 @@ var codecs = map[string]codec{
 		Setup{}, Setup{Probe: ProbeIncrease, Role: RolePublisher, Origin: maxVarint, Path: "/a?jwt=b"},
 	}},
 	"AnnounceRequest": {parse: parser(ParseAnnounceRequest), values: []Message{AnnounceRequest{}, AnnounceRequest{Prefix: longPath}}},
-	"AnnounceOK":      {parse: parser(ParseAnnounceOK), values: []Message{AnnounceOK{}, AnnounceOK{maxVarint, 70}}},
+	"AnnounceInit": {parse: parser(ParseAnnounceInit), values: []Message{
+		AnnounceInit{}, AnnounceInit{Suffixes: []string{longPath, "", "a"}},
+	}},
+	"AnnounceOK": {parse: parser(ParseAnnounceOK), values: []Message{AnnounceOK{}, AnnounceOK{maxVarint, 70}}},
 	"Announce": {parse: parser(ParseAnnounce), values: []Message{
 		Announce{}, Announce{Active: true, Suffix: longPath, Hops: make([]uint64, 32)},
 	}},
@@ -148,6 +151,7 @@ func TestRefused(t *testing.T) {
 		{"33 parts", "AnnounceRequest", AnnounceRequest{Prefix: longPath + "/y"}.Append(nil, Version05), wire.CodeBounds},
 		{"33 hops", "Announce", Announce{Hops: make([]uint64, 33)}.Append(nil, Version05), wire.CodeBounds},
 		{"2^62 hops", "Announce", []byte{1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, wire.CodeBounds},
+		{"2^62 broadcasts", "AnnounceInit", []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, wire.CodeBounds},
 		{"status 3", "Announce", []byte{3, 0, 0}, wire.CodeDecode},
 		{"65 parameters", "Setup", []byte{0x40, 65}, wire.CodeTooMany},
 		{"a parameter twice", "Setup", []byte{2, 5, 1, 9, 5, 1, 9}, wire.CodeProtocol},
@@ -162,6 +166,7 @@ func TestRefused(t *testing.T) {
 	}
 	wantCode(t, wire.CodeUnexpected, func() error { _, err := ParseResponse(3, nil, Version05); return err })
 	wantCode(t, wire.CodeUnexpected, func() error { _, err := ParseResponse(2, []byte{0, 0, 0}, Version04); return err })
+	wantCode(t, wire.CodeUnexpected, func() error { _, err := ParseResponse(1, []byte{0, 0, 0}, Version02); return err })
 }
 
 func TestSetupUnknown(t *testing.T) {

@@ -23,7 +23,7 @@ func fuzzCodec(f *testing.F, name string) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte, version uint8) {
-		v := Version03 + Version(version%3)
+		v := Version02 + Version(version%4)
 		m, err := codec.parse(b, v)
 		if err != nil {
 			return
@@ -40,6 +40,7 @@ func fuzzCodec(f *testing.F, name string) {
 
 func FuzzParseSetup(f *testing.F)           { fuzzCodec(f, "Setup") }
 func FuzzParseAnnounceRequest(f *testing.F) { fuzzCodec(f, "AnnounceRequest") }
+func FuzzParseAnnounceInit(f *testing.F)    { fuzzCodec(f, "AnnounceInit") }
 func FuzzParseAnnounceOK(f *testing.F)      { fuzzCodec(f, "AnnounceOK") }
 func FuzzParseAnnounce(f *testing.F)        { fuzzCodec(f, "Announce") }
 func FuzzParseTrack(f *testing.F)           { fuzzCodec(f, "Track") }
@@ -59,7 +60,7 @@ func FuzzParseResponse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, typ uint64, b []byte, version uint8) {
-		v := Version03 + Version(version%3)
+		v := Version02 + Version(version%4)
 		m, err := ParseResponse(typ, b, v)
 		if err != nil {
 			return
@@ -75,7 +76,7 @@ func FuzzParseFrameHeader(f *testing.F) {
 	f.Add([]byte{0x80, 0x00, 0x9c, 0x40, 3}, uint8(5))
 	f.Add([]byte{3}, uint8(4))
 	f.Fuzz(func(t *testing.T, b []byte, version uint8) {
-		v := Version03 + Version(version%3)
+		v := Version02 + Version(version%4)
 		h, n, err := ParseFrameHeader(b, v)
 		if err != nil {
 			return

@@ -69,6 +69,11 @@ var golden = []struct {
 	{"lite04-announce-active", "Announce", 4, message, 0, Announce{true, "bob.hang", []uint64{0x1b600bde2a9b8c}}},
 	{"lite04-announce-ended", "Announce", 4, message, 0, Announce{Suffix: "bob.hang"}},
 	{"lite03-announce-active", "Announce", 3, message, 0, Announce{true, "bob.hang", []uint64{0}}},
+	{"lite02-announce-init", "AnnounceInit", 2, message, 0, AnnounceInit{[]string{"bob.hang", "ann/screen.hang"}}},
+	{"lite02-announce-active", "Announce", 2, message, 0, Announce{Active: true, Suffix: "bob.hang"}},
+	{"lite02-subscribe", "Subscribe", 2, stream, 2, Subscribe{3, "room/bob.hang", "video/hd", Delivery{Priority: 60, MaxLatency: latency02}}},
+	{"lite02-subscribe-ok", "Response0", 2, message, 0, SubscribeOK{}},
+	{"lite02-subscribe-update", "SubscribeUpdate", 2, message, 0, SubscribeUpdate{Delivery{Priority: 3, MaxLatency: latency02}}},
 	{"lite05-track", "Track", 5, stream, 6, bobVideo},
 	{"lite05-track-info", "TrackInfo", 5, message, 0, TrackInfo{Priority: 60, MaxLatency: 5 * time.Second, Timescale: 1000000}},
 	{"lite04-subscribe", "Subscribe", 4, stream, 2, Subscribe{0, "room/bob.hang", "video/hd", Delivery{Priority: 60, MaxLatency: 500 * time.Millisecond}}},
@@ -180,7 +185,7 @@ func TestGoldenGroup(t *testing.T) {
 
 // Every file in testdata is used above.
 func TestVectorsAreUsed(t *testing.T) {
-	used := map[string]bool{"lite05-group": true, "lite04-group": true, "lite05-announce-updated-body": true}
+	used := map[string]bool{"lite05-group": true, "lite04-group": true, "lite05-announce-updated-body": true, "lite02-client-setup": true, "lite02-server-setup": true}
 	for _, tc := range golden {
 		used[tc.name] = true
 	}

@@ -71,6 +71,13 @@ func (r *Reader) Message() ([]byte, error) {
 
 // Response reads a response on a Subscribe stream.
 func (r *Reader) Response(v Version) (Response, error) {
+	if !v.HasDelivery() {
+		body, err := r.Message()
+		if err != nil {
+			return nil, err
+		}
+		return ParseResponse(0, body, v)
+	}
 	typ, err := r.Varint()
 	if err != nil {
 		return nil, err

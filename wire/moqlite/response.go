@@ -7,17 +7,19 @@ import (
 )
 
 // Response is what a publisher sends on a Subscribe stream: one of
-// SubscribeOK (03, 04), SubscribeStart, SubscribeEnd (05) and SubscribeDrop.
+// SubscribeOK (02 to 04), SubscribeStart, SubscribeEnd (05) and SubscribeDrop.
 //
-//	response = type varint, message
+//	03+: response = type varint, message
+//	02:  response = message, of SUBSCRIBE_OK
 type Response interface {
 	Message
 	responseType(v Version) uint64
 }
 
-// SubscribeOK must be the first response on 03 and 04:
+// SubscribeOK must be the first response before 05, and is the only one on 02:
 //
-//	0 SUBSCRIBE_OK { delivery }
+//	03, 04: 0 SUBSCRIBE_OK { delivery }
+//	02:     SUBSCRIBE_OK { }
 //
 // Nothing is to be read into its fields: some publishers echo the request,
 // some do not.
@@ -54,7 +56,12 @@ func (SubscribeDrop) responseType(v Version) uint64 {
 }
 
 // Append writes the body of SUBSCRIBE_OK.
-func (m SubscribeOK) Append(b []byte, _ Version) []byte { return m.append(b) }
+func (m SubscribeOK) Append(b []byte, v Version) []byte {
+	if !v.HasDelivery() {
+		return b
+	}
+	return m.append(b, v)
+}
 
 // Append writes the body of SUBSCRIBE_START.
 func (m SubscribeStart) Append(b []byte, _ Version) []byte { return quicvarint.Append(b, m.Group) }
@@ -70,7 +77,10 @@ func (m SubscribeDrop) Append(b []byte, _ Version) []byte {
 
 // AppendResponse appends the type of m, its length and its body.
 func AppendResponse(b []byte, m Response, v Version) []byte {
-	return AppendMessage(quicvarint.Append(b, m.responseType(v)), m, v)
+	if v.HasDelivery() {
+		b = quicvarint.Append(b, m.responseType(v))
+	}
+	return AppendMessage(b, m, v)
 }
 
 // ParseResponse reads the body of a response of type typ.
@@ -78,13 +88,15 @@ func ParseResponse(typ uint64, b []byte, v Version) (Response, error) {
 	c := cursor{b: b}
 	var m Response
 	switch {
+	case typ == 0 && !v.HasDelivery():
+		m = SubscribeOK{}
 	case typ == 0 && v < Version05:
-		m = SubscribeOK{c.delivery()}
+		m = SubscribeOK{c.delivery(v)}
 	case typ == 0:
 		m = SubscribeStart{Group: c.varint("subscribe start")}
 	case typ == 1 && v >= Version05:
 		m = SubscribeEnd{Group: c.varint("subscribe end")}
-	case typ == SubscribeDrop{}.responseType(v):
+	case typ == SubscribeDrop{}.responseType(v) && v.HasDelivery():
 		drop := SubscribeDrop{
 			First: c.varint("subscribe drop start"),
 			Last:  c.varint("subscribe drop end"),

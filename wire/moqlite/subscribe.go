@@ -23,7 +23,10 @@ func (g Bound) Group() (uint64, bool) {
 
 // Delivery says how a subscriber wants groups delivered:
 //
-//	{ priority u8, ordered bool, max_latency_ms varint, start varint, end varint }
+//	03+: { priority u8, ordered bool, max_latency_ms varint, start varint, end varint }
+//	02:  { priority u8 }
+//
+// Of 02 it is read with latency02, newest first.
 type Delivery struct {
 	// Priority among the tracks of the session, higher is more important.
 	Priority uint8
@@ -38,13 +41,23 @@ type Delivery struct {
 	End Bound
 }
 
-func (m Delivery) append(b []byte) []byte {
+// latency02 is what subscribers of 02 are taken to want, who cannot say it: they buffer
+// half a second.
+const latency02 = 500 * time.Millisecond
+
+func (m Delivery) append(b []byte, v Version) []byte {
+	if !v.HasDelivery() {
+		return append(b, m.Priority)
+	}
 	b = appendBool(append(b, m.Priority), m.Ordered)
 	b = quicvarint.Append(appendMillis(b, m.MaxLatency), uint64(m.Start))
 	return quicvarint.Append(b, uint64(m.End))
 }
 
-func (c *cursor) delivery() Delivery {
+func (c *cursor) delivery(v Version) Delivery {
+	if !v.HasDelivery() {
+		return Delivery{Priority: c.u8("delivery priority"), MaxLatency: latency02}
+	}
 	return Delivery{
 		Priority:   c.u8("delivery priority"),
 		Ordered:    c.bool("delivery ordered"),
@@ -67,20 +80,20 @@ type Subscribe struct {
 }
 
 // Append writes the body of SUBSCRIBE.
-func (m Subscribe) Append(b []byte, _ Version) []byte {
+func (m Subscribe) Append(b []byte, v Version) []byte {
 	b = quicvarint.Append(b, m.ID)
 	b = appendString(appendString(b, m.Broadcast), m.Track)
-	return m.append(b)
+	return m.append(b, v)
 }
 
 // ParseSubscribe reads the body of SUBSCRIBE.
-func ParseSubscribe(b []byte, _ Version) (Subscribe, error) {
+func ParseSubscribe(b []byte, v Version) (Subscribe, error) {
 	c := cursor{b: b}
 	m := Subscribe{
 		ID:        c.varint("subscribe id"),
 		Broadcast: c.path("subscribe broadcast"),
 		Track:     c.string("subscribe track"),
-		Delivery:  c.delivery(),
+		Delivery:  c.delivery(v),
 	}
 	if err := c.end("subscribe"); err != nil {
 		return Subscribe{}, err
@@ -94,12 +107,12 @@ func ParseSubscribe(b []byte, _ Version) (Subscribe, error) {
 type SubscribeUpdate struct{ Delivery }
 
 // Append writes the body of SUBSCRIBE_UPDATE.
-func (m SubscribeUpdate) Append(b []byte, _ Version) []byte { return m.append(b) }
+func (m SubscribeUpdate) Append(b []byte, v Version) []byte { return m.append(b, v) }
 
 // ParseSubscribeUpdate reads the body of SUBSCRIBE_UPDATE.
-func ParseSubscribeUpdate(b []byte, _ Version) (SubscribeUpdate, error) {
+func ParseSubscribeUpdate(b []byte, v Version) (SubscribeUpdate, error) {
 	c := cursor{b: b}
-	m := SubscribeUpdate{c.delivery()}
+	m := SubscribeUpdate{c.delivery(v)}
 	if err := c.end("subscribe update"); err != nil {
 		return SubscribeUpdate{}, err
 	}

@@ -27,8 +27,8 @@ func testPort(t *testing.T) *Port {
 	return testPortWith(t, dtls.SRTP_AEAD_AES_128_GCM)
 }
 
-// testPortWith has one SRTP profile, which clients of meet offer, too.
-func testPortWith(t *testing.T, profile dtls.SRTPProtectionProfile) *Port {
+// testPortWith has these SRTP profiles, which clients of meet offer, too.
+func testPortWith(t *testing.T, profiles ...dtls.SRTPProtectionProfile) *Port {
 	t.Helper()
 	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -48,7 +48,7 @@ func testPortWith(t *testing.T, profile dtls.SRTPProtectionProfile) *Port {
 	}
 	p, err := NewPort(Config{
 		Demux: demux, UDPMux: mux, Certificate: cert, Silence: 5 * time.Second, Logger: logger,
-		Profiles: []dtls.SRTPProtectionProfile{profile},
+		Profiles: profiles,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +59,12 @@ func testPortWith(t *testing.T, profile dtls.SRTPProtectionProfile) *Port {
 // meet connects a Conn with a client that shows the given certificate
 // fingerprint in its offer; empty for its true one.
 func meet(t *testing.T, p *Port, claimed string, h Handler) (*Conn, *dtls.Conn, *ice.Conn) {
+	t.Helper()
+	return meetAs(t, p, claimed, h, p.cfg.Profiles...)
+}
+
+// meetAs does the same with a client that offers these SRTP profiles.
+func meetAs(t *testing.T, p *Port, claimed string, h Handler, profiles ...dtls.SRTPProtectionProfile) (*Conn, *dtls.Conn, *ice.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	t.Cleanup(cancel)
@@ -109,7 +115,7 @@ func meet(t *testing.T, p *Port, claimed string, h Handler) (*Conn, *dtls.Conn, 
 	}
 	in := &clientPipe{path}
 	conn, err := dtls.ClientWithOptions(in, pipeAddr{}, dtls.WithCertificates(cert), dtls.WithInsecureSkipVerify(true),
-		dtls.WithSRTPProtectionProfiles(p.cfg.Profiles...))
+		dtls.WithSRTPProtectionProfiles(profiles...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,6 +199,40 @@ func TestFeedback(t *testing.T) {
 	case b := <-got:
 		t.Errorf("one more arrived: %x", b)
 	default:
+	}
+}
+
+// TestProfiles: AES-GCM is taken where the client has it, whatever it prefers; who has
+// only SHA-1 is served with that, unless the port has none.
+func TestProfiles(t *testing.T) {
+	const gcm, sha1 = dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80
+	type profiles = []dtls.SRTPProtectionProfile
+	for _, tc := range []struct {
+		port, client profiles
+		want         dtls.SRTPProtectionProfile
+	}{
+		{profiles{gcm, sha1}, profiles{sha1, gcm}, gcm},
+		{profiles{gcm, sha1}, profiles{sha1}, sha1},
+		{profiles{gcm}, profiles{sha1, gcm}, gcm},
+		{profiles{gcm}, profiles{sha1}, 0},
+	} {
+		ready := make(chan struct{})
+		h := Handler{RTP: func(packet.Packet) {}, RTCP: func([]byte, time.Time) {}, Ready: func() { close(ready) }}
+		_, conn, _ := meetAs(t, testPortWith(t, tc.port...), "", h, tc.client...)
+		if tc.want == 0 {
+			if conn != nil {
+				t.Errorf("%v meets %v", tc.port, tc.client)
+			}
+			continue
+		}
+		if conn == nil {
+			t.Errorf("%v does not meet %v", tc.port, tc.client)
+			continue
+		}
+		within(t, "the Conn is not ready", ready)
+		if got, _ := conn.SelectedSRTPProtectionProfile(); got != tc.want {
+			t.Errorf("%v and %v agree on %v, want %v", tc.port, tc.client, got, tc.want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package whipclient
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"trellis/edge/framing"
@@ -23,6 +25,7 @@ const reportInterval = time.Second
 type outbound struct {
 	codec framing.Codec
 	id    string
+	rid   string
 	pc    *webrtc.PeerConnection
 	clock func() time.Time // that frames are stamped with
 	asked *references
@@ -34,6 +37,11 @@ type outbound struct {
 	ssrc    uint32
 	pt      uint8
 	capture uint8 // id of the abs-capture-time extension, 0 if not negotiated
+	midID   uint8 // of those that say of which layer a packet is, likewise
+	ridID   uint8
+
+	// Set once all is negotiated.
+	mid string
 
 	// Owned by the writing goroutine.
 	packetizer framing.Packetizer
@@ -43,14 +51,14 @@ type outbound struct {
 	reported   time.Time
 }
 
-func newOutbound(codec framing.Codec, s *session, asked *references) (*outbound, error) {
-	p, err := framing.NewPacketizer(codec, framing.PacketizerConfig{})
+func newOutbound(src Source, s *session, asked *references) (*outbound, error) {
+	p, err := framing.NewPacketizer(src.Codec, framing.PacketizerConfig{})
 	if err != nil {
 		return nil, err
 	}
 	return &outbound{
-		codec: codec, id: codec.String(), pc: s.pc, clock: s.cfg.Clock, asked: asked, packetizer: p,
-		seq: uint16(rand.Uint32()), tsBase: rand.Uint32(),
+		codec: src.Codec, id: src.Codec.String(), rid: src.RID, pc: s.pc, clock: s.cfg.Clock, asked: asked, packetizer: p,
+		seq: cmp.Or(src.Sequence, uint16(rand.Uint32())), tsBase: rand.Uint32(),
 	}, nil
 }
 
@@ -60,6 +68,8 @@ func (o *outbound) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters
 		if codec, ok := stream.CodecOf(c.MimeType); ok && codec == o.codec {
 			o.writer, o.ssrc, o.pt = ctx.WriteStream(), uint32(ctx.SSRC()), uint8(c.PayloadType)
 			o.capture = stream.ExtensionID(ctx.HeaderExtensions(), stream.AbsCaptureTimeURI)
+			o.midID = stream.ExtensionID(ctx.HeaderExtensions(), sdp.SDESMidURI)
+			o.ridID = stream.ExtensionID(ctx.HeaderExtensions(), sdp.SDESRTPStreamIDURI)
 			o.bound.Store(true)
 			return c, nil
 		}
@@ -74,7 +84,7 @@ func (o *outbound) Unbind(webrtc.TrackLocalContext) error { return nil }
 func (o *outbound) ID() string { return o.id }
 
 // RID implements webrtc.TrackLocal.
-func (o *outbound) RID() string { return "" }
+func (o *outbound) RID() string { return o.rid }
 
 // StreamID implements webrtc.TrackLocal.
 func (o *outbound) StreamID() string { return "trellis" }
@@ -116,6 +126,9 @@ func (o *outbound) write(f Frame) error {
 				return fmt.Errorf("write %s: %w", o.codec, err)
 			}
 		}
+		if err := o.nameLayer(&h); err != nil {
+			return fmt.Errorf("write %s: %w", o.codec, err)
+		}
 		payload := o.payloads.At(i)
 		if _, err := o.writer.WriteRTP(&h, payload); err != nil {
 			return fmt.Errorf("write %s: %w", o.codec, err)
@@ -126,6 +139,18 @@ func (o *outbound) write(f Frame) error {
 	}
 	o.count.frames.Add(1)
 	return nil
+}
+
+// nameLayer says of which layer a packet is, in all of them: no one tells us which the
+// server has heard (RFC 8852, Section 3.1).
+func (o *outbound) nameLayer(h *rtp.Header) error {
+	if o.rid == "" || o.midID == 0 || o.ridID == 0 {
+		return nil
+	}
+	if err := h.SetExtension(o.midID, []byte(o.mid)); err != nil {
+		return err
+	}
+	return h.SetExtension(o.ridID, []byte(o.rid))
 }
 
 // report sends a sender report: the frame that is due now has this timestamp.
@@ -145,7 +170,7 @@ func (o *outbound) report(now time.Time, ts uint32) error {
 // answered by pion's responder on the way here.
 func (o *outbound) readFeedback(sender *webrtc.RTPSender, keyframe chan<- struct{}) {
 	for {
-		packets, _, err := sender.ReadRTCP()
+		packets, err := o.feedback(sender)
 		if err != nil {
 			return
 		}
@@ -164,6 +189,15 @@ func (o *outbound) readFeedback(sender *webrtc.RTPSender, keyframe chan<- struct
 			}
 		}
 	}
+}
+
+func (o *outbound) feedback(sender *webrtc.RTPSender) (packets []rtcp.Packet, err error) {
+	if o.rid != "" {
+		packets, _, err = sender.ReadSimulcastRTCP(o.rid)
+	} else {
+		packets, _, err = sender.ReadRTCP()
+	}
+	return packets, err
 }
 
 func (o *outbound) stats() PublishStats {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,12 +23,17 @@ type Source struct {
 	// H264Profile is the profile-level-id of an H.264 track, six hexadecimal
 	// digits. Default 42e01f, constrained baseline.
 	H264Profile string
+	// RID tells the layers of one picture apart (RFC 8853): several video tracks, each
+	// with a name of its own. Empty: there is one.
+	RID string
+	// Sequence is the number of the first packet. Zero: a random one.
+	Sequence uint16
 }
 
 // PublishConfig says what to publish and where.
 type PublishConfig struct {
 	Config
-	// Tracks has at most one audio and one video track.
+	// Tracks has at most one audio and one video track, or several layers of that.
 	Tracks []Source
 }
 
@@ -70,7 +76,10 @@ func Publish(ctx context.Context, cfg PublishConfig) (*Publisher, error) {
 		if t.Codec == framing.H264 && t.H264Profile != "" {
 			o = stream.H264Offer(t.H264Profile)
 		}
-		engine.Offers = append(engine.Offers, o)
+		engine.Simulcast = engine.Simulcast || t.RID != ""
+		if !slices.Contains(engine.Offers, o) {
+			engine.Offers = append(engine.Offers, o)
+		}
 	}
 	me, err := stream.NewMediaEngine(engine)
 	if err != nil {
@@ -96,16 +105,25 @@ func Publish(ctx context.Context, cfg PublishConfig) (*Publisher, error) {
 }
 
 func (p *Publisher) connect(ctx context.Context, sources []Source, asked *references) error {
+	var layered *webrtc.RTPTransceiver
 	for _, src := range sources {
-		t, err := newOutbound(src.Codec, p.session, asked)
+		t, err := newOutbound(src, p.session, asked)
 		if err != nil {
 			return err
 		}
-		tr, err := p.session.pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{
-			Direction: webrtc.RTPTransceiverDirectionSendonly,
-		})
+		tr := layered
+		if src.RID != "" && layered != nil {
+			err = layered.Sender().AddEncoding(t)
+		} else {
+			tr, err = p.session.pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{
+				Direction: webrtc.RTPTransceiverDirectionSendonly,
+			})
+		}
 		if err != nil {
-			return fmt.Errorf("add %s: %w", src.Codec, err)
+			return fmt.Errorf("add %s %s: %w", src.Codec, src.RID, err)
+		}
+		if src.RID != "" {
+			layered = tr
 		}
 		p.tracks = append(p.tracks, t)
 		p.readers.Go(func() { t.readFeedback(tr.Sender(), p.keyframe) })
@@ -115,7 +133,10 @@ func (p *Publisher) connect(ctx context.Context, sources []Source, asked *refere
 	}
 	for _, t := range p.tracks {
 		if !t.bound.Load() {
-			return fmt.Errorf("the server did not accept %s", t.codec)
+			return fmt.Errorf("the server did not accept %s %s", t.codec, t.rid)
+		}
+		if t.rid != "" {
+			t.mid = layered.Mid()
 		}
 	}
 	return nil
