@@ -31,6 +31,7 @@ type Controller struct {
 	heard     time.Duration // when it last told something new
 	holdUntil time.Duration
 	since     time.Duration // when no queue stood last
+	filled    time.Duration // when there was a short one last, at least
 	cut       cut
 	rivals    rivals
 	outage    outage
@@ -117,10 +118,13 @@ func (c *Controller) take(t time.Duration, r *Result) bool {
 		c.cut.watch.bytes += int64(missing)
 	}
 	if inOrder {
+		if c.delay.idle() {
+			c.loss.idling(!r.Received)
+		}
 		c.cut.watch.add(r)
 		c.takeTrain(t, r)
 		c.probes.add(r)
-		if !r.Received && !c.delay.full() && !c.reordering() {
+		if !r.Received && (!c.delay.full() || c.loss.byChance()) && !c.reordering() {
 			c.passed += int(r.Size) // lost after the bottleneck, most likely
 		}
 	}
