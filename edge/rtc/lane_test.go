@@ -126,3 +126,29 @@ func BenchmarkLaneRepairs(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(out.packets-before), "ns/packet")
 }
+
+// TestVoidPath: who has not been heard of for long is not sent again what was lost, and
+// begins with the cached group once it is heard, however old that is.
+func TestVoidPath(t *testing.T) {
+	out := &discard{}
+	l := newTestLane(t, 1, out)
+	la, v := l.layers[0], l.viewers[0]
+	v.cfg.rtxSSRC, v.cfg.rtxPT, la.settled = 2, 97, true
+	next := feed(l, 100)
+	for range 20 {
+		next()
+	}
+	now := time.Unix(1_700_000_001, 0)
+	l.take(v, aim{layer: la, void: true}, now)
+	before := out.packets
+	if l.resend(v, uint16(v.seq-1), now); out.packets != before {
+		t.Error("a packet was sent again on a path on which nothing is heard")
+	}
+	l.take(v, aim{layer: la, burst: 1}, now)
+	if v.next != la.packets.groupStart || v.state != viewerCatchingUp {
+		t.Errorf("it goes on with object %d, state %v; want %d, the first of its group", v.next, v.state, la.packets.groupStart)
+	}
+	if v.restartAfter.Before(now) {
+		t.Error("a request for a key frame that it has sent meanwhile makes it begin once more")
+	}
+}

@@ -34,14 +34,17 @@ const (
 	queueLong = 300 * time.Millisecond
 	// wideEnough is the estimate from which on neither is done.
 	wideEnough = 20_000_000
-	// freshPatience is how long a viewer waits for a new group, where what is cached
-	// of the old one is too much. With urgency there is no picture meanwhile.
 	// startBps is what a path is taken for that nothing is known of. Going up from
 	// there takes a few round trips, coming down from more a queue that stands for
 	// seconds.
-	startBps       = 500_000
+	startBps = 500_000
+	// freshPatience is how long a viewer waits for a new group, where what is cached
+	// of the old one is too much. With urgency there is no picture meanwhile.
 	freshPatience  = 5 * time.Second
 	urgentPatience = 1200 * time.Millisecond
+	// voidAfter is how long after a path has fallen silent it is not worth any more to send
+	// again what was lost.
+	voidAfter = time.Second
 )
 
 // steering decides what one viewer is sent: it owns the estimate of the path and
@@ -61,6 +64,7 @@ type steering struct {
 	choices  []allocate.Choice
 	playout  playout
 	fec      fec
+	silent   time.Time // since when nothing is heard, zero if something is
 	left     float64 // of the last estimate for pictures
 	cost     float64 // factor by which they take more with repairs
 	heard    bool    // there was feedback
@@ -340,7 +344,7 @@ func (st *steering) silence() {
 func (a aim) differs(b aim) bool {
 	pace := a.gap - b.gap
 	return differs(a.slice, b.slice) || pace.Abs() > b.gap/8 || differs(int(a.rtt), int(b.rtt)) || differs(int(a.early), int(b.early)) || a.playout != b.playout ||
-		a.fec != b.fec
+		a.fec != b.fec || a.void != b.void
 }
 
 // differs reports whether a bound is so far from the last that it matters.
@@ -348,13 +352,25 @@ func differs(a, b int) bool { return a != b && (a == 0 || b == 0 || 2*a < b || a
 
 // newAim says how to send to a viewer on a path like this.
 func (st *steering) newAim(now time.Time, e bwe.Estimate) aim {
-	a := aim{rtt: e.RTT, early: e.Spread, playout: st.playout.update(now, e, st.largest()), burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
+	a := aim{void: st.void(now, e), rtt: e.RTT, early: e.Spread, playout: st.playout.update(now, e, st.largest()), burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
 	if e.Bps < wideEnough {
 		const bits = 8 * 1200
 		a.slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))
 		a.gap = time.Duration(float64(a.slice*bits) / (sliceSpeed * float64(e.Bps)) * float64(time.Second))
 	}
 	return a
+}
+
+// void reports whether nothing has been heard of the viewer for long.
+func (st *steering) void(now time.Time, e bwe.Estimate) bool {
+	if e.State != bwe.Outage {
+		st.silent = time.Time{}
+		return false
+	}
+	if st.silent.IsZero() {
+		st.silent = now
+	}
+	return now.Sub(st.silent) > voidAfter
 }
 
 // largest returns the bytes of the largest frames that the viewer is sent.
