@@ -20,6 +20,9 @@ const (
 	// enough to find out about an estimate that is too low. Sound waits for a slice.
 	sliceTime  = 40 * time.Millisecond
 	sliceLeast = 4
+	// sliceFirst is sliceLeast as long as nothing is known of the path, so that the first
+	// packets tell how fast they come out of it.
+	sliceFirst = 6
 	// sliceSpeed is how much faster than the path the slices follow each other: a fifth
 	// of the time that a frame takes, sound stands in the queue behind it.
 	sliceSpeed = 1.25
@@ -65,6 +68,7 @@ type steering struct {
 	playout  playout
 	fec      fec
 	silent   time.Time // since when nothing is heard, zero if something is
+	guess    guess
 	left     float64 // of the last estimate for pictures
 	cost     float64 // factor by which they take more with repairs
 	heard    bool    // there was feedback
@@ -145,7 +149,7 @@ func (st *steering) rejoin(t *viewerTrack, now time.Time) aim {
 
 // first returns the aim of a viewer that has not joined.
 func (st *steering) first(t *viewerTrack, now time.Time) (a aim) {
-	e := st.control.Estimate()
+	e := st.presumed(now, st.control.Estimate())
 	for i, c := range st.choose(now, e) {
 		s := st.videos()[i]
 		if s.viewerTrack != t || c.Layer < 0 && !s.wish.Off {
@@ -267,11 +271,25 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 	if wanted == 0 {
 		wanted = st.wantsMore()
 	}
+	if st.guess.holds() { // what is guessed must be found out, too
+		wanted = max(wanted, st.taken())
+	}
 	if wanted > 0 {
 		wanted += uint64(float64(e.SustainedBps) - max(bps, 0))
 	}
 	st.control.Wanted(int64(wanted))
 	return st.choices
+}
+
+// taken is what an estimate must be for what the pictures take now.
+func (st *steering) taken() uint64 {
+	sum := 0.0
+	for i, c := range st.choices {
+		if c.Layer >= 0 {
+			sum += float64(st.pictures[i].Layers[c.Layer])
+		}
+	}
+	return uint64(sum / allocate.Headroom)
 }
 
 // smallest is what the smallest layers of the pictures take together.
@@ -284,9 +302,21 @@ func (st *steering) smallest() (bps float64) {
 	return bps
 }
 
+// presumed is the estimate to go by: at first it is a guess.
+func (st *steering) presumed(now time.Time, e bwe.Estimate) bwe.Estimate {
+	by, fell := st.guess.apply(now, e)
+	if fell {
+		for _, s := range st.tracks {
+			s.memory.Forgive() // it has come down from nothing that was tried
+		}
+	}
+	return by
+}
+
 // decide puts the viewer on the layers that fit the estimate.
 func (st *steering) decide(now time.Time, e bwe.Estimate) {
 	st.fec.observe(now, e)
+	e = st.presumed(now, e)
 	choices := st.choose(now, e)
 	tight := st.tight()
 	st.protectPictures(now, e)
@@ -356,6 +386,9 @@ func (st *steering) newAim(now time.Time, e bwe.Estimate) aim {
 	if e.Bps < wideEnough {
 		const bits = 8 * 1200
 		a.slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))
+		if st.guess.began.IsZero() {
+			a.slice = max(a.slice, sliceFirst)
+		}
 		a.gap = time.Duration(float64(a.slice*bits) / (sliceSpeed * float64(e.Bps)) * float64(time.Second))
 	}
 	return a
