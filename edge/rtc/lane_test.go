@@ -152,3 +152,26 @@ func TestVoidPath(t *testing.T) {
 		t.Error("a request for a key frame that it has sent meanwhile makes it begin once more")
 	}
 }
+
+// TestCatchUpAsTold: what a viewer catches up on leaves no sooner than its timestamps say, though
+// its path is found to be wider meanwhile.
+func TestCatchUpAsTold(t *testing.T) {
+	out := &discard{}
+	l := newTestLane(t, 1, out)
+	la, v := l.layers[0], l.viewers[0]
+	la.settled = true
+	next := feed(l, 1000)
+	for range 20 {
+		next()
+	}
+	now := time.Unix(1_700_000_001, 0)
+	v.aim = aim{layer: la, slice: 4, gap: 80 * time.Millisecond}
+	l.begin(v, now)
+	l.catchUp(v, now)
+	v.aim.gap = 8 * time.Millisecond
+	now = now.Add(80 * time.Millisecond)
+	l.catchUp(v, now)
+	if gap := v.nextBurst.Sub(now); gap < 79*time.Millisecond || gap > 80*time.Millisecond {
+		t.Errorf("the next packets leave after %v, want 80 ms as told", gap)
+	}
+}

@@ -229,6 +229,9 @@ func (l *lane) catchUp(v *viewer, now time.Time) {
 		return
 	}
 	burst, gap := v.catchUpSteps()
+	if v.next < v.run.live {
+		gap = max(gap, time.Duration(burst)*v.run.planned(v.cfg.clockRate))
+	}
 	l.send(v, burst, now)
 	if v.next == p.head {
 		v.state = viewerLive
