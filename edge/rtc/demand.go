@@ -24,7 +24,7 @@ const (
 	// a tighter limit leaves out frames after each key frame. demandNext is how much of
 	// the next layer comes on top: too little for it to be sent.
 	demandSlack = 1.15
-	demandNext  = 0.1
+	demandNext  = 0.25
 	// demandStarved is the share of what the wanted layers took when they were free
 	// below which it may be the limit that holds them back.
 	demandStarved = 0.9

@@ -24,6 +24,7 @@ type LayerDemand struct {
 type ingestDemand struct {
 	poke chan struct{} // somebody wants a layer that is held back
 	demand
+	descent
 	told   uint64    // the limit that was sent last, zero for none
 	toldAt time.Time // when
 	again  int       // how often more a limit that was lifted is told
@@ -104,6 +105,7 @@ func (in *ingest) meetDemand(now time.Time) {
 		return
 	}
 	uses := make([]layerUse, 0, len(layers))
+	sent, keyed := sound, int64(0)
 	for i, l := range layers {
 		use := layerUse{heard: time.UnixMilli(l.heard.Load()), bps: l.bps.Load(), stalled: l.stalled.Load()}
 		within := false
@@ -118,6 +120,8 @@ func (in *ingest) meetDemand(now time.Time) {
 			use.bps -= min(layers[i-1].bps.Load(), use.bps)
 		}
 		uses = append(uses, use)
+		sent += use.bps
+		keyed = max(keyed, l.keyed.Load())
 	}
 	limit, top := m.decide(now, uses, sound, hidden)
 	hold := limit != 0
@@ -132,7 +136,12 @@ func (in *ingest) meetDemand(now time.Time) {
 		in.sayDemand(layers)
 		return
 	}
-	in.tellLimit(now, limit)
+	m.group = in.edge.cfg.MaxGroup
+	told := m.step(now, limit, sent, time.UnixMilli(keyed))
+	if told != limit { // what comes meanwhile tells nothing of the limit
+		m.moved = now
+	}
+	in.tellLimit(now, told)
 }
 
 // fitAgain is how long a layer is left alone that somebody has taken of whom it is not

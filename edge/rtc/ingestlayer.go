@@ -55,6 +55,7 @@ type ingestLayer struct {
 	held    atomic.Uint64 // bit/s that its viewers can be sent, to which it is held; zero if it is not
 	freed   atomic.Int64  // when it was last let go, unix ms
 	heard   atomic.Int64  // when its newest frame began, unix ms
+	keyed   atomic.Int64  // when its newest key frame did, unix ms
 	bps     atomic.Uint64 // as measured
 	lines   atomic.Int64  // its height, zero while unknown
 	stalled atomic.Bool   // it brings nothing though somebody wants it
@@ -132,7 +133,9 @@ func (l *ingestLayer) begin(f stream.FrameInfo) {
 		l.captured = is
 	}
 	l.from.ingest.listen(l, f.Arrival)
-	l.key = f.Key
+	if l.key = f.Key; l.key {
+		l.keyed.Store(f.Arrival.UnixMilli())
+	}
 	if l.beginsGroup(f.Key) && !l.nextGroup() {
 		return
 	}

@@ -324,10 +324,16 @@ func (l *lane) take(v *viewer, a aim, now time.Time) {
 	if a.layer == v.aim.layer {
 		a.since, a.until = v.aim.since, v.aim.until // it is on its way already
 	}
+	back := v.aim.void && !a.void
+	if back { // it has seen nothing for so long that any picture will do, be it a bit old
+		a.until, v.restartAfter = now, now.Add(restartPause)
+	}
 	v.aim = a
 	v.kept = max(v.kept, a.playout)
 	v.protectPicture(a.fec)
 	switch {
+	case back && a.layer != nil && a.layer == v.layer && v.state != viewerWaiting && a.layer.ready(now):
+		l.begin(v, now)
 	case a.pause:
 		v.layer, v.state = nil, viewerWaiting
 	case a.urgent && a.layer != v.layer:

@@ -172,3 +172,52 @@ func BenchmarkLaneRepairs(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(out.packets-before), "ns/packet")
 }
+
+// TestVoidPath: who has not been heard of for long is not sent again what was lost, and
+// begins with the cached group once it is heard, however old that is.
+func TestVoidPath(t *testing.T) {
+	out := &discard{}
+	l := newTestLane(t, 1, out)
+	la, v := l.layers[0], l.viewers[0]
+	v.cfg.rtxSSRC, v.cfg.rtxPT, la.settled = 2, 97, true
+	next := feed(l, 100)
+	for range 20 {
+		next()
+	}
+	now := time.Unix(1_700_000_001, 0)
+	l.take(v, aim{layer: la, void: true}, now)
+	before := out.packets
+	if l.resend(v, uint16(v.seq-1), now); out.packets != before {
+		t.Error("a packet was sent again on a path on which nothing is heard")
+	}
+	l.take(v, aim{layer: la, burst: 1}, now)
+	if v.next != la.packets.groupStart || v.state != viewerCatchingUp {
+		t.Errorf("it goes on with object %d, state %v; want %d, the first of its group", v.next, v.state, la.packets.groupStart)
+	}
+	if v.restartAfter.Before(now) {
+		t.Error("a request for a key frame that it has sent meanwhile makes it begin once more")
+	}
+}
+
+// TestCatchUpAsTold: what a viewer catches up on leaves no sooner than its timestamps say, though
+// its path is found to be wider meanwhile.
+func TestCatchUpAsTold(t *testing.T) {
+	out := &discard{}
+	l := newTestLane(t, 1, out)
+	la, v := l.layers[0], l.viewers[0]
+	la.settled = true
+	next := feed(l, 1000)
+	for range 20 {
+		next()
+	}
+	now := time.Unix(1_700_000_001, 0)
+	v.aim = aim{layer: la, slice: 4, gap: 80 * time.Millisecond}
+	l.begin(v, now)
+	l.catchUp(v, now)
+	v.aim.gap = 8 * time.Millisecond
+	now = now.Add(80 * time.Millisecond)
+	l.catchUp(v, now)
+	if gap := v.nextBurst.Sub(now); gap < 79*time.Millisecond || gap > 80*time.Millisecond {
+		t.Errorf("the next packets leave after %v, want 80 ms as told", gap)
+	}
+}

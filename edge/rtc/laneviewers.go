@@ -39,6 +39,9 @@ type aim struct {
 	playout time.Duration
 	// fec is how its pictures are protected from loss.
 	fec fecPlan
+	// void: nothing has been heard of the viewer for long. What it has missed is not sent
+	// again: it begins anew once it is heard.
+	void bool
 }
 
 // probe is a train of packets that shows what the path to a viewer can carry.
@@ -158,10 +161,11 @@ func (l *lane) move(v *viewer, now time.Time) {
 		return // the frame that is being sent comes first
 	}
 	old := to.groupAge() > now.Sub(v.aim.since)
-	if v.sent && old && now.Before(v.aim.until) && to.pending() > v.aim.burst {
-		to.freshen(now)
-		l.at(v.aim.until)
-		return
+	if v.sent && old && to.pending() > v.aim.burst {
+		if to.freshen(now); now.Before(v.aim.until) {
+			l.at(v.aim.until)
+			return
+		}
 	}
 	v.layer = to
 	l.count()
@@ -225,6 +229,9 @@ func (l *lane) catchUp(v *viewer, now time.Time) {
 		return
 	}
 	burst, gap := v.catchUpSteps()
+	if v.next < v.run.live {
+		gap = max(gap, time.Duration(burst)*v.run.planned(v.cfg.clockRate))
+	}
 	l.send(v, burst, now)
 	if v.next == p.head {
 		v.state = viewerLive
@@ -305,7 +312,7 @@ func (l *lane) report(v *viewer, now time.Time) {
 
 // resend answers a NACK from the lane's own packets.
 func (l *lane) resend(v *viewer, seq uint16, now time.Time) {
-	if !v.cfg.repeatable() || v.redUsed { // nor what may have been sent in another form
+	if !v.cfg.repeatable() || v.redUsed || v.aim.void { // nor what may have been sent in another form
 		l.metrics.skipped[skipHistory].Inc()
 		return
 	}

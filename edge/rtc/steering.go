@@ -20,6 +20,9 @@ const (
 	// enough to find out about an estimate that is too low. Sound waits for a slice.
 	sliceTime  = 40 * time.Millisecond
 	sliceLeast = 4
+	// sliceFirst is sliceLeast as long as nothing is known of the path, so that the first
+	// packets tell how fast they come out of it.
+	sliceFirst = 6
 	// sliceSpeed is how much faster than the path the slices follow each other: a fifth
 	// of the time that a frame takes, sound stands in the queue behind it.
 	sliceSpeed = 1.25
@@ -34,14 +37,17 @@ const (
 	queueLong = 300 * time.Millisecond
 	// wideEnough is the estimate from which on neither is done.
 	wideEnough = 20_000_000
-	// freshPatience is how long a viewer waits for a new group, where what is cached
-	// of the old one is too much. With urgency there is no picture meanwhile.
 	// startBps is what a path is taken for that nothing is known of. Going up from
 	// there takes a few round trips, coming down from more a queue that stands for
 	// seconds.
-	startBps       = 500_000
+	startBps = 500_000
+	// freshPatience is how long a viewer waits for a new group, where what is cached
+	// of the old one is too much. With urgency there is no picture meanwhile.
 	freshPatience  = 5 * time.Second
 	urgentPatience = 1200 * time.Millisecond
+	// voidAfter is how long after a path has fallen silent it is not worth any more to send
+	// again what was lost.
+	voidAfter = time.Second
 )
 
 // steering decides what one viewer is sent: it owns the estimate of the path and
@@ -61,6 +67,8 @@ type steering struct {
 	choices  []allocate.Choice
 	playout  playout
 	fec      fec
+	silent   time.Time // since when nothing is heard, zero if something is
+	guess    guess
 	left     float64 // of the last estimate for pictures
 	cost     float64 // factor by which they take more with repairs
 	heard    bool    // there was feedback
@@ -141,7 +149,7 @@ func (st *steering) rejoin(t *viewerTrack, now time.Time) aim {
 
 // first returns the aim of a viewer that has not joined.
 func (st *steering) first(t *viewerTrack, now time.Time) (a aim) {
-	e := st.control.Estimate()
+	e := st.presumed(now, st.control.Estimate())
 	for i, c := range st.choose(now, e) {
 		s := st.videos()[i]
 		if s.viewerTrack != t || c.Layer < 0 && !s.wish.Off {
@@ -263,11 +271,25 @@ func (st *steering) choose(now time.Time, e bwe.Estimate) []allocate.Choice {
 	if wanted == 0 {
 		wanted = st.wantsMore()
 	}
+	if st.guess.holds() { // what is guessed must be found out, too
+		wanted = max(wanted, st.taken())
+	}
 	if wanted > 0 {
 		wanted += uint64(float64(e.SustainedBps) - max(bps, 0))
 	}
 	st.control.Wanted(int64(wanted))
 	return st.choices
+}
+
+// taken is what an estimate must be for what the pictures take now.
+func (st *steering) taken() uint64 {
+	sum := 0.0
+	for i, c := range st.choices {
+		if c.Layer >= 0 {
+			sum += float64(st.pictures[i].Layers[c.Layer])
+		}
+	}
+	return uint64(sum / allocate.Headroom)
 }
 
 // smallest is what the smallest layers of the pictures take together.
@@ -280,9 +302,21 @@ func (st *steering) smallest() (bps float64) {
 	return bps
 }
 
+// presumed is the estimate to go by: at first it is a guess.
+func (st *steering) presumed(now time.Time, e bwe.Estimate) bwe.Estimate {
+	by, fell := st.guess.apply(now, e)
+	if fell {
+		for _, s := range st.tracks {
+			s.memory.Forgive() // it has come down from nothing that was tried
+		}
+	}
+	return by
+}
+
 // decide puts the viewer on the layers that fit the estimate.
 func (st *steering) decide(now time.Time, e bwe.Estimate) {
 	st.fec.observe(now, e)
+	e = st.presumed(now, e)
 	choices := st.choose(now, e)
 	tight := st.tight()
 	st.protectPictures(now, e)
@@ -340,7 +374,7 @@ func (st *steering) silence() {
 func (a aim) differs(b aim) bool {
 	pace := a.gap - b.gap
 	return differs(a.slice, b.slice) || pace.Abs() > b.gap/8 || differs(int(a.rtt), int(b.rtt)) || differs(int(a.early), int(b.early)) || a.playout != b.playout ||
-		a.fec != b.fec
+		a.fec != b.fec || a.void != b.void
 }
 
 // differs reports whether a bound is so far from the last that it matters.
@@ -348,13 +382,28 @@ func differs(a, b int) bool { return a != b && (a == 0 || b == 0 || 2*a < b || a
 
 // newAim says how to send to a viewer on a path like this.
 func (st *steering) newAim(now time.Time, e bwe.Estimate) aim {
-	a := aim{rtt: e.RTT, early: e.Spread, playout: st.playout.update(now, e, st.largest()), burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
+	a := aim{void: st.void(now, e), rtt: e.RTT, early: e.Spread, playout: st.playout.update(now, e, st.largest()), burst: int(float64(e.Bps) / 8 * catchUpTime.Seconds())}
 	if e.Bps < wideEnough {
 		const bits = 8 * 1200
 		a.slice = max(sliceLeast, int(float64(e.Bps)*sliceTime.Seconds()/bits))
+		if st.guess.began.IsZero() {
+			a.slice = max(a.slice, sliceFirst)
+		}
 		a.gap = time.Duration(float64(a.slice*bits) / (sliceSpeed * float64(e.Bps)) * float64(time.Second))
 	}
 	return a
+}
+
+// void reports whether nothing has been heard of the viewer for long.
+func (st *steering) void(now time.Time, e bwe.Estimate) bool {
+	if e.State != bwe.Outage {
+		st.silent = time.Time{}
+		return false
+	}
+	if st.silent.IsZero() {
+		st.silent = now
+	}
+	return now.Sub(st.silent) > voidAfter
 }
 
 // largest returns the bytes of the largest frames that the viewer is sent.

@@ -114,6 +114,12 @@ func (r *viewerRun) ticks(n uint64, o *laneObject) int64 {
 	return max(o.ticks+r.shift, least)
 }
 
+// planned is the time between two packets to catch up that their timestamps tell of. Sent
+// faster, those of the live edge would seem to be late by what was gained.
+func (r *viewerRun) planned(clockRate uint32) time.Duration {
+	return time.Duration(r.pace) * time.Second / time.Duration(clockRate)
+}
+
 func newViewer(cfg viewerConfig) *viewer {
 	return &viewer{
 		cfg: cfg, tsBase: rand.Uint32(), seq: firstSequence(), rtxSeq: firstSequence(),

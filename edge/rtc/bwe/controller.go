@@ -31,6 +31,7 @@ type Controller struct {
 	heard     time.Duration // when it last told something new
 	holdUntil time.Duration
 	since     time.Duration // when no queue stood last
+	filled    time.Duration // when there was a short one last, at least
 	cut       cut
 	rivals    rivals
 	outage    outage
@@ -70,6 +71,7 @@ func (c *Controller) Feedback(now time.Time, results []Result) {
 		return
 	}
 	c.heard = t
+	c.trains.begin(c.delay.jitter, c.delay.overtook > overtakeShare)
 	if c.state == Outage {
 		c.resume(t, c.held(results))
 	}
@@ -117,10 +119,13 @@ func (c *Controller) take(t time.Duration, r *Result) bool {
 		c.cut.watch.bytes += int64(missing)
 	}
 	if inOrder {
+		if c.delay.idle() {
+			c.loss.idling(!r.Received)
+		}
 		c.cut.watch.add(r)
 		c.takeTrain(t, r)
 		c.probes.add(r)
-		if !r.Received && !c.delay.full() && !c.reordering() {
+		if !r.Received && (!c.delay.full() || c.loss.byChance()) && !c.reordering() {
 			c.passed += int(r.Size) // lost after the bottleneck, most likely
 		}
 	}
@@ -155,6 +160,7 @@ const maxMissing = 512
 func (c *Controller) takeTrain(t time.Duration, r *Result) {
 	if c.trains.begins(r) {
 		if tr := &c.trains.open; tr.packets >= trainPackets {
+			c.trains.begin(c.delay.jitter, false)
 			c.closeTrain(t, tr)
 		}
 		c.trains.open = train{}
@@ -242,6 +248,7 @@ func (c *Controller) Estimate() Estimate {
 		QueueDelay: c.last.queue, Threshold: c.threshold(), Jitter: c.delay.jitter, RTT: c.rtt, Spread: c.spread(), Loss: loss,
 		SentBps: int64(c.sent.bps(c.decided)), AckedBps: int64(c.delay.acked()),
 		CapacityBps: int64(c.capacity), ProvenBps: int64(max(c.trains.best[0], c.trains.best[1])),
+		Opened: c.trains.opening.known, OpeningBps: int64(c.trains.opening.bps),
 		Rivals: c.rivals.active,
 	}
 }

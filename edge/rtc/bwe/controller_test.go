@@ -261,3 +261,26 @@ func TestBeforeTheFirstReport(t *testing.T) {
 		t.Errorf("%.2f of the packets count as lost, want 0.1", loss)
 	}
 }
+
+// TestOpening: the first train tells how fast it came out of the path, if it came in order.
+func TestOpening(t *testing.T) {
+	for name, c := range map[string]struct {
+		arrived []time.Duration
+		known   bool
+		least   float64
+		most    float64
+	}{
+		"too few":    {[]time.Duration{0, 10 * ms, 20 * ms, 30 * ms}, false, 0, 0},
+		"1 Mbit/s":   {[]time.Duration{0, 10 * ms, 20 * ms, 30 * ms, 40 * ms}, true, 0.95 * mbps, 1.05 * mbps},
+		"overtaking": {[]time.Duration{0, 30 * ms, 20 * ms}, true, 0, 0},
+	} {
+		var tr trains
+		for _, at := range c.arrived {
+			tr.open.add(&Result{Received: true, Arrived: at, Size: 1250})
+		}
+		tr.begin(0, false)
+		if o := tr.opening; o.known != c.known || o.bps < c.least || o.bps > c.most {
+			t.Errorf("%s: known %v, %.0f bit/s; want %v, %.0f to %.0f", name, o.known, o.bps, c.known, c.least, c.most)
+		}
+	}
+}

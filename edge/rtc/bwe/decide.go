@@ -41,8 +41,9 @@ const (
 
 const (
 	growPatience = 8 * time.Second
-	nearest      = 1.04 // times the capacity is the end of about there
-	beyondAcked  = 1.08 // times what arrives is the end where packets wait
+	nearest      = 1.04        // times the capacity is the end of about there
+	filledFor    = time.Second // is how long a short queue says that the capacity is what it was
+	beyondAcked  = 1.08        // times what arrives is the end where packets wait
 )
 
 // cut is the last decrease.
@@ -335,6 +336,9 @@ func (c *Controller) believe(t time.Duration, proven float64, r Reason) bool {
 // grow raises the estimate while what fills it gets through.
 func (c *Controller) grow(t, step time.Duration, sent float64) {
 	room := 1 - float64(c.last.queue)/float64(c.threshold()*6/10)
+	if room < 0.5 {
+		c.filled = t
+	}
 	if sent < limitedShare*c.bps || room < 0 || t < c.holdUntil {
 		return
 	}
@@ -347,7 +351,7 @@ func (c *Controller) grow(t, step time.Duration, sent float64) {
 	switch known := c.capacity; {
 	case known > 0 && c.bps < afterDrain*known:
 		perSecond, limit = growBack, afterDrain*known
-	case known > 0 && c.bps < nearest*known && !c.rivals.active:
+	case known > 0 && (c.bps < nearest*known || t-c.filled < filledFor && !c.reordering()) && !c.rivals.active:
 		// Slowly at first; the longer nothing happens the more likely it is wrong.
 		perSecond, limit = min(growBeyond, near+faster), min(nearest*known, beyondAcked*c.delay.acked())
 	default:

@@ -232,6 +232,9 @@ func (d *delayMeter) full() bool {
 	return most > fullLeast && d.last-d.base.get() >= most*3/4
 }
 
+// idle says whether the packet before waited for little of what any has waited lately.
+func (d *delayMeter) idle() bool { return d.last-d.base.get() < d.deepest.get()/4 }
+
 const fullLeast = 10 * time.Millisecond
 
 // deepest is the longest queue of the last 1 to 2 s.

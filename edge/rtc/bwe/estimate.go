@@ -83,6 +83,11 @@ type Estimate struct {
 	// CapacityBps is what came out of the bottleneck when it was last seen full,
 	// ProvenBps the best that a burst or probe got lately. Zero: not known.
 	CapacityBps, ProvenBps int64
+	// Opened: enough of the first train has arrived to tell at what rate it came out of the
+	// bottleneck, at the most: OpeningBps, zero if its packets overtook one another or
+	// came so quickly that it cannot be told.
+	Opened     bool
+	OpeningBps int64
 	// Rivals: others keep a queue at the bottleneck.
 	Rivals bool
 }

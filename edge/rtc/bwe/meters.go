@@ -71,6 +71,9 @@ type lossMeter struct {
 	// chance is the share lost without regard to the queue: what the path loses
 	// anyway.
 	chance float64
+	// idle is the share lost of packets at times when the queue was short, of so many.
+	idle    float64
+	idlings int
 }
 
 type lossSlot struct {
@@ -88,6 +91,9 @@ const (
 	// have one reason.
 	fullShare   = 0.6
 	fullPackets = 4
+	// chanceLeast is the chance from which on a packet that is lost while the queue is long
+	// is no sign that there was no place in it.
+	chanceLeast = 0.008
 )
 
 // add counts packets sent at a time; one that was taken for lost and arrives after
@@ -139,9 +145,25 @@ func (m *lossMeter) calm(share float64, packets int) {
 	m.chance += (share - m.chance) * min(1, float64(packets)/chancePackets)
 }
 
+// idling takes a packet at a time when the queue is short.
+func (m *lossMeter) idling(lost bool) {
+	share := 0.0
+	if lost {
+		share = 1
+	}
+	m.idlings = min(m.idlings+1, chancePackets)
+	m.idle += (share - m.idle) / float64(m.idlings)
+}
+
+// byChance says whether the path loses packets whatever its queue.
+func (m *lossMeter) byChance() bool {
+	_, _, full := m.share(false)
+	return m.idle > chanceLeast && m.idlings >= chancePackets/4 && !full
+}
+
 // reset forgets what was sent before a time.
 func (m *lossMeter) reset(from time.Duration) {
-	*m = lossMeter{from: from, chance: m.chance}
+	*m = lossMeter{from: from, chance: m.chance, idle: m.idle, idlings: m.idlings}
 }
 
 // seen remembers which packets were reported on, as far back as the Log goes.

@@ -10,6 +10,7 @@ type train struct {
 	bytes               int // that arrived
 	packets, lost       int
 	ticks               int // arrivals at different times
+	overtook            int // that did not arrive in the order of sending
 }
 
 // add takes a packet of the train. They come in the order of sending.
@@ -21,6 +22,9 @@ func (t *train) add(r *Result) {
 	if !r.Received {
 		t.lost++
 		return
+	}
+	if t.packets > 0 && r.Arrived < t.arrLast {
+		t.overtook++
 	}
 	switch {
 	case t.packets == 0:
@@ -87,6 +91,28 @@ type trains struct {
 		bps float64 // zero for one too quick to tell
 	}
 	count int
+	// opening is what the first train showed, as far as it has arrived.
+	opening struct {
+		known bool
+		bps   float64
+	}
+}
+
+// openingPackets of the first train tell how fast it came out: where delays differ at random, one
+// in 120 such trains is in order.
+const openingPackets = 5
+
+// begin looks at the first train, which need not be over: at what it has shown so far.
+// overtaking says that packets are known to overtake one another.
+func (t *trains) begin(jitter time.Duration, overtaking bool) {
+	switch {
+	case t.opening.known:
+	case overtaking || t.open.overtook > 0:
+		t.opening.known = true
+	case t.open.packets >= openingPackets:
+		t.opening.known = true
+		t.opening.bps, _ = t.open.dispersion(jitter)
+	}
 }
 
 // next says whether a packet begins a new train.
