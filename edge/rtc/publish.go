@@ -41,11 +41,11 @@ func (e *Edge) publish(ctx context.Context, req Request) (*Session, error) {
 		streams += len(a.rids)
 	}
 	s := e.newSession(RolePublisher, req)
+	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil, streams, req.OnDemand)
+	s.ingest = in // before the session is known: Status looks at it
 	if err := e.admit(s); err != nil {
 		return nil, err
 	}
-	in := newIngest(e, s, o.section(true) != nil, o.section(false) != nil, streams, req.OnDemand)
-	s.ingest = in
 	err = s.connect(req.Expires, func() (connection, string, error) {
 		return s.newPublisherConn(ctx, o, accepted, in)
 	}, in.finish)
