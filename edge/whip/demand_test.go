@@ -108,9 +108,10 @@ func (b *browser) connect() {
 	w.must(b.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}))
 	<-connected
 	sender := b.pc.GetSenders()[0]
-	for i, e := range sender.GetParameters().Encodings {
-		b.layers[i].ssrc = uint32(e.SSRC)
-		b.wg.Go(func() { b.listen(sender, b.layers[i].rid) })
+	encodings := sender.GetParameters().Encodings
+	for i, l := range b.layers {
+		l.ssrc = uint32(encodings[i].SSRC)
+		b.wg.Go(func() { b.listen(sender, l.rid) })
 	}
 }
 
