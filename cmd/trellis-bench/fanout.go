@@ -96,25 +96,12 @@ func (f *fanoutFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	doc, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
-	if f.out != "" {
-		if err := writeReport(f.out, map[string][]byte{"fanout.json": doc, "fanout.html": r.HTML()}); err != nil {
-			return err
-		}
-	}
 	if f.benchstat != "" {
-		if err := os.WriteFile(f.benchstat, []byte(r.Benchmarks()), 0o644); err != nil { //nolint:gosec // as above
+		if err := os.WriteFile(f.benchstat, []byte(r.Benchmarks()), 0o644); err != nil { //nolint:gosec // a report is for everybody
 			return err
 		}
 	}
-	text := r.Text()
-	if f.json {
-		text = string(doc) + "\n"
-	}
-	if _, err := fmt.Print(text); err != nil || earlier == nil {
+	if err := tell(r, "fanout", f.out, f.json); err != nil || earlier == nil {
 		return err
 	}
 	if worse := r.Regressions(earlier); len(worse) > 0 {
@@ -123,17 +110,35 @@ func (f *fanoutFlags) run(c *cobra.Command) error {
 	return nil
 }
 
-// writeReport writes files into a directory, which is made if it is not there.
-func writeReport(dir string, files map[string][]byte) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a report is for everybody
+// report is what a benchmark has found.
+type report interface {
+	HTML() []byte
+	Text() string
+}
+
+// tell prints a report, as text or JSON, and writes it into a directory if one is named, which is
+// made if it is not there.
+func tell(r report, name, dir string, asJSON bool) error {
+	doc, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
 		return err
 	}
-	for name, b := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil { //nolint:gosec // as above
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a report is for everybody
 			return err
 		}
+		for ext, b := range map[string][]byte{".json": doc, ".html": r.HTML()} {
+			if err := os.WriteFile(filepath.Join(dir, name+ext), b, 0o644); err != nil { //nolint:gosec // as above
+				return err
+			}
+		}
 	}
-	return nil
+	text := r.Text()
+	if asJSON {
+		text = string(doc) + "\n"
+	}
+	_, err = fmt.Print(text)
+	return err
 }
 
 // earlier reads the report to compare with, nil if none is named.

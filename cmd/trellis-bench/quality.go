@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -77,21 +76,7 @@ func (f *qualityFlags) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	doc, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
-	if f.out != "" {
-		if err := writeReport(f.out, map[string][]byte{"quality.json": doc, "quality.html": r.HTML()}); err != nil {
-			return err
-		}
-	}
-	text := r.Text()
-	if f.json {
-		text = string(doc) + "\n"
-	}
-	_, err = fmt.Print(text)
-	return err
+	return tell(r, "quality", f.out, f.json)
 }
 
 // choosePeers takes livekit-server if none is named and it is installed.

@@ -82,20 +82,7 @@ func (f *soakFlags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	doc, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
-	if f.out != "" {
-		if err := writeReport(f.out, map[string][]byte{"soak.json": doc, "soak.html": r.HTML()}); err != nil {
-			return err
-		}
-	}
-	text := r.Text()
-	if f.json {
-		text = string(doc) + "\n"
-	}
-	if _, err := fmt.Print(text); err != nil {
+	if err := tell(r, "soak", f.out, f.json); err != nil {
 		return err
 	}
 	if r.Verdict != fanout.Pass {
