@@ -68,7 +68,7 @@ type Served struct {
 	Media netip.AddrPort `json:"media"`
 	// MoQ is where viewers over WebTransport go; empty for nowhere.
 	MoQ string `json:"moq,omitempty"`
-	// Admin is where it tells of itself; empty for nowhere.
+	// Admin is the URL of its admin API, empty where it serves none.
 	Admin string `json:"admin,omitempty"`
 }
 
